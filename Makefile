@@ -1,0 +1,48 @@
+# Two commands matter: `make demo` and `make test`. Everything they need they install or build themselves.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+TARGET := $(CURDIR)/target
+HOST := x86_64-unknown-linux-gnu
+AGENTS := $(TARGET)/release/agents
+
+.PHONY: help tools build agents demo test test-all bench lint unit scenarios deny fmt clean
+
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+
+tools: ## Install what is missing (apt, with sudo when not root; cargo)
+	@tests/install-tools
+
+agents: tools
+	@source tests/environment; \
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST) \
+	    --target-dir $(TARGET)/static -p bennu-init -p bennu-runtime -p bennu-probe; \
+	mkdir -p $(AGENTS); \
+	for agent in bennu-init bennud bennuctl bennu-probe; do \
+	    cmp -s $(TARGET)/static/$(HOST)/release/$$agent $(AGENTS)/$$agent || \
+	    install -m 755 $(TARGET)/static/$(HOST)/release/$$agent $(AGENTS)/$$agent; \
+	done; \
+	crates/bootfallback/build.sh $(AGENTS)/bootfallback.efi
+
+build: agents ## Build bennu and the static agents
+	@source tests/environment; cargo build --locked --release -p bennu
+
+demo: build ## Make a real Debian image, boot it, tamper with it, watch it recover
+	@source tests/environment; cargo run --locked --release -q -p bennu-scenarios --bin demo
+
+test: build ## The test suite that CI runs
+	@tests/run ci
+
+test-all: build ## Everything, every story twice, fuzzing; resumable
+	@tests/run all
+
+bench: build ## Side-by-side benchmarks: table and target/bench/report.json
+	@tests/bench/run
+
+fmt: ## Format
+	@cargo fmt --all
+
+clean: ## Remove build output, keep downloads
+	@find target -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} +

@@ -1,0 +1,402 @@
+//! `image.toml`: what an image is.
+//!
+//! Written by people, read by `bennu build`. Unknown keys are errors with their line. A file may build on
+//! another one (`extends`): tables are merged, lists are appended, other values replace those of the base.
+//! Reference: `docs/reference/image-toml.md`.
+
+use bennu_formats::health::HealthCheck;
+use bennu_formats::trust::SecretSpec;
+use bennu_formats::units::Bytes;
+use bennu_formats::{ImageId, ImageVersion};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// Largest `image.toml` in bytes.
+const MAX_DEFINITION_BYTES: u64 = 1 << 20;
+/// How deep `extends` may go.
+const MAX_EXTENDS: usize = 8;
+
+/// Why a definition is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum DefinitionError {
+    /// The file cannot be read.
+    #[error("image definition {path}: cannot be read: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Larger than a definition can sensibly be.
+    #[error("image definition {path}: expected at most {MAX_DEFINITION_BYTES} bytes, found {found}")]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: u64,
+    },
+    /// Not TOML, an unknown key, or a value of the wrong type; the text has line and column.
+    #[error("image definition {path}: {detail}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// The parser's words.
+        detail: String,
+    },
+    /// `extends` in a circle.
+    #[error("image definition {0}: `extends` goes deeper than {MAX_EXTENDS} files; is it a circle?")]
+    Circle(PathBuf),
+    /// A key that must be there.
+    #[error("image definition {path}: key `{key}` is missing; {advice}")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What to write.
+        advice: &'static str,
+    },
+    /// A value that cannot be.
+    #[error("image definition {path}: key `{key}`: expected {expected}, found {found}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What is allowed.
+        expected: &'static str,
+        /// What was there.
+        found: String,
+    },
+}
+
+macro_rules! partial {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $type:ty,)* }
+     lists { $($(#[$ldoc:meta])* $list:ident : $item:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            $($(#[$fdoc])* pub $field: Option<$type>,)*
+            $($(#[$ldoc])* pub $list: Vec<$item>,)*
+        }
+        impl $name {
+            /// Puts `over` on top of `self`.
+            fn merged(mut self, over: Self) -> Self {
+                $(self.$field = over.$field.or(self.$field);)*
+                $(self.$list.extend(over.$list);)*
+                self
+            }
+        }
+    };
+}
+
+partial! {
+    /// `[image]`
+    ImageSection {
+        /// `IMAGE_ID`.
+        id: ImageId,
+        /// `IMAGE_VERSION`.
+        version: ImageVersion,
+        /// Anti-rollback number.
+        security_version: u64,
+        /// Human name (`PRETTY_NAME`); default: the root's.
+        title: String,
+        /// Schema version of the state volume.
+        state_schema: u32,
+    } lists {}
+}
+
+/// Where a root tree comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// mmdebstrap makes it from a Debian mirror.
+    Debian,
+    /// A directory.
+    Directory,
+    /// A tar, plain or zstd.
+    Tar,
+}
+
+partial! {
+    /// `[root]` and `[boot.source]`: a tree of files.
+    SourceSection {
+        /// Kind.
+        kind: SourceKind,
+        /// Directory or tar, relative to the definition.
+        path: PathBuf,
+        /// Debian suite.
+        suite: String,
+        /// Owners in a directory source: `root` (all root:root, default) or `as-found`.
+        owners: OwnerRule,
+    } lists {
+        /// Debian packages besides the essential ones.
+        packages: String,
+        /// Trees that are left out, absolute paths.
+        exclude: String,
+        /// Files that are added or replaced.
+        file: FileEntry,
+        /// Symbolic links that are added or replaced.
+        link: LinkEntry,
+    }
+}
+
+/// Who owns the files of a directory source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnerRule {
+    /// root:root, whoever builds.
+    Root,
+    /// As on disk.
+    AsFound,
+}
+
+/// A file put into the root.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Absolute path in the root.
+    pub path: String,
+    /// Text; `${version}` and `${id}` stand for the image's.
+    #[serde(default)]
+    pub content: Option<String>,
+    /// Or: a file, relative to the definition.
+    #[serde(default)]
+    pub source: Option<PathBuf>,
+    /// Permission bits as an octal string, default `0644`.
+    #[serde(default)]
+    pub mode: Option<String>,
+}
+
+/// A symbolic link put into the root.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkEntry {
+    /// Absolute path in the root.
+    pub path: String,
+    /// Target.
+    pub target: String,
+}
+
+partial! {
+    /// `[boot]`
+    BootSection {
+        /// Where kernel, modules, stub and loader come from; default: the root itself.
+        source: SourceSection,
+        /// Kernel command line besides what Bennu adds.
+        cmdline: String,
+        /// Starts that a slot gets before the other one is taken.
+        tries: u32,
+        /// Starts without becoming healthy before a slot is given up; default `tries`.
+        max_attempts: u32,
+        /// What to do without Secure Boot.
+        secure_boot: bennu_formats::trust::SecureBootRule,
+    } lists {
+        /// Kernel modules for the initrd besides those of the standard list.
+        modules: String,
+    }
+}
+
+partial! {
+    /// `[disk]`
+    DiskSection {
+        /// Length of the ESP, as `128MiB`.
+        esp_size: String,
+        /// Length of a slot's root partition.
+        slot_size: String,
+        /// Length of the state partition.
+        state_size: String,
+    } lists {}
+}
+
+partial! {
+    /// `[keys]`
+    KeysSection {
+        /// Directory made by `bennu keys generate`, relative to the definition.
+        directory: PathBuf,
+        /// Release keys that must have signed.
+        release_threshold: u32,
+        /// `throw-away` to accept keys marked so; anything else is for production keys.
+        accept: AcceptedKeys,
+    } lists {}
+}
+
+/// Which keys an image may be built with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AcceptedKeys {
+    /// Only keys that are not marked as throw-away.
+    Production,
+    /// Keys of a demo or test.
+    ThrowAway,
+}
+
+partial! {
+    /// `[health]`
+    HealthSection {
+        /// Seconds until the slot counts as unhealthy.
+        deadline_s: u32,
+    } lists {
+        /// Checks.
+        check: HealthCheck,
+    }
+}
+
+/// The agents that are put into the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentsRule {
+    /// bennud, bennuctl and their units (the default).
+    Included,
+    /// None: the slot never becomes good by itself. For tests of the initrd.
+    None,
+}
+
+/// `image.toml` as written.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Definition {
+    /// Base file, relative to this one.
+    pub extends: Option<PathBuf>,
+    /// `[image]`
+    pub image: ImageSection,
+    /// `[root]`
+    pub root: SourceSection,
+    /// `[boot]`
+    pub boot: BootSection,
+    /// `[disk]`
+    pub disk: DiskSection,
+    /// `[keys]`
+    pub keys: KeysSection,
+    /// `[health]`
+    pub health: HealthSection,
+    /// Agents.
+    pub agents: Option<AgentsRule>,
+    /// `[[secret]]`
+    pub secret: Vec<SecretSpec>,
+}
+
+impl Definition {
+    /// Reads a definition and what it extends; relative paths become paths relative to where they were written.
+    ///
+    /// # Errors
+    /// See [`DefinitionError`].
+    pub fn load(path: &Path) -> Result<Self, DefinitionError> {
+        Self::load_at(path, 0)
+    }
+
+    fn load_at(path: &Path, depth: usize) -> Result<Self, DefinitionError> {
+        if depth > MAX_EXTENDS {
+            return Err(DefinitionError::Circle(path.to_owned()));
+        }
+        let read = |source| DefinitionError::Read { path: path.to_owned(), source };
+        let found = std::fs::metadata(path).map_err(read)?.len();
+        if found > MAX_DEFINITION_BYTES {
+            return Err(DefinitionError::TooLong { path: path.to_owned(), found });
+        }
+        let text = std::fs::read_to_string(path).map_err(read)?;
+        let mut this: Self = toml::from_str(&text)
+            .map_err(|e| DefinitionError::Parse { path: path.to_owned(), detail: e.to_string() })?;
+        let directory = path.parent().unwrap_or(Path::new("."));
+        this.anchor(directory);
+        match this.extends.take() {
+            None => Ok(this),
+            Some(base) => Ok(Self::load_at(&base, depth + 1)?.merged(this)),
+        }
+    }
+
+    /// Makes the relative paths of this file relative to `directory`.
+    fn anchor(&mut self, directory: &Path) {
+        let fix = |path: &mut PathBuf| *path = directory.join(&*path);
+        self.extends.iter_mut().for_each(fix);
+        self.keys.directory.iter_mut().for_each(fix);
+        let boot = self.boot.source.as_mut();
+        for section in std::iter::once(&mut self.root).chain(boot) {
+            section.path.iter_mut().for_each(fix);
+            section.file.iter_mut().filter_map(|f| f.source.as_mut()).for_each(fix);
+        }
+    }
+
+    fn merged(self, over: Self) -> Self {
+        let mut secret = self.secret;
+        secret.extend(over.secret);
+        Self {
+            extends: None,
+            image: self.image.merged(over.image),
+            root: self.root.merged(over.root),
+            boot: self.boot.merged(over.boot),
+            disk: self.disk.merged(over.disk),
+            keys: self.keys.merged(over.keys),
+            health: self.health.merged(over.health),
+            agents: over.agents.or(self.agents),
+            secret,
+        }
+    }
+}
+
+/// Reads a size: digits and a unit of `KiB`, `MiB`, `GiB`.
+pub fn parse_size(text: &str) -> Option<Bytes> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit = match text[digits..].trim() {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(unit).map(Bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
+        let path = dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = write(dir.path(), "image.toml", "[image]\nid = \"demo\"\ncolour = \"red\"\n");
+        let Err(DefinitionError::Parse { detail, .. }) = Definition::load(&path) else { panic!() };
+        assert!(detail.contains("line 3") && detail.contains("colour"), "{detail}");
+    }
+
+    #[test]
+    fn a_definition_builds_on_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        write(
+            dir.path(),
+            "image.toml",
+            "[image]\nid = \"demo\"\nversion = \"1\"\n[root]\nkind = \"directory\"\npath = \"tree\"\npackages = [\"a\"]\n",
+        );
+        let path = write(
+            dir.path(),
+            "v2.toml",
+            "extends = \"image.toml\"\n[image]\nversion = \"2\"\n[root]\npackages = [\"b\"]\n",
+        );
+        let found = Definition::load(&path).unwrap();
+        assert_eq!(found.image.id.unwrap().as_str(), "demo");
+        assert_eq!(found.image.version.unwrap().as_str(), "2");
+        assert_eq!(found.root.packages, ["a", "b"]);
+        assert_eq!(found.root.path.unwrap(), dir.path().join("tree"));
+    }
+
+    #[test]
+    fn a_definition_that_extends_itself_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = write(dir.path(), "image.toml", "extends = \"image.toml\"\n");
+        assert!(matches!(Definition::load(&path), Err(DefinitionError::Circle(_))));
+    }
+
+    #[test]
+    fn sizes_have_a_unit() {
+        assert_eq!(parse_size("128MiB"), Some(Bytes(128 << 20)));
+        assert_eq!(parse_size("128"), None);
+        assert_eq!(parse_size("1TB"), None);
+    }
+}

@@ -1,0 +1,26 @@
+//! `bennu`: builds images, inspects and verifies them, boots them in a virtual machine.
+//!
+//! Results on standard output, progress and log on standard error. Exit status: 0 yes, 1 refused by
+//! verification, 2 could not decide (usage, I/O).
+
+mod cli;
+mod commands;
+mod definition;
+mod plan;
+mod progress;
+mod steps;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match commands::run(cli) {
+        Ok(commands::Outcome::Yes) => ExitCode::SUCCESS,
+        Ok(commands::Outcome::Refused) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("bennu: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

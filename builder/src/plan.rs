@@ -1,0 +1,212 @@
+//! The plan: a definition with every default filled in and every value checked, before anything is written.
+
+use crate::definition::{
+    AcceptedKeys, AgentsRule, Definition, DefinitionError, SourceKind, SourceSection, parse_size,
+};
+use bennu_formats::health::HealthConfig;
+use bennu_formats::manifest::Architecture;
+use bennu_formats::trust::{SecretSpec, SecureBootRule};
+use bennu_formats::units::{BLOCK_BYTES, Bytes};
+use bennu_formats::{ImageId, ImageVersion};
+use std::path::{Path, PathBuf};
+
+/// Default length of the ESP: three UKIs of 32 MiB and some room.
+const DEFAULT_ESP: Bytes = Bytes(128 << 20);
+/// Default length of a slot's root partition.
+const DEFAULT_SLOT: Bytes = Bytes(1 << 30);
+/// Default length of the state partition as flashed; it grows to the disk's end later.
+const DEFAULT_STATE: Bytes = Bytes(16 << 20);
+/// 2026-01-01T00:00:00Z: the time in every header when `SOURCE_DATE_EPOCH` is not set, because a build that
+/// depends on the clock cannot be repeated.
+const DEFAULT_EPOCH: u64 = 1_767_225_600;
+
+/// What overrides the definition from the command line.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--version`
+    pub version: Option<ImageVersion>,
+    /// `--security-version`
+    pub security_version: Option<u64>,
+    /// `--keys`
+    pub keys: Option<PathBuf>,
+}
+
+/// A build, fully decided.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// `IMAGE_ID`.
+    pub image_id: ImageId,
+    /// `IMAGE_VERSION`.
+    pub version: ImageVersion,
+    /// Anti-rollback number.
+    pub security_version: u64,
+    /// `PRETTY_NAME` without the version; `None` keeps the root's.
+    pub title: Option<String>,
+    /// Schema of the state volume.
+    pub state_schema: u32,
+    /// Architecture.
+    pub architecture: Architecture,
+    /// Where the root comes from.
+    pub root: SourceSection,
+    /// Where kernel, modules, stub and loader come from; `None`: the root.
+    pub boot_source: Option<SourceSection>,
+    /// Command line besides ours.
+    pub cmdline: String,
+    /// Extra modules.
+    pub modules: Vec<String>,
+    /// Tries of a boot entry.
+    pub tries: u32,
+    /// What happens without Secure Boot.
+    pub secure_boot: SecureBootRule,
+    /// Length of the ESP.
+    pub esp: Bytes,
+    /// Length of a slot's root partition.
+    pub slot: Bytes,
+    /// Length of the state partition.
+    pub state: Bytes,
+    /// Keys.
+    pub keys: PathBuf,
+    /// Release keys that must have signed.
+    pub release_threshold: u32,
+    /// Which keys may be used.
+    pub accept: AcceptedKeys,
+    /// Health checks.
+    pub health: HealthConfig,
+    /// Whether the agents are put into the root.
+    pub agents: AgentsRule,
+    /// Secrets.
+    pub secrets: Vec<SecretSpec>,
+    /// Seconds since 1970 for every time stamp.
+    pub epoch: u64,
+}
+
+impl Plan {
+    /// Fills in the defaults and checks.
+    ///
+    /// # Errors
+    /// A missing key or a value that cannot be.
+    pub fn new(path: &Path, definition: Definition, over: Overrides) -> Result<Self, DefinitionError> {
+        let check = Checker { path };
+        let tries = check.within("boot.tries", "1 to 9", definition.boot.tries.unwrap_or(3), 1..=9)?;
+        let max_attempts = check.within(
+            "boot.max_attempts",
+            "1 to 9",
+            definition.boot.max_attempts.unwrap_or(tries),
+            1..=9,
+        )?;
+        let deadline_s =
+            check.within("health.deadline_s", "1 to 86400", definition.health.deadline_s.unwrap_or(300), 1..=86_400)?;
+        if let Some(wrong) = definition.secret.iter().find(|s| !s.is_well_formed()) {
+            return Err(check.value("secret", "name of [a-z0-9-], 16 to 64 bytes", format!("{wrong:?}")));
+        }
+        check.source("root.kind", &definition.root)?;
+        if let Some(source) = &definition.boot.source {
+            check.source("boot.source.kind", source)?;
+        }
+        Ok(Self {
+            image_id: definition
+                .image
+                .id
+                .ok_or_else(|| check.missing("image.id", "write id = \"my-appliance\" under [image]"))?,
+            version: over.version.or(definition.image.version).ok_or_else(|| {
+                check.missing("image.version", "write version = \"1\" under [image] or give --version")
+            })?,
+            security_version: over.security_version.or(definition.image.security_version).unwrap_or(1),
+            title: definition.image.title,
+            state_schema: definition.image.state_schema.unwrap_or(1),
+            architecture: Architecture::X86_64,
+            root: definition.root,
+            boot_source: definition.boot.source,
+            cmdline: check.cmdline(definition.boot.cmdline.unwrap_or_default())?,
+            modules: definition.boot.modules,
+            tries,
+            secure_boot: definition.boot.secure_boot.unwrap_or(SecureBootRule::Required),
+            esp: check.size("disk.esp_size", definition.disk.esp_size.as_deref(), DEFAULT_ESP)?,
+            slot: check.size("disk.slot_size", definition.disk.slot_size.as_deref(), DEFAULT_SLOT)?,
+            state: check.size("disk.state_size", definition.disk.state_size.as_deref(), DEFAULT_STATE)?,
+            keys: over.keys.or(definition.keys.directory).ok_or_else(|| {
+                check.missing("keys.directory", "make one with `bennu keys generate` and name it, or give --keys")
+            })?,
+            release_threshold: definition.keys.release_threshold.unwrap_or(1),
+            accept: definition.keys.accept.unwrap_or(AcceptedKeys::Production),
+            health: HealthConfig { schema: 1, checks: definition.health.check, deadline_s, tries, max_attempts },
+            agents: definition.agents.unwrap_or(AgentsRule::Included),
+            secrets: definition.secret,
+            epoch: check.epoch()?,
+        })
+    }
+
+    /// `<image id>_<version>`.
+    pub fn name(&self) -> String {
+        bennu_formats::names::slot_label(&self.image_id, &self.version)
+    }
+}
+
+struct Checker<'a> {
+    path: &'a Path,
+}
+
+impl Checker<'_> {
+    fn missing(&self, key: &'static str, advice: &'static str) -> DefinitionError {
+        DefinitionError::Missing { path: self.path.to_owned(), key, advice }
+    }
+
+    fn value(&self, key: &'static str, expected: &'static str, found: String) -> DefinitionError {
+        DefinitionError::Value { path: self.path.to_owned(), key, expected, found }
+    }
+
+    fn within(
+        &self,
+        key: &'static str,
+        expected: &'static str,
+        found: u32,
+        range: std::ops::RangeInclusive<u32>,
+    ) -> Result<u32, DefinitionError> {
+        if range.contains(&found) { Ok(found) } else { Err(self.value(key, expected, found.to_string())) }
+    }
+
+    fn size(&self, key: &'static str, text: Option<&str>, default: Bytes) -> Result<Bytes, DefinitionError> {
+        let Some(text) = text else { return Ok(default) };
+        parse_size(text)
+            .filter(|size| size.0 > 0 && size.0 % (256 * BLOCK_BYTES) == 0)
+            .ok_or_else(|| self.value(key, "a multiple of 1 MiB as `512MiB`", text.to_owned()))
+    }
+
+    fn source(&self, key: &'static str, source: &SourceSection) -> Result<(), DefinitionError> {
+        match source.kind {
+            None => Err(self.missing(key, "write kind = \"debian\", \"directory\" or \"tar\"")),
+            Some(SourceKind::Debian) if source.suite.is_none() => {
+                Err(self.missing("suite", "a debian source needs suite = \"trixie\" or \"bookworm\""))
+            }
+            Some(SourceKind::Directory | SourceKind::Tar) if source.path.is_none() => {
+                Err(self.missing("path", "a directory or tar source needs path = \"…\""))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// What Bennu itself puts there, or what would undo it, is not for the definition.
+    fn cmdline(&self, cmdline: String) -> Result<String, DefinitionError> {
+        const OURS: [&str; 6] = ["roothash=", "root=", "init=", "rdinit=", "panic=", "systemd.debug"];
+        let printable = cmdline.bytes().all(|b| (0x20..0x7f).contains(&b));
+        let taken = cmdline.split_ascii_whitespace().find(|w| OURS.iter().any(|o| w.starts_with(o)));
+        if !printable || cmdline.len() > 1024 {
+            return Err(self.value("boot.cmdline", "at most 1024 printable ASCII characters", cmdline));
+        }
+        match taken {
+            None => Ok(cmdline),
+            Some(word) => {
+                Err(self.value("boot.cmdline", "no parameter that bennu decides itself", word.to_owned()))
+            }
+        }
+    }
+
+    fn epoch(&self) -> Result<u64, DefinitionError> {
+        match std::env::var("SOURCE_DATE_EPOCH") {
+            Err(_) => Ok(DEFAULT_EPOCH),
+            Ok(text) => text
+                .parse()
+                .map_err(|_| self.value("SOURCE_DATE_EPOCH", "seconds since 1970 as a decimal number", text)),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The keys of an image: a directory made by `bennu keys generate`.
+//!
+//! | file | what | used by |
+//! |---|---|---|
+//! | `PK.key`, `PK.crt` | platform key, RSA-2048 | enrolment |
+//! | `KEK.key`, `KEK.crt` | key exchange key | enrolment |
+//! | `db.key`, `db.crt` | Secure Boot signature key | loader, UKI, PKCS#7 over the root hash |
+//! | `release.key`, `release.pub` | ed25519 release key | slot manifest |
+//! | `release-*.pub` | further trusted release keys (optional) | trust configuration |
+//! | `tpm-policy.key`, `tpm-policy.pub` | RSA-2048 TPM policy key | TPM policy, `.pcrsig` |
+//! | `owner.guid` | owner GUID in EFI signature lists | enrolment |
+//! | `THROW-AWAY` | says that the keys protect nothing | refused by production images |
+
+use crate::definition::AcceptedKeys;
+use bennu_formats::trust::ReleaseKey;
+use bennu_uki::keys::{Certificate, KeyError, PublicKey, SigningKey, ValidityPeriod};
+use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey};
+use ed25519_dalek::{SigningKey as ReleaseSigningKey, VerifyingKey};
+use pkcs8::LineEnding;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Marks a directory of keys that protect nothing.
+pub const THROW_AWAY_MARKER: &str = "THROW-AWAY";
+/// In the common name of throw-away certificates: the mark that a copied key keeps.
+const THROW_AWAY_NAME: &str = "THROW-AWAY";
+/// Largest key file in bytes.
+const MAX_KEY_BYTES: u64 = 64 * 1024;
+
+/// Why keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeySetError {
+    /// A file.
+    #[error("keys: {path}: {source}; make a directory of keys with `bennu keys generate`")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not a key of the expected kind.
+    #[error("keys: {path}: {detail}")]
+    Key {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
+    /// Key and certificate do not belong together.
+    #[error("keys: {0}: the certificate is for another key; replace one of them")]
+    Mismatch(PathBuf),
+    /// Throw-away keys for an image that did not ask for them.
+    #[error(
+        "keys: {0} is marked as throw-away; generate keys of your own with `bennu keys generate`, or write \
+         accept = \"throw-away\" under [keys] for a demo"
+    )]
+    ThrowAway(PathBuf),
+    /// The target exists.
+    #[error("keys: {0} exists already; keys are never overwritten: name another directory")]
+    Exists(PathBuf),
+    /// Generation or encoding.
+    #[error("keys: {0}")]
+    Make(String),
+}
+
+/// A private key with its certificate.
+pub struct Signer {
+    /// Key.
+    pub key: SigningKey,
+    /// Certificate.
+    pub certificate: Certificate,
+}
+
+/// All keys of an image.
+pub struct KeySet {
+    /// Platform key.
+    pub pk: Signer,
+    /// Key exchange key.
+    pub kek: Signer,
+    /// Signature database key.
+    pub db: Signer,
+    /// Release key.
+    pub release: ReleaseSigningKey,
+    /// Other trusted release keys.
+    pub more_release: Vec<VerifyingKey>,
+    /// TPM policy key.
+    pub policy: SigningKey,
+    /// Its modulus, big-endian.
+    pub policy_modulus: [u8; 256],
+    /// Its public half.
+    pub policy_public: PublicKey,
+    /// Owner GUID.
+    pub owner: uuid::Uuid,
+}
+
+impl KeySet {
+    /// Reads a directory of keys.
+    ///
+    /// # Errors
+    /// See [`KeySetError`].
+    pub fn read(directory: &Path, accept: AcceptedKeys) -> Result<Self, KeySetError> {
+        let marked = directory.join(THROW_AWAY_MARKER).exists();
+        let db = signer(directory, "db")?;
+        if accept == AcceptedKeys::Production && (marked || db.certificate.subject().contains(THROW_AWAY_NAME)) {
+            return Err(KeySetError::ThrowAway(directory.to_owned()));
+        }
+        let release_path = directory.join("release.key");
+        let pem = Zeroizing::new(text(&release_path)?);
+        let release = ReleaseSigningKey::from_pkcs8_pem(&pem).map_err(|e| bad(&release_path, &e))?;
+        let policy = rsa_key(&directory.join("tpm-policy.key"))?;
+        let policy_public = policy.public_key();
+        let policy_modulus = policy_public.modulus().map_err(|e| bad(directory, &e))?;
+        let owner_path = directory.join("owner.guid");
+        let owner = text(&owner_path)?.trim().parse().map_err(|e| bad(&owner_path, &e))?;
+        Ok(Self {
+            pk: signer(directory, "PK")?,
+            kek: signer(directory, "KEK")?,
+            db,
+            release,
+            more_release: more_release_keys(directory)?,
+            policy,
+            policy_modulus,
+            policy_public,
+            owner,
+        })
+    }
+
+    /// The release keys that the initrd trusts.
+    pub fn trusted_release_keys(&self) -> Vec<ReleaseKey> {
+        let own = self.release.verifying_key();
+        let mut keys = vec![own];
+        keys.extend(self.more_release.iter().filter(|k| **k != own));
+        keys.iter().map(|k| ReleaseKey(k.to_bytes().to_vec())).collect()
+    }
+}
+
+fn bad(path: &Path, detail: &dyn std::fmt::Display) -> KeySetError {
+    KeySetError::Key { path: path.to_owned(), detail: detail.to_string() }
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, KeySetError> {
+    let file = |source| KeySetError::File { path: path.to_owned(), source };
+    let length = std::fs::metadata(path).map_err(file)?.len();
+    if length > MAX_KEY_BYTES {
+        return Err(bad(path, &format!("expected at most {MAX_KEY_BYTES} bytes, found {length}")));
+    }
+    std::fs::read(path).map_err(file)
+}
+
+fn text(path: &Path) -> Result<String, KeySetError> {
+    String::from_utf8(bytes(path)?).map_err(|_| bad(path, &"expected text, found other bytes"))
+}
+
+fn rsa_key(path: &Path) -> Result<SigningKey, KeySetError> {
+    SigningKey::from_pkcs8(&Zeroizing::new(bytes(path)?)).map_err(|e| bad(path, &e))
+}
+
+fn signer(directory: &Path, name: &str) -> Result<Signer, KeySetError> {
+    let key = rsa_key(&directory.join(format!("{name}.key")))?;
+    let path = directory.join(format!("{name}.crt"));
+    let certificate = Certificate::read(&bytes(&path)?).map_err(|e| bad(&path, &e))?;
+    let modulus = |k: Result<PublicKey, KeyError>| k.and_then(|k| k.modulus()).map_err(|e| bad(&path, &e));
+    if modulus(certificate.public_key())? != modulus(Ok(key.public_key()))? {
+        return Err(KeySetError::Mismatch(path));
+    }
+    Ok(Signer { key, certificate })
+}
+
+/// One ed25519 public key, PEM.
+pub fn read_release_public(path: &Path) -> Result<VerifyingKey, KeySetError> {
+    VerifyingKey::from_public_key_pem(&text(path)?).map_err(|e| bad(path, &e))
+}
+
+fn more_release_keys(directory: &Path) -> Result<Vec<VerifyingKey>, KeySetError> {
+    let file = |source| KeySetError::File { path: directory.to_owned(), source };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(file)? {
+        let path = entry.map_err(file)?.path();
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.starts_with("release-") && name.ends_with(".pub") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(|p| read_release_public(p)).collect()
+}
+
+/// What kind of keys are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyPurpose {
+    /// For machines that matter.
+    Production,
+    /// For a demo or a test: marked, and refused by production images.
+    ThrowAway,
+}
+
+/// Makes a directory of fresh keys; private files get mode 0600. Nothing is left under the final name unless all
+/// of it was made.
+///
+/// # Errors
+/// The directory exists, or making or writing a key failed.
+pub fn generate(directory: &Path, purpose: KeyPurpose, not_before: u64) -> Result<(), KeySetError> {
+    if directory.exists() {
+        return Err(KeySetError::Exists(directory.to_owned()));
+    }
+    let parent = directory.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = |source| KeySetError::File { path: directory.to_owned(), source };
+    std::fs::create_dir_all(parent).map_err(file)?;
+    let scratch = tempfile::Builder::new().prefix(".bennu-keys").tempdir_in(parent).map_err(file)?;
+    let out = Writer { directory: scratch.path() };
+    let mark = if purpose == KeyPurpose::ThrowAway { format!(" {THROW_AWAY_NAME}") } else { String::new() };
+    for name in ["PK", "KEK", "db"] {
+        let key = SigningKey::generate().map_err(make)?;
+        let certificate = key
+            .self_signed(&format!("Bennu {name}{mark}"), ValidityPeriod::ten_years_from(not_before))
+            .map_err(make)?;
+        out.secret(&format!("{name}.key"), key.to_pkcs8_pem().map_err(make)?.as_bytes())?;
+        out.public(&format!("{name}.crt"), certificate.to_pem().map_err(make)?.as_bytes())?;
+    }
+    let policy = SigningKey::generate().map_err(make)?;
+    out.secret("tpm-policy.key", policy.to_pkcs8_pem().map_err(make)?.as_bytes())?;
+    out.public("tpm-policy.pub", policy.public_key().to_spki_pem().map_err(make)?.as_bytes())?;
+    let mut seed = Zeroizing::new([0u8; 32]);
+    getrandom::fill(&mut *seed).map_err(make)?;
+    let release = ReleaseSigningKey::from_bytes(&seed);
+    out.secret("release.key", release.to_pkcs8_pem(LineEnding::LF).map_err(make)?.as_bytes())?;
+    let public = release.verifying_key().to_public_key_pem(LineEnding::LF).map_err(make)?;
+    out.public("release.pub", public.as_bytes())?;
+    let mut owner = [0u8; 16];
+    getrandom::fill(&mut owner).map_err(make)?;
+    out.public("owner.guid", format!("{}\n", uuid::Builder::from_random_bytes(owner).into_uuid()).as_bytes())?;
+    if purpose == KeyPurpose::ThrowAway {
+        out.public(THROW_AWAY_MARKER, b"These keys were made for a demo or a test and protect nothing.\n")?;
+    }
+    std::fs::rename(scratch.keep(), directory).map_err(file)
+}
+
+fn make(error: impl std::fmt::Display) -> KeySetError {
+    KeySetError::Make(error.to_string())
+}
+
+struct Writer<'a> {
+    directory: &'a Path,
+}
+
+impl Writer<'_> {
+    fn secret(&self, name: &str, content: &[u8]) -> Result<(), KeySetError> {
+        self.write(name, content, 0o600)
+    }
+
+    fn public(&self, name: &str, content: &[u8]) -> Result<(), KeySetError> {
+        self.write(name, content, 0o644)
+    }
+
+    fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<(), KeySetError> {
+        use std::io::Write as _;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let path = self.directory.join(name);
+        let mut options = std::fs::OpenOptions::new();
+        options
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&path)
+            .and_then(|mut f| f.write_all(content).and_then(|()| f.sync_all()))
+            .map_err(|source| KeySetError::File { path, source })
+    }
+}

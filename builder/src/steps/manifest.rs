@@ -1,0 +1,131 @@
+//! The slot manifest and the JSON around it, signed.
+
+use crate::plan::Plan;
+use crate::steps::keys::KeySet;
+use crate::steps::uki::Uki;
+use bennu_formats::decode::{DecodeError, Document};
+use bennu_formats::digest::{RootHash, Sha256Digest};
+use bennu_formats::dsse::{self, Envelope, SLOT_PAYLOAD_TYPE, Signature};
+use bennu_formats::manifest::{
+    BuildParameters, POLICY_PCRS, POLICY_REF, PredictedPcrs, RootImage, SlotManifest, TpmPolicy, UkiBinding,
+    VerityParameters,
+};
+use bennu_formats::units::{Blocks4K, Bytes};
+use bennu_formats::verity_sig::{BennuMember, VeritySig};
+use bennu_uki::tpm_policy::{self, PolicyError};
+use ed25519_dalek::Signer as _;
+
+/// Why there is no manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// TPM policy.
+    #[error("manifest: {0}")]
+    Policy(#[from] PolicyError),
+    /// JSON.
+    #[error("manifest: {0}")]
+    Json(#[from] serde_json::Error),
+    /// What bennu-init would refuse.
+    #[error("{0}")]
+    Decode(#[from] DecodeError),
+    /// PKCS#7 over the root hash.
+    #[error("manifest: {0}")]
+    Pkcs7(#[from] bennu_uki::root_hash::RootHashSignatureError),
+}
+
+/// The file system and its tree.
+#[derive(Debug, Clone, Copy)]
+pub struct RootFacts {
+    /// Bytes of the file system.
+    pub bytes: Bytes,
+    /// Root hash.
+    pub root_hash: RootHash,
+    /// Bytes of superblock and tree.
+    pub tree: Bytes,
+    /// Salt.
+    pub salt: [u8; 32],
+}
+
+/// Makes the manifest.
+///
+/// # Errors
+/// The policy cannot be signed.
+pub fn compose(plan: &Plan, root: &RootFacts, uki: &Uki, keys: &KeySet) -> Result<SlotManifest, ManifestError> {
+    Ok(SlotManifest {
+        schema: SlotManifest::SCHEMA,
+        critical: ["root", "verity", "security_version", "tpm_policy"].map(String::from).to_vec(),
+        image_id: plan.image_id.clone(),
+        version: plan.version.clone(),
+        security_version: plan.security_version,
+        architecture: plan.architecture,
+        root: RootImage { bytes: root.bytes, filesystem: "erofs".into() },
+        verity: VerityParameters {
+            format: 1,
+            hash: "sha256".into(),
+            root_hash: root.root_hash,
+            salt: root.salt.to_vec(),
+            data_block_bytes: 4096,
+            hash_block_bytes: 4096,
+            data_blocks: Blocks4K(root.bytes.0 / 4096),
+            hash_start: Blocks4K(1),
+            tree_bytes: root.tree,
+        },
+        uki: UkiBinding {
+            sha256: Sha256Digest::of(&uki.bytes),
+            bytes: Bytes(uki.bytes.len() as u64),
+            stub_version: uki.stub_version.clone(),
+        },
+        pcrs: uki.pcrs.clone(),
+        tpm_policy: policy(&uki.pcrs, keys)?,
+        state_schema: plan.state_schema,
+        build: BuildParameters {
+            source_date_epoch: plan.epoch,
+            builder: concat!("bennu ", env!("CARGO_PKG_VERSION")).into(),
+        },
+    })
+}
+
+/// The policy digest of a release: PolicyPCR over the values that hold while secrets may be unsealed.
+pub fn approved_policy(pcrs: &PredictedPcrs) -> Result<Sha256Digest, PolicyError> {
+    let values = [pcrs.pcr11_enter_initrd, pcrs.pcr12, pcrs.pcr13, Sha256Digest::ZERO];
+    let selection: Vec<(u8, [u8; 32])> =
+        POLICY_PCRS.iter().zip(values).map(|(pcr, value)| (*pcr as u8, value.0)).collect();
+    Ok(Sha256Digest(tpm_policy::policy_pcr_digest(&selection)?))
+}
+
+fn policy(pcrs: &PredictedPcrs, keys: &KeySet) -> Result<TpmPolicy, ManifestError> {
+    let approved = approved_policy(pcrs)?;
+    let signature = tpm_policy::sign_policy(&keys.policy, approved.as_bytes(), POLICY_REF.as_bytes())?;
+    let area = tpm_policy::tpmt_public_rsa2048(&keys.policy_modulus);
+    Ok(TpmPolicy {
+        policy_ref: POLICY_REF.into(),
+        pcrs: POLICY_PCRS.to_vec(),
+        key_name: tpm_policy::tpm_public_name(&area).to_vec(),
+        approved_policy: approved,
+        signature: signature.to_vec(),
+    })
+}
+
+/// Signs the manifest and wraps it as the root-verity-sig partition's content.
+///
+/// # Errors
+/// Encoding or signing failed, or the result is too long.
+pub fn sign(manifest: &SlotManifest, keys: &KeySet) -> Result<Vec<u8>, ManifestError> {
+    let payload = serde_json::to_vec_pretty(manifest)?;
+    // What bennu-init would refuse is refused here.
+    SlotManifest::decode(&payload)?;
+    let message = dsse::pre_authentication_encoding(SLOT_PAYLOAD_TYPE, &payload);
+    let signature = Signature {
+        keyid: dsse::key_id(keys.release.verifying_key().as_bytes()),
+        sig: keys.release.sign(&message).to_bytes().to_vec(),
+    };
+    let root_hash = manifest.verity.root_hash;
+    let json = VeritySig {
+        root_hash,
+        signature: bennu_uki::root_hash::sign(&root_hash.to_string(), &keys.db.key, &keys.db.certificate)?,
+        certificate_fingerprint: Sha256Digest(keys.db.certificate.fingerprint()),
+        bennu: BennuMember {
+            manifest: Envelope { payload_type: SLOT_PAYLOAD_TYPE.into(), payload, signatures: vec![signature] },
+        },
+    };
+    Ok(json.encode()?)
+}

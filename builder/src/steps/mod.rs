@@ -1,0 +1,16 @@
+//! The steps of a build, one file each, in the order in which [`crate::steps::release::build`] takes them:
+//! source → root → initrd → verity → uki → manifest → release directory; and disk, which takes releases.
+
+pub mod agents;
+pub mod cpio;
+pub mod disk;
+pub mod enrolment;
+pub mod initrd;
+pub mod keys;
+pub mod manifest;
+pub mod modules;
+pub mod os_release;
+pub mod release;
+pub mod root;
+pub mod source;
+pub mod uki;

@@ -1,0 +1,164 @@
+//! Kernel modules of the initrd: the fixed list, with everything they need, unpacked.
+//!
+//! Out of `modules.dep` and `modules.alias` of the boot tree comes the list that `bennu-init` reads
+//! (`/lib/modules/list`, format in `bennu_linux::modules`).
+
+use bennu_erofs::{Tree, TreeError};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// File systems and targets that every boot needs, loaded by name. A module that the kernel has built in is
+/// found in `modules.builtin`.
+pub const REQUIRED: [&str; 9] = [
+    "dm_mod", "dm_verity", "erofs", "vfat", "nls_ascii", "nls_cp437", "efivarfs", "efi_pstore", "overlay",
+];
+/// Drivers that are loaded when the hardware asks for them, and faster hashing.
+const OPTIONAL: [&str; 20] = [
+    "virtio_blk", "virtio_scsi", "virtio_pci", "nvme", "ahci", "ata_piix", "sd_mod", "usb_storage", "uas", "xhci_pci",
+    "ehci_pci", "mmc_block", "sdhci_pci", "sdhci_acpi", "sha256_ssse3", "crc32c_intel", "tpm_tis", "tpm_crb",
+    "hv_storvsc", "vmw_pvscsi",
+];
+/// Largest module, packed or unpacked, in bytes.
+const MAX_MODULE_BYTES: u64 = 64 << 20;
+/// Largest of the text files, in bytes.
+const MAX_TEXT_BYTES: u64 = 16 << 20;
+
+/// Why the modules cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum ModuleError {
+    /// The boot tree could not be read.
+    #[error("kernel modules: {0}")]
+    Tree(#[from] TreeError),
+    /// A module that must be there.
+    #[error("kernel modules: `{name}` is neither in modules.dep nor built in for kernel {release}; the boot source needs it")]
+    Missing {
+        /// Module.
+        name: String,
+        /// Kernel release.
+        release: String,
+    },
+    /// Unpacking failed.
+    #[error("kernel modules: {path}: cannot be unpacked: {detail}")]
+    Unpack {
+        /// Path in the boot tree.
+        path: String,
+        /// The decompressor's words.
+        detail: String,
+    },
+}
+
+/// The modules of an initrd.
+pub struct ModuleSet {
+    /// The list file's text.
+    pub list: String,
+    /// Path in the initrd and bytes of each module, in the order of the list.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+/// Collects the modules for kernel `release`.
+///
+/// # Errors
+/// A required one is missing, or one cannot be read or unpacked.
+pub fn collect(boot: &Tree, release: &str, extra: &[String]) -> Result<ModuleSet, ModuleError> {
+    let base = format!("/usr/lib/modules/{release}");
+    let text = |name: &str| -> Result<String, ModuleError> {
+        let bytes = boot.read_file(format!("{base}/{name}"), MAX_TEXT_BYTES)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let index = Index::new(&text("modules.dep")?, &text("modules.builtin")?);
+    let mut wanted = BTreeSet::new();
+    for name in REQUIRED.iter().map(|n| (*n).to_owned()).chain(extra.iter().map(|n| n.replace('-', "_"))) {
+        if !index.add(&name, &mut wanted) {
+            return Err(ModuleError::Missing { name, release: release.to_owned() });
+        }
+    }
+    for name in OPTIONAL {
+        // Absent or built in: then there is nothing to load.
+        let _known = index.add(name, &mut wanted);
+    }
+    let mut list = String::from("bennu-modules-v1\n");
+    let mut files = Vec::new();
+    for name in &wanted {
+        let Some((path, needs)) = index.modules.get(name) else { continue };
+        let target = format!("/lib/modules/{name}.ko");
+        list.push_str(&format!("{name}\t{target}\t{}\n", needs.join(",")));
+        let packed = boot.read_file(format!("{base}/{path}"), MAX_MODULE_BYTES)?;
+        files.push((target, unpack(path, packed)?));
+    }
+    for line in text("modules.alias")?.lines() {
+        let mut words = line.split_ascii_whitespace();
+        if let (Some("alias"), Some(pattern), Some(name), None) =
+            (words.next(), words.next(), words.next(), words.next())
+            && wanted.contains(&name.replace('-', "_"))
+        {
+            list.push_str(&format!("alias\t{pattern}\t{}\n", name.replace('-', "_")));
+        }
+    }
+    Ok(ModuleSet { list, files })
+}
+
+/// modules.dep and modules.builtin, by normalised name.
+struct Index {
+    modules: BTreeMap<String, (String, Vec<String>)>,
+    builtin: BTreeSet<String>,
+}
+
+impl Index {
+    fn new(dep: &str, builtin: &str) -> Self {
+        let modules = dep
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .map(|(path, needs)| {
+                let needs = needs.split_ascii_whitespace().map(module_name).collect();
+                (module_name(path), (path.to_owned(), needs))
+            })
+            .collect();
+        Self { modules, builtin: builtin.lines().map(module_name).collect() }
+    }
+
+    /// Adds `name` and all it needs; false where it is unknown.
+    fn add(&self, name: &str, wanted: &mut BTreeSet<String>) -> bool {
+        if self.builtin.contains(name) || wanted.contains(name) {
+            return true;
+        }
+        let Some((_, needs)) = self.modules.get(name) else { return false };
+        wanted.insert(name.to_owned());
+        needs.iter().all(|need| self.add(need, wanted))
+    }
+}
+
+/// `kernel/drivers/md/dm-verity.ko.xz` → `dm_verity`.
+fn module_name(path: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    file.split(".ko").next().unwrap_or(file).replace('-', "_")
+}
+
+fn unpack(path: &str, packed: Vec<u8>) -> Result<Vec<u8>, ModuleError> {
+    let failed = |detail: String| ModuleError::Unpack { path: path.to_owned(), detail };
+    if path.ends_with(".xz") {
+        let mut out = Vec::new();
+        lzma_rs::xz_decompress(&mut packed.as_slice(), &mut out).map_err(|e| failed(format!("{e:?}")))?;
+        Ok(out)
+    } else if path.ends_with(".zst") {
+        zstd::bulk::decompress(&packed, MAX_MODULE_BYTES as usize).map_err(|e| failed(e.to_string()))
+    } else {
+        Ok(packed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_module_needs_comes_along_and_built_in_ones_do_not() {
+        let index = Index::new(
+            "kernel/md/dm-verity.ko.xz: kernel/md/dm-bufio.ko.xz kernel/md/dm-mod.ko.xz\nkernel/md/dm-bufio.ko.xz:\nkernel/md/dm-mod.ko.xz:\n",
+            "kernel/drivers/virtio/virtio_pci.ko\n",
+        );
+        let mut wanted = BTreeSet::new();
+        assert!(index.add("dm_verity", &mut wanted));
+        assert!(index.add("virtio_pci", &mut wanted));
+        assert!(!index.add("nothing", &mut wanted));
+        assert_eq!(wanted.into_iter().collect::<Vec<_>>(), ["dm_bufio", "dm_mod", "dm_verity"]);
+    }
+}

@@ -1,0 +1,165 @@
+//! The root tree: source, minus exclusions, plus files and links of the definition, plus agents and identity.
+
+use crate::definition::{AgentsRule, FileEntry, SourceSection};
+use crate::plan::Plan;
+use crate::steps::agents::{AgentError, Agents};
+use crate::steps::os_release;
+use bennu_erofs::{Content, Kind, Metadata, Timestamp, Tree, TreeError};
+use bennu_formats::paths;
+use std::path::PathBuf;
+
+/// Left out of every root: the kernel and its initrd live in the UKI.
+const ALWAYS_EXCLUDED: [&str; 3] = ["/boot", "/vmlinuz", "/initrd.img"];
+/// Mount points that the boot needs, with their permissions.
+const MOUNT_POINTS: [(&str, u32); 7] = [
+    ("/proc", 0o555),
+    ("/sys", 0o555),
+    ("/dev", 0o755),
+    ("/run", 0o755),
+    ("/tmp", 0o1777),
+    ("/var", 0o755),
+    ("/etc", 0o755),
+];
+const BENNUD_UNIT: &str = include_str!("../../assets/bennud.service");
+
+/// Why a root cannot be composed.
+#[derive(Debug, thiserror::Error)]
+pub enum RootError {
+    /// The tree refused a path or a name.
+    #[error("root: {0}")]
+    Tree(#[from] TreeError),
+    /// A file of the definition.
+    #[error("root: file {path}: {source}")]
+    Source {
+        /// The file on the build host.
+        path: PathBuf,
+        /// Why.
+        source: bennu_erofs::ContentError,
+    },
+    /// `[[root.file]]` without or with both of `content` and `source`.
+    #[error("root: file {0}: expected exactly one of `content` and `source`")]
+    FileContent(String),
+    /// `mode` that is not octal.
+    #[error("root: file {path}: mode: expected an octal string as \"0755\", found {found}")]
+    Mode {
+        /// Path in the root.
+        path: String,
+        /// What was there.
+        found: String,
+    },
+    /// An agent.
+    #[error("root: {0}")]
+    Agent(#[from] AgentError),
+    /// The health configuration cannot be written as JSON.
+    #[error("root: health configuration: {0}")]
+    Health(serde_json::Error),
+}
+
+/// Composes the root of `plan` on top of `tree`; gives the os-release text as well, which goes into the UKI.
+///
+/// # Errors
+/// See [`RootError`].
+pub fn compose(plan: &Plan, mut tree: Tree, agents: &Agents) -> Result<(Tree, String), RootError> {
+    let now = Timestamp::from_seconds(i64::try_from(plan.epoch).unwrap_or(i64::MAX));
+    let mut editor = Editor { tree: &mut tree, now };
+    for path in ALWAYS_EXCLUDED.iter().map(|p| (*p).to_owned()).chain(plan.root.exclude.iter().cloned()) {
+        editor.tree.remove(&path)?;
+    }
+    for (path, mode) in MOUNT_POINTS {
+        if editor.tree.get_following(path)?.is_none() {
+            editor.tree.insert_directory(path, Metadata::root_owned(mode, now))?;
+        }
+    }
+    editor.definition_files(plan, &plan.root)?;
+    if plan.agents == AgentsRule::Included {
+        editor.agents(plan, agents)?;
+    }
+    let text = editor.identity(plan)?;
+    tree.clamp_mtimes(now);
+    Ok((tree, text))
+}
+
+struct Editor<'a> {
+    tree: &'a mut Tree,
+    now: Timestamp,
+}
+
+impl Editor<'_> {
+    fn text(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<(), RootError> {
+        let metadata = Metadata::root_owned(mode, self.now);
+        self.tree.insert_file(path, metadata, Content::inline(content))?;
+        Ok(())
+    }
+
+    fn link(&mut self, path: &str, target: &str) -> Result<(), RootError> {
+        self.tree.insert_symlink(path, target.as_bytes(), Metadata::root_owned(0o777, self.now))?;
+        Ok(())
+    }
+
+    fn definition_files(&mut self, plan: &Plan, section: &SourceSection) -> Result<(), RootError> {
+        for file in &section.file {
+            let mode = file_mode(file)?;
+            match (&file.content, &file.source) {
+                (Some(content), None) => {
+                    let text = content
+                        .replace("${version}", plan.version.as_str())
+                        .replace("${id}", plan.image_id.as_str());
+                    self.text(&file.path, mode, text.as_bytes())?;
+                }
+                (None, Some(source)) => {
+                    let content = Content::whole_file(source)
+                        .map_err(|e| RootError::Source { path: source.clone(), source: e })?;
+                    self.tree.insert_file(&file.path, Metadata::root_owned(mode, self.now), content)?;
+                }
+                _ => return Err(RootError::FileContent(file.path.clone())),
+            }
+        }
+        for link in &section.link {
+            self.link(&link.path, &link.target)?;
+        }
+        Ok(())
+    }
+
+    /// bennud with its unit, bennuctl, the health configuration; systemd's own blessing is masked because
+    /// marking good re-arms the counter and never removes it.
+    fn agents(&mut self, plan: &Plan, agents: &Agents) -> Result<(), RootError> {
+        self.text("/usr/lib/bennu/bennud", 0o755, &agents.read("bennud")?)?;
+        self.text("/usr/bin/bennuctl", 0o755, &agents.read("bennuctl")?)?;
+        self.text("/usr/lib/systemd/system/bennud.service", 0o644, BENNUD_UNIT.as_bytes())?;
+        self.link("/usr/lib/systemd/system/sysinit.target.wants/bennud.service", "../bennud.service")?;
+        self.link("/etc/systemd/system/systemd-bless-boot.service", "/dev/null")?;
+        let mut health = serde_json::to_vec_pretty(&plan.health).map_err(RootError::Health)?;
+        health.push(b'\n');
+        self.text(paths::ROOT_HEALTH, 0o644, &health)
+    }
+
+    fn identity(&mut self, plan: &Plan) -> Result<String, RootError> {
+        const PATH: &str = "/usr/lib/os-release";
+        let original = match self.tree.get_following(PATH)?.map(|node| &node.kind) {
+            Some(Kind::Regular(_)) => {
+                let bytes = self.tree.read_file(PATH, os_release::MAX_BYTES)?;
+                Some(String::from_utf8_lossy(&bytes).into_owned())
+            }
+            _ => None,
+        };
+        let text = os_release::with_identity(
+            original.as_deref(),
+            &plan.image_id,
+            &plan.version,
+            plan.title.as_deref(),
+        );
+        self.text(PATH, 0o644, text.as_bytes())?;
+        if self.tree.get("/etc/os-release")?.is_none() {
+            self.link("/etc/os-release", "../usr/lib/os-release")?;
+        }
+        Ok(text)
+    }
+}
+
+fn file_mode(file: &FileEntry) -> Result<u32, RootError> {
+    let Some(text) = &file.mode else { return Ok(0o644) };
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o7777)
+        .ok_or_else(|| RootError::Mode { path: file.path.clone(), found: text.clone() })
+}

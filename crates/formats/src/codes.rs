@@ -1,0 +1,174 @@
+//! Stable codes for whatever a user can meet, with one sentence and one piece of advice each.
+//!
+//! `docs/reference/errors.md` is made from [`Code::ALL`] and a test keeps the two equal. A code is never
+//! reused for something else.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $meaning:literal, $advice:literal;)*) => {
+        /// A stable code, shown in logs, on the screen and in JSON.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Code { $(#[doc = $meaning] #[serde(rename = $text)] $name,)* }
+
+        impl Code {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &'static [Code] = &[$(Code::$name,)*];
+
+            /// The code as users see it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$name => $text,)* }
+            }
+
+            /// What it means, one sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Code::$name => $meaning,)* }
+            }
+
+            /// What to do about it, one sentence.
+            pub fn advice(self) -> &'static str {
+                match self { $(Code::$name => $advice,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    ApiMount = "API-MOUNT", "a kernel file system could not be mounted in the initrd",
+        "check that the kernel has it built in or that its module is in the image's module list";
+    Trust = "TRUST", "the initrd's trust configuration is missing or malformed",
+        "the UKI was built wrongly: build it again with this version of bennu";
+    SecureBootOff = "SECURE-BOOT-OFF", "the firmware did not enforce Secure Boot for this start",
+        "enrol the image's keys and switch Secure Boot on in the firmware";
+    Module = "MODULE", "a kernel module of the fixed list could not be loaded",
+        "build the image with modules of the kernel in its UKI";
+    Cmdline = "CMDLINE", "the kernel command line does not name exactly one root hash",
+        "the UKI was built wrongly: build it again";
+    BootDisk = "BOOT-DISK", "the disk that the firmware booted from was not found",
+        "check that its driver is in the image's module list and that the GPT is intact";
+    DuplicatePartition = "DUPLICATE-PARTITION", "two partitions carry the same unique GUID",
+        "detach the copied disk, or give the copy new GUIDs";
+    SlotMissing = "SLOT-MISSING", "the boot disk has no partitions for the root hash of this UKI",
+        "write the release to a slot again";
+    Esp = "ESP", "the EFI system partition could not be read or written",
+        "check it with fsck.vfat and flash the image again if need be";
+    ManifestFormat = "MANIFEST-FORMAT", "the slot manifest is not in the expected form",
+        "write the release to the slot again, or use a newer bennu";
+    ManifestSignature = "MANIFEST-SIGNATURE", "the slot manifest is not signed by enough release keys that this image trusts",
+        "sign the manifest with a release key named in image.toml";
+    ManifestImageId = "MANIFEST-IMAGE-ID", "the slot manifest is for another image",
+        "write a release of this machine's image to the slot";
+    ManifestArchitecture = "MANIFEST-ARCHITECTURE", "the slot manifest is for another architecture",
+        "write a release for this machine's architecture to the slot";
+    ManifestRootHash = "MANIFEST-ROOT-HASH", "the slot manifest names another root hash than the UKI",
+        "write root, hash tree, manifest and UKI of one release to the slot";
+    ManifestGeometry = "MANIFEST-GEOMETRY", "the slot manifest names sizes that the partitions do not have",
+        "write the release to a slot that is large enough";
+    ManifestPolicy = "MANIFEST-POLICY", "the slot manifest's TPM policy is not signed by the policy key of this image",
+        "build the release with the TPM policy key named in image.toml";
+    VerityTable = "VERITY-TABLE", "the kernel did not accept the dm-verity table",
+        "check that the kernel has dm-verity and SHA-256";
+    VerityReadBack = "VERITY-READ-BACK", "the dm-verity table read back from the kernel is not the one loaded",
+        "treat the machine as tampered with";
+    VerityCorrupt = "VERITY-CORRUPT", "a block of the root file system or its hash tree does not match the root hash",
+        "the slot was changed or the medium is failing: write the release again, replace the medium if it recurs";
+    RootMount = "ROOT-MOUNT", "the verified root file system could not be mounted",
+        "check that the kernel has EROFS and that the release was written whole";
+    RootIdentity = "ROOT-IDENTITY", "os-release in the root names another image or version than the manifest",
+        "the image was built wrongly: build it again";
+    TpmMissing = "TPM-MISSING", "no TPM 2.0 device answers",
+        "enable the TPM in the firmware; an image that seals secrets does not start without one";
+    TpmExtend = "TPM-EXTEND", "a PCR could not be extended in every active bank",
+        "the machine does not go on unmeasured: restart it; replace the TPM if it recurs";
+    PcrUnexpected = "PCR-UNEXPECTED", "PCR values are not those that the signed policy names",
+        "something was measured that the release did not foresee: an add-on, a credential, another firmware path";
+    SecretBlob = "SECRET-BLOB", "a sealed secret on the ESP is malformed or not of the form that we seal",
+        "restore the file from a backup of this machine's ESP, or provision the machine anew";
+    SecretSeal = "SECRET-SEAL", "a secret could not be sealed to the TPM",
+        "clear the TPM's lockout or provision the machine anew";
+    SecretUnseal = "SECRET-UNSEAL", "a sealed secret did not open",
+        "see the reason beside the code; the other slot is tried";
+    LatchOpen = "LATCH-OPEN", "a secret could still be unsealed after the latch",
+        "do not use this machine: its TPM or its policy does not protect the secrets";
+    SwitchRoot = "SWITCH-ROOT", "the verified root has no init to start or could not become the root",
+        "the image was built wrongly: build it again with an init";
+    SlotUnhealthy = "SLOT-UNHEALTHY", "the slot started but did not become healthy",
+        "read the health check's words beside the code; install a fixed release";
+    SlotPanic = "SLOT-PANIC", "the kernel panicked in this slot",
+        "read the kernel's words beside the code; install a fixed release";
+    UkiNotStarted = "UKI-NOT-STARTED", "the slot's UKI used up its tries without ever starting",
+        "the firmware or the loader refused it (signature or damage): write the release again";
+    NoSlot = "NO-SLOT", "no slot is left that may be started",
+        "flash the machine again or repair a slot from a recovery medium";
+    Internal = "INTERNAL", "a step failed in a way that has no code of its own",
+        "report it with the log";
+
+    ImageGpt = "IMAGE-GPT", "the file has no usable GUID partition table",
+        "give bennu a disk image that it built";
+    ImageEsp = "IMAGE-ESP", "the image's EFI system partition lacks a file or cannot be read",
+        "build the image again";
+    LoaderSignature = "LOADER-SIGNATURE", "a boot program on the ESP is not signed by the Secure Boot key",
+        "build the image again with the right db key";
+    UkiSignature = "UKI-SIGNATURE", "the UKI is not signed by the Secure Boot key, or was changed after signing",
+        "build the image again with the right db key";
+    UkiDigest = "UKI-DIGEST", "the UKI is not the file that the manifest names",
+        "write manifest and UKI of one release";
+    UkiPcr = "UKI-PCR", "the PCR values in the manifest are not those that this UKI produces",
+        "build the image again";
+    VerityTree = "VERITY-TREE", "the root file system does not match its hash tree or root hash",
+        "the image was changed after it was built: build it again";
+    VeritySignature = "VERITY-SIGNATURE", "the PKCS#7 signature over the root hash does not verify",
+        "build the image again with the right db key";
+    SlotName = "SLOT-NAME", "a partition's label or GUID is not the one that its manifest demands",
+        "build the image again";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text of `docs/reference/errors.md`.
+pub fn reference_page() -> String {
+    let mut page = String::from(
+        "# Codes\n\nGenerated from `crates/formats/src/codes.rs`; a test keeps it equal \
+         (`BENNU_BLESS=1 cargo test -p bennu-formats` writes it).\n\n| code | meaning | what to do |\n|---|---|---|\n",
+    );
+    for code in Code::ALL {
+        page.push_str(&format!(
+            "| `{code}` | {} | {} |\n",
+            code.meaning(),
+            code.advice()
+        ));
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_page_lists_every_code() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/errors.md");
+        if std::env::var_os("BENNU_BLESS").is_some() {
+            std::fs::write(path, reference_page()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), reference_page());
+    }
+
+    #[test]
+    fn no_two_codes_are_spelt_the_same() {
+        let all: std::collections::BTreeSet<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
+        assert_eq!(all.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn a_code_is_written_in_json_as_users_see_it() {
+        for code in Code::ALL {
+            assert_eq!(serde_json::to_string(code).unwrap(), format!("\"{code}\""));
+        }
+    }
+}

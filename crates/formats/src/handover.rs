@@ -1,0 +1,101 @@
+//! What bennu-init hands to the running system: `/run/bennu/boot.json`.
+//!
+//! Written once by `bennu-init` before `switch_root`, read by `bennud` and `bennuctl`. `/run` is a tmpfs that
+//! only root writes; the file is a report, not a root of trust.
+
+use crate::boot_record::Failure;
+use crate::decode::Document;
+use crate::digest::{RootHash, Sha256Digest};
+use crate::names::{ImageId, ImageVersion};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A block device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockDevice {
+    /// Path in devtmpfs, as `/dev/vda1`.
+    pub path: String,
+    /// `major:minor`.
+    pub number: String,
+}
+
+/// Time that one step took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepTime {
+    /// Name of the step.
+    pub step: String,
+    /// Milliseconds since kernel start when it began.
+    pub start_ms: u64,
+    /// Milliseconds it took.
+    pub took_ms: u64,
+}
+
+/// Why this slot runs and not a newer one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FellBack {
+    /// The slot that would have been taken.
+    pub from_version: ImageVersion,
+    /// Why it was not.
+    pub failure: Failure,
+}
+
+/// Whether the firmware enforced Secure Boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecureBootState {
+    /// `SecureBoot` = 1.
+    Enforced,
+    /// `SecureBoot` = 0 or missing.
+    Off,
+}
+
+/// The report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// Schema number; 1.
+    pub schema: u32,
+    /// Image id of the slot that runs.
+    pub image_id: ImageId,
+    /// Its version.
+    pub version: ImageVersion,
+    /// Its anti-rollback number.
+    pub security_version: u64,
+    /// Its root hash.
+    pub root_hash: RootHash,
+    /// Key ids of the release keys whose signatures were checked and good.
+    pub verified_by: Vec<Sha256Digest>,
+    /// SHA-256 of the manifest's signed bytes.
+    pub manifest_sha256: Sha256Digest,
+    /// Whole boot disk.
+    pub disk: BlockDevice,
+    /// EFI system partition.
+    pub esp: BlockDevice,
+    /// Root partition.
+    pub root: BlockDevice,
+    /// Root-verity partition.
+    pub verity: BlockDevice,
+    /// dm-verity device that is the root.
+    pub verity_device: BlockDevice,
+    /// The dm-verity table line as read back from the kernel.
+    pub verity_table: String,
+    /// Secure Boot.
+    pub secure_boot: SecureBootState,
+    /// Name of the boot entry on the ESP when this start began.
+    pub entry: String,
+    /// Starts of this slot since the last healthy one, this one included.
+    pub attempts: u32,
+    /// PCR values, SHA-256 bank, when bennu-init was done.
+    pub pcrs: BTreeMap<u32, Sha256Digest>,
+    /// Names of the secrets in `/run/secrets`.
+    pub secrets: Vec<String>,
+    /// Set when a newer slot was passed over.
+    pub fell_back: Option<FellBack>,
+    /// Times.
+    pub steps: Vec<StepTime>,
+}
+
+impl Document for Handover {
+    const NAME: &'static str = "hand-over record";
+    const SCHEMA: u32 = 1;
+    const MAX_BYTES: usize = 64 * 1024;
+}

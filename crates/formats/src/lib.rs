@@ -1,0 +1,28 @@
+//! The contract between Bennu's programs: on-disk, on-wire and hand-over types, names and units.
+//!
+//! What: plain data with bounded decoders. Who writes: `bennu` (manifest, verity-sig JSON, trust
+//! configuration), `bennu-init` (boot record, hand-over), `bennud` (boot record). Who reads: all of them.
+//! No I/O, no clock, no `unsafe` in here. A decoder checks the length first, then the schema version, then
+//! decodes; what it returns is [`Unverified`] wherever somebody else could have written the bytes.
+
+pub mod boot_record;
+pub mod cmdline;
+pub mod codes;
+pub mod decode;
+pub mod digest;
+pub mod dsse;
+pub mod guids;
+pub mod handover;
+pub mod health;
+pub mod manifest;
+pub mod names;
+pub mod paths;
+pub mod trust;
+pub mod units;
+pub mod verity_sig;
+pub mod version;
+
+pub use codes::Code;
+pub use decode::{DecodeError, Unverified};
+pub use digest::{RootHash, Sha256Digest};
+pub use names::{ImageId, ImageVersion, UkiFileName};

@@ -1,0 +1,126 @@
+//! The initrd's trust configuration: whom `bennu-init` believes, and what it does with the TPM.
+//!
+//! Written by `bennu build` into the initrd (so it is signed with the UKI and measured in PCR 11), read by
+//! `bennu-init`, which has no other source of keys.
+
+use crate::decode::{DecodeError, Document};
+use crate::digest::hex_bytes;
+use crate::manifest::Architecture;
+use crate::names::{ImageId, ImageVersion};
+use serde::{Deserialize, Serialize};
+
+/// A raw ed25519 public key (RFC 8032), 32 bytes, hex in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReleaseKey(#[serde(with = "hex_bytes")] pub Vec<u8>);
+
+/// A secret that is made on first boot, sealed to the TPM and unsealed at each start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretSpec {
+    /// File name in `/run/secrets`: 1–32 characters of `[a-z0-9-]`.
+    pub name: String,
+    /// Length in bytes, 16 to 64 (a TPM seals 128 at most).
+    pub bytes: u32,
+}
+
+impl SecretSpec {
+    /// Whether the name can be a file name and the length can be sealed.
+    pub fn is_well_formed(&self) -> bool {
+        (1..=32).contains(&self.name.len())
+            && self
+                .name
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+            && (16..=64).contains(&self.bytes)
+    }
+}
+
+/// What happens on a machine whose firmware does not enforce Secure Boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecureBootRule {
+    /// The slot is refused.
+    Required,
+    /// The slot starts, and status says so. For machines without Secure Boot keys of ours.
+    UnprotectedWithoutSecureBoot,
+}
+
+/// The trust configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustConfig {
+    /// Schema number; 1.
+    pub schema: u32,
+    /// The only image id that this initrd starts.
+    pub image_id: ImageId,
+    /// The release that this initrd belongs to: names its boot entry before any manifest is read.
+    pub version: ImageVersion,
+    /// The only architecture.
+    pub architecture: Architecture,
+    /// Release keys.
+    pub release_keys: Vec<ReleaseKey>,
+    /// How many different release keys must have signed.
+    pub release_threshold: u32,
+    /// Modulus of the RSA-2048 TPM policy key (exponent 65537), 256 bytes, big-endian.
+    #[serde(with = "hex_bytes")]
+    pub tpm_policy_modulus: Vec<u8>,
+    /// What to do without Secure Boot.
+    pub secure_boot: SecureBootRule,
+    /// Secrets.
+    pub secrets: Vec<SecretSpec>,
+    /// Starts that a slot gets without becoming healthy before the other one is taken.
+    pub max_attempts: u32,
+}
+
+impl Document for TrustConfig {
+    const NAME: &'static str = "trust configuration";
+    const SCHEMA: u32 = 1;
+    const MAX_BYTES: usize = 64 * 1024;
+
+    fn check(&self) -> Result<(), DecodeError> {
+        let bad = |member, expected, found: String| {
+            Err(DecodeError::BadValue {
+                document: Self::NAME,
+                member,
+                expected,
+                found,
+            })
+        };
+        if !(1..=16).contains(&self.release_keys.len()) || self.release_keys.iter().any(|k| k.0.len() != 32) {
+            return bad(
+                "release_keys",
+                "1 to 16 keys of 32 bytes",
+                self.release_keys.len().to_string(),
+            );
+        }
+        if !(1..=self.release_keys.len() as u32).contains(&self.release_threshold) {
+            return bad(
+                "release_threshold",
+                "1 to the number of keys",
+                self.release_threshold.to_string(),
+            );
+        }
+        if self.tpm_policy_modulus.len() != 256 {
+            return bad(
+                "tpm_policy_modulus",
+                "256 bytes",
+                self.tpm_policy_modulus.len().to_string(),
+            );
+        }
+        if let Some(wrong) = self.secrets.iter().find(|s| !s.is_well_formed()) {
+            return bad(
+                "secrets",
+                "name of [a-z0-9-], 16 to 64 bytes",
+                format!("{wrong:?}"),
+            );
+        }
+        if self.secrets.len() > 16 {
+            return bad("secrets", "at most 16", self.secrets.len().to_string());
+        }
+        if !(1..=9).contains(&self.max_attempts) {
+            return bad("max_attempts", "1 to 9", self.max_attempts.to_string());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! Why a device-mapper act failed.
+
+use super::State;
+use super::table::{Name, TableLine};
+use crate::block;
+
+/// Why a device-mapper act failed.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the fields are named as the texts show")]
+pub enum DmError {
+    #[error("device-mapper {what} {text:?} refused: expected 1 to {limit} printable ASCII bytes without '/'")]
+    BadText {
+        what: &'static str,
+        text: String,
+        limit: usize,
+    },
+    #[error("cannot open /dev/mapper/control: {0}; load the module dm_mod first")]
+    OpenControl(#[source] devicemapper::DmError),
+    #[error("cannot create device-mapper device {name}: {source}")]
+    Create {
+        name: Name,
+        source: devicemapper::DmError,
+    },
+    #[error("cannot load the {target} table of device-mapper device {name}: {source}")]
+    Load {
+        name: Name,
+        target: String,
+        source: devicemapper::DmError,
+    },
+    #[error("cannot resume device-mapper device {name}: {source}")]
+    Resume {
+        name: Name,
+        source: devicemapper::DmError,
+    },
+    #[error("cannot suspend device-mapper device {name}: {source}")]
+    Suspend {
+        name: Name,
+        source: devicemapper::DmError,
+    },
+    #[error("cannot read the table of device-mapper device {name}: {source}")]
+    ReadTable {
+        name: Name,
+        source: devicemapper::DmError,
+    },
+    #[error("cannot read the status of device-mapper device {name}: {source}")]
+    ReadStatus {
+        name: Name,
+        source: devicemapper::DmError,
+    },
+    #[error("cannot query device-mapper device {name}: {source}")]
+    Query {
+        name: Name,
+        source: devicemapper::DmError,
+    },
+    #[error("cannot send message to device-mapper device {name}: {source}")]
+    Message {
+        name: Name,
+        source: devicemapper::DmError,
+    },
+    #[error("cannot remove device-mapper device {name}: {source}")]
+    Remove {
+        name: Name,
+        source: devicemapper::DmError,
+    },
+    #[error("cannot list device-mapper devices: {0}")]
+    List(#[source] devicemapper::DmError),
+    #[error("live table of device-mapper device {name} has {lines} lines, expected one line from sector 0")]
+    Shape { name: Name, lines: usize },
+    #[error("live table of device-mapper device {name} differs from the one loaded: found {found:?}")]
+    ReadBack { name: Name, found: TableLine },
+    #[error("device-mapper device {name} is not live and read-only as asked: {state:?}")]
+    State { name: Name, state: State },
+    #[error("cannot make the node of device-mapper device {name}: {source}")]
+    Node { name: Name, source: block::BlockError },
+    #[error("{cause}; and its half-made device could not be removed: {cleanup}")]
+    Cleanup {
+        cause: Box<DmError>,
+        cleanup: Box<DmError>,
+    },
+}

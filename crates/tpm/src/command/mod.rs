@@ -1,0 +1,17 @@
+//! Typed commands of TPM 2.0 Part 3 (revision 1.59), as methods of [`crate::Client`].
+//!
+//! Each encodes its parameters, names the handles it authorizes, and decodes the response to the last byte.
+
+mod capability;
+mod nv;
+mod object;
+mod pcr;
+mod policy;
+mod storage;
+
+pub use capability::Properties;
+pub use nv::{NvAttributes, NvAuth, NvPublic};
+pub use object::Loaded;
+pub(crate) use object::PRIVATE_MAX;
+pub use policy::VerifiedTicket;
+pub use storage::{Hierarchy, SRK_HANDLE, StorageKey};

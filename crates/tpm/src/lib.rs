@@ -1,0 +1,61 @@
+//! Small synchronous TPM 2.0 client for early boot.
+//!
+//! Used by the initrd's PID 1 (measure, unseal, latch) and by provisioning (seal). No async, no threads, no
+//! libtss2: commands are marshalled here, the transport is the kernel's device node. What it offers:
+//!
+//! - [`Tpm`]: the five acts the rest of Bennu needs, so that callers can be tested with `FakeTpm` (feature `fake`);
+//! - [`Client`]: a TPM behind a [`Transport`], with the typed commands of TPM 2.0 Part 3 that these acts need;
+//! - [`policy_pcr_digest`], [`policy_authorize_digest`], [`policy_key_name`]: the same sums without a TPM;
+//! - [`EventRecord`]: what was measured, as a line of systemd's CEL-JSON log.
+//!
+//! Trust: bytes from the TPM and sealed blobs from disk are untrusted; lengths are checked before use and no
+//! bytes make a decoder panic. Sessions are salted to the storage key (SRK), whose Name is kept in the blob:
+//! a listener on the bus learns nothing, and a changed answer to an authorized command is an error. PCR
+//! extends and the policy commands before Unseal carry no HMAC: a device *in* the bus can drop an extend.
+//! That is not defended here.
+
+mod api;
+mod blob;
+mod client;
+mod code;
+mod command;
+mod error;
+mod eventlog;
+#[cfg(any(test, feature = "fake"))]
+mod fake;
+mod hash;
+mod kdf;
+mod pcr;
+mod policy;
+mod public;
+mod seal;
+mod session;
+mod transport;
+mod unseal;
+mod wire;
+
+pub use api::{Event, Measured, Tpm};
+pub use blob::{BlobError, SealedBlob};
+pub use client::Client;
+pub use code::ResponseCode;
+pub use command::{
+    Hierarchy, Loaded, NvAttributes, NvAuth, NvPublic, Properties, SRK_HANDLE, StorageKey, VerifiedTicket,
+};
+pub use error::{TpmError, TransportError};
+pub use eventlog::{EventKind, EventRecord};
+#[cfg(any(test, feature = "fake"))]
+pub use fake::FakeTpm;
+pub use hash::{Digest, HashAlg};
+pub use pcr::{PcrBank, PcrMask, PcrValues};
+pub use policy::{
+    NvCompare, NvCondition, PolicyDigest, policy_authorize_digest, policy_nv_digest, policy_pcr_digest,
+    signed_digest,
+};
+pub use public::{ModulusError, Name, RsaPublic, SealedPublic, policy_key_name};
+pub use seal::{SealError, SealPolicy, SrkTrust};
+pub use session::{Auth, Session, SessionKind};
+pub use transport::{Device, Transport};
+#[cfg(any(test, feature = "fake"))]
+pub use transport::{Exchange, Recorder, Socket};
+pub use unseal::{PcrDifference, ReleasePolicy, UnsealError};
+pub use wire::{MAX_FRAME, WireError};

@@ -1,0 +1,140 @@
+//! Everything that can go wrong in the initrd: one variant a failed act, one stable code a variant.
+
+use bennu_formats::boot_record::Failure;
+use bennu_formats::decode::DecodeError;
+use bennu_formats::names::ImageVersion;
+use bennu_formats::{Code, cmdline::CmdlineError};
+use bennu_linux as linux;
+
+/// A failed act.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the texts name the fields")]
+pub enum InitError {
+    #[error("{0}")]
+    ApiMount(linux::mount::MountError),
+    #[error("trust configuration: {0}")]
+    TrustRead(linux::bounded::ReadError),
+    #[error("{0}")]
+    TrustFormat(DecodeError),
+    #[error("{0}")]
+    ModuleList(linux::modules::ListError),
+    #[error("{0}")]
+    Modaliases(linux::modules::ModaliasError),
+    #[error("{0}")]
+    ModuleLoad(linux::modules::LoadError),
+    #[error("kernel command line: {0}")]
+    CmdlineRead(linux::bounded::ReadError),
+    #[error("{0}")]
+    Cmdline(#[from] CmdlineError),
+    #[error("{0}")]
+    EfiVariable(linux::efivars::EfiVarError),
+    #[error("secure boot: expected the firmware to enforce it, found it {found}")]
+    SecureBootOff { found: &'static str },
+    #[error("boot disk: expected the variable LoaderDevicePartUUID of systemd-boot, found none")]
+    NoLoaderDevice,
+    #[error("boot disk: partition {0} that systemd-boot was loaded from did not appear within {1} s")]
+    NoBootDisk(uuid::Uuid, u64),
+    #[error("block devices: {0}")]
+    Block(#[from] linux::block::BlockError),
+
+
+    #[error("partition {guid}: expected on one disk, found on {first} and {second}")]
+    DuplicatePartition { guid: uuid::Uuid, first: String, second: String },
+    #[error("slot: expected partition {guid} ({what}) on {disk}, found none")]
+    SlotMissing { guid: uuid::Uuid, what: &'static str, disk: String },
+    #[error("esp: {0}")]
+    EspMount(linux::mount::MountError),
+    #[error("{0}")]
+    Esp(#[from] bennu_esp::EspError),
+    #[error("{}", .0.reason)]
+    GivenUp(Failure),
+    #[error("manifest: cannot be read: {0}")]
+    ManifestRead(std::io::Error),
+    #[error("{0}")]
+    Manifest(#[from] bennu_policy::verify::SlotRefusal),
+    #[error("manifest: expected version {expected} as in the UKI, found {found}")]
+    ManifestVersion { expected: ImageVersion, found: ImageVersion },
+    #[error("manifest: expected the tpm policy key of this image, {expected}, found {found}")]
+    PolicyKey { expected: String, found: String },
+    #[error("dm-verity: {0}")]
+    VerityParams(String),
+    #[error("dm-verity: {0}")]
+    VerityTable(linux::dm::DmError),
+    #[error("dm-verity: table read back is not the one loaded: {0}")]
+    VerityReadBack(linux::dm::DmError),
+    #[error("dm-verity: {what} does not match the root hash or cannot be read: {source}")]
+    VerityCorrupt { what: String, source: std::io::Error },
+    #[error("root: {0}")]
+    RootMount(linux::mount::MountError),
+    #[error("os-release in the root: expected {expected}, found {found}")]
+    RootIdentity { expected: String, found: String },
+    #[error("tpm: {0}")]
+    TpmMissing(bennu_tpm::TransportError),
+    #[error("{0}")]
+    TpmExtend(bennu_tpm::TpmError),
+    #[error("tpm: pcr values: {0}")]
+    TpmRead(bennu_tpm::TpmError),
+    #[error("secret {name}: {source}")]
+    SecretBlob { name: String, source: bennu_tpm::BlobError },
+    #[error("secret {name}: {source}")]
+    SecretSeal { name: String, source: bennu_tpm::SealError },
+    #[error("secret {name}: {source}")]
+    SecretUnseal { name: String, source: bennu_tpm::UnsealError },
+    #[error("secret: no random bytes: {0}")]
+    Random(String),
+    #[error("latch: a second unseal of {0} succeeded")]
+    LatchOpen(String),
+    #[error("latch: expected the TPM to refuse a second unseal for its PCRs, found: {0}")]
+    LatchUnclear(bennu_tpm::UnsealError),
+    #[error("{path}: {source}")]
+    Write { path: String, source: std::io::Error },
+    #[error("hand-over record: {0}")]
+    Handover(serde_json::Error),
+    #[error("root: expected an init program at one of /sbin/init, /usr/lib/systemd/systemd, /init, found none")]
+    NoInit,
+    #[error("{0}")]
+    SwitchRoot(#[from] linux::switch_root::SwitchRootError),
+}
+
+impl InitError {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::ApiMount(_) => Code::ApiMount,
+            Self::TrustRead(_) | Self::TrustFormat(_) => Code::Trust,
+            Self::ModuleList(_) | Self::Modaliases(_) | Self::ModuleLoad(_) => Code::Module,
+            Self::CmdlineRead(_) | Self::Cmdline(_) => Code::Cmdline,
+            Self::EfiVariable(_)
+            | Self::NoLoaderDevice
+            | Self::NoBootDisk(..)
+            | Self::Block(_) => Code::BootDisk,
+            Self::SecureBootOff { .. } => Code::SecureBootOff,
+            Self::DuplicatePartition { .. } => Code::DuplicatePartition,
+            Self::SlotMissing { .. } => Code::SlotMissing,
+            Self::EspMount(_) | Self::Esp(_) => Code::Esp,
+            Self::GivenUp(failure) => failure.code,
+            Self::ManifestRead(_) => Code::ManifestFormat,
+            Self::Manifest(refusal) => refusal.code(),
+            Self::ManifestVersion { .. } | Self::RootIdentity { .. } => Code::RootIdentity,
+            Self::PolicyKey { .. } => Code::ManifestPolicy,
+            Self::VerityParams(_) | Self::VerityTable(_) => Code::VerityTable,
+            Self::VerityReadBack(_) => Code::VerityReadBack,
+            Self::VerityCorrupt { .. } => Code::VerityCorrupt,
+            Self::RootMount(_) => Code::RootMount,
+            Self::TpmMissing(_) => Code::TpmMissing,
+            Self::TpmExtend(_) | Self::TpmRead(_) => Code::TpmExtend,
+            Self::SecretBlob { .. } => Code::SecretBlob,
+            Self::SecretSeal { .. } | Self::Random(_) => Code::SecretSeal,
+            Self::SecretUnseal { source: bennu_tpm::UnsealError::PcrMismatch { .. }, .. } => Code::PcrUnexpected,
+            Self::SecretUnseal { .. } => Code::SecretUnseal,
+            Self::LatchOpen(_) | Self::LatchUnclear(_) => Code::LatchOpen,
+            Self::Write { .. } | Self::Handover(_) => Code::Internal,
+            Self::NoInit | Self::SwitchRoot(_) => Code::SwitchRoot,
+        }
+    }
+
+    /// For the boot record and the screen.
+    pub fn failure(&self) -> Failure {
+        Failure::new(self.code(), &self.to_string())
+    }
+}

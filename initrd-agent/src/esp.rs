@@ -1,0 +1,128 @@
+//! The ESP during the boot: mounted, the past digested, the start counted; later the verdict.
+
+use crate::error::InitError;
+use crate::journal::Journal;
+use crate::past;
+use bennu_esp::{Esp, FoundRecord};
+use bennu_formats::ImageVersion;
+use bennu_formats::boot_record::{BootRecord, Failure};
+use bennu_formats::handover::FellBack;
+use bennu_formats::names::UkiFileName;
+use bennu_formats::trust::TrustConfig;
+use bennu_linux::block::{BlockDevice, ensure_node};
+use bennu_linux::mount::{self, DATA_ONLY, MountSpec, Unmount};
+use bennu_policy::boot::{self, BootAction, Entry, FailureFacts, StartDecision, StartFacts};
+use std::path::Path;
+
+const MOUNT_POINT: &str = "/run/bennu/esp";
+
+/// The mounted ESP with the boot record in memory.
+pub struct Mounted {
+    esp: Esp,
+    /// Device, for the hand-over.
+    pub device: BlockDevice,
+    trust: TrustConfig,
+    record: BootRecord,
+}
+
+/// What this start knows of itself.
+pub struct Start {
+    /// Name of the boot entry.
+    pub entry: String,
+    /// Starts since the last healthy one.
+    pub attempts: u32,
+    /// The newer slot that was passed over.
+    pub fell_back: Option<FellBack>,
+}
+
+impl Mounted {
+    /// Mounts the ESP: data only, nobody but root reads it.
+    pub fn mount(device: &BlockDevice, trust: &TrustConfig) -> Result<Self, InitError> {
+        let target = Path::new(MOUNT_POINT);
+        mount::make_mount_point(target, 0o700).map_err(InitError::EspMount)?;
+        let source = ensure_node(&device.name, device.number)?;
+        mount::mount(&MountSpec {
+            source: &source,
+            target,
+            file_system: "vfat",
+            restrictions: DATA_ONLY,
+            options: "umask=0077,codepage=437,iocharset=ascii,shortname=mixed,errors=remount-ro",
+        })
+        .map_err(InitError::EspMount)?;
+        Ok(Self { esp: Esp::at(target), device: device.clone(), trust: trust.clone(), record: BootRecord::default() })
+    }
+
+    /// The files.
+    pub fn files(&self) -> &Esp {
+        &self.esp
+    }
+
+    /// Digests the past, counts this start and writes that down before anything else happens.
+    pub fn begin(&mut self, trust: &TrustConfig, journal: &mut Journal) -> Result<Start, InitError> {
+        match self.esp.boot_record()? {
+            FoundRecord::Whole(record) => self.record = record,
+            FoundRecord::None => journal.say("no boot record: this is the first start on this disk"),
+            FoundRecord::Damaged(why) => journal.warn(&format!("{why}; a new one is begun")),
+        }
+        let panic = past::last_panic(journal);
+        let names = self.esp.entries(&trust.image_id)?;
+        let decision = boot::on_start(
+            &mut self.record,
+            &StartFacts {
+                this: &trust.version,
+                entries: &entries(&names),
+                max_attempts: trust.max_attempts,
+                panic: panic.as_ref(),
+            },
+        );
+        self.esp.write_boot_record(&self.record)?;
+        past::forget(journal);
+        let fell_back = match decision {
+            StartDecision::Go(fell_back) => fell_back,
+            StartDecision::GiveUp(failure) => return Err(InitError::GivenUp(failure)),
+        };
+        let attempts = self.record.slot_mut(&trust.version).attempts;
+        let entry = names.iter().find(|n| n.version == trust.version).map(ToString::to_string).unwrap_or_default();
+        journal.say(&format!("{} {}: attempt {attempts} of {}", trust.image_id, trust.version, trust.max_attempts));
+        if let Some(FellBack { from_version, failure }) = &fell_back {
+            journal.say(&format!("fell back from {from_version}: {}: {}", failure.code, failure.reason));
+        }
+        Ok(Start { entry, attempts, fell_back })
+    }
+
+    /// The root's init is about to start.
+    pub fn reached_root(&mut self, trust: &TrustConfig) -> Result<(), InitError> {
+        boot::on_pivot(&mut self.record, &trust.version);
+        Ok(self.esp.write_boot_record(&self.record)?)
+    }
+
+    /// Decides what the failure leads to, and writes the verdict to the record and into the entry's name.
+    pub fn fail(&mut self, failure: &Failure) -> Result<BootAction, InitError> {
+        let this: ImageVersion = self.trust.version.clone();
+        let names = self.esp.entries(&self.trust.image_id)?;
+        let entries = entries(&names);
+        let facts = FailureFacts { this: Some(&this), entries: Some(&entries) };
+        let action = boot::on_failure(&mut self.record, failure, &facts);
+        self.esp.write_boot_record(&self.record)?;
+        if self.record.slot_mut(&this).bad.is_some() {
+            self.esp.rename_entry(&self.trust.image_id, &this, UkiFileName::bad)?;
+        }
+        Ok(action)
+    }
+
+    /// Unmounts.
+    pub fn unmount(self) -> Result<(), InitError> {
+        mount::unmount(Path::new(MOUNT_POINT), Unmount::Now).map_err(InitError::EspMount)
+    }
+}
+
+fn entries(names: &[UkiFileName]) -> Vec<Entry> {
+    names
+        .iter()
+        .map(|n| Entry {
+            version: n.version.clone(),
+            tries_left: n.counter.map(|c| c.tries_left),
+            tries_done: n.counter.map_or(0, |c| c.tries_done),
+        })
+        .collect()
+}

@@ -1,0 +1,81 @@
+//! What the initrd says: to the kernel log (so that the journal has it) and to the console, and how long each
+//! step took.
+
+use bennu_formats::handover::StepTime;
+use bennu_linux::kmsg::{Kmsg, Level};
+use bennu_linux::time;
+use std::io::Write as _;
+
+/// In front of each line; the scenarios look for it.
+const PREFIX: &str = "bennu-init";
+
+/// The log of this boot.
+pub struct Journal {
+    kmsg: Option<Kmsg>,
+    steps: Vec<StepTime>,
+}
+
+impl Journal {
+    /// Begins. `/dev/kmsg` is opened when `/dev` is there.
+    pub fn start() -> Self {
+        Self { kmsg: None, steps: Vec::new() }
+    }
+
+    /// `/dev` and `/proc` are mounted now.
+    pub fn open_kmsg(&mut self) {
+        self.kmsg = Kmsg::open(PREFIX).ok();
+        if Kmsg::lift_rate_limit().is_err() {
+            self.warn("the kernel log may drop lines");
+        }
+    }
+
+    /// Ends the step before and begins the next one.
+    pub fn step(&mut self, name: &str) {
+        self.end_step();
+        self.steps.push(StepTime { step: name.to_owned(), start_ms: time::since_boot_ms(), took_ms: 0 });
+    }
+
+    /// The steps so far; the last one ends now.
+    pub fn steps(&mut self) -> Vec<StepTime> {
+        self.end_step();
+        self.steps.clone()
+    }
+
+    fn end_step(&mut self) {
+        let Some(last) = self.steps.last_mut() else { return };
+        if last.took_ms == 0 {
+            last.took_ms = time::since_boot_ms().saturating_sub(last.start_ms).max(1);
+            let line = format!("[{} ms] {}: {} ms", last.start_ms, last.step, last.took_ms);
+            self.log(Level::Info, &line);
+        }
+    }
+
+    /// Something a user wants to know.
+    pub fn say(&mut self, text: &str) {
+        self.log(Level::Notice, text);
+        self.console(text);
+    }
+
+    /// Something that is not as it should be, and does not stop the boot.
+    pub fn warn(&mut self, text: &str) {
+        self.log(Level::Warning, text);
+        self.console(&format!("warning: {text}"));
+    }
+
+    /// A failure.
+    pub fn error(&mut self, text: &str) {
+        self.log(Level::Critical, text);
+        self.console(text);
+    }
+
+    fn log(&mut self, level: Level, text: &str) {
+        // The log is all there is to complain to; a boot does not fail for want of it.
+        let _lost = self.kmsg.as_mut().map(|kmsg| kmsg.log(level, text));
+    }
+
+    fn console(&mut self, text: &str) {
+        // As above. "\r" because the serial console may be raw; "\n" first because the kernel or the
+        // firmware may have left half a line.
+        let _lost = write!(std::io::stdout(), "{PREFIX}: {text}\r\n").and_then(|()| std::io::stdout().flush());
+    }
+}

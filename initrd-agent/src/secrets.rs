@@ -1,0 +1,125 @@
+//! The machine's secrets: made and sealed on the first start, unsealed at each later one.
+//!
+//! A sealed secret lies on the ESP and may have been replaced or removed by anyone: the TPM opens only what it
+//! sealed itself, under a policy that the policy key signed. A missing one is made anew; whoever removed it has
+//! destroyed a secret and learnt none.
+
+use crate::error::InitError;
+use crate::esp::Mounted;
+use crate::journal::Journal;
+use crate::tpm::Measured;
+use bennu_formats::Sha256Digest;
+use bennu_formats::manifest::{POLICY_REF, SlotManifest};
+use bennu_formats::trust::{SecretSpec, TrustConfig};
+use bennu_policy::verify::Verified;
+use bennu_tpm::{
+    HashAlg, PcrValues, ReleasePolicy, RsaPublic, SealPolicy, SealedBlob, SrkTrust, Tpm, TpmError, UnsealError,
+};
+use zeroize::Zeroizing;
+
+/// An open secret.
+pub struct Secret {
+    /// Name.
+    pub name: String,
+    /// Value; wiped when dropped.
+    pub value: Zeroizing<Vec<u8>>,
+    blob: SealedBlob,
+}
+
+/// Opens every secret of the image, making those that are not there yet.
+pub fn unseal_or_seal(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    trust: &TrustConfig,
+    manifest: &Verified<SlotManifest>,
+    journal: &mut Journal,
+) -> Result<Vec<Secret>, InitError> {
+    let policy = release_policy(trust, manifest)?;
+    let mut secrets = Vec::new();
+    for spec in &trust.secrets {
+        let blob = match esp.files().sealed_secret(&spec.name)? {
+            Some(bytes) => SealedBlob::decode(&bytes)
+                .map_err(|source| InitError::SecretBlob { name: spec.name.clone(), source })?,
+            None => make(tpm, esp, spec, &policy.key, journal)?,
+        };
+        // A fresh one is unsealed as well: a secret that does not open again is noticed now.
+        let value = tpm
+            .client()
+            .unseal(&blob, &policy)
+            .map_err(|source| InitError::SecretUnseal { name: spec.name.clone(), source })?;
+        journal.say(&format!("unsealed secret {} ({} bytes)", spec.name, value.len()));
+        secrets.push(Secret { name: spec.name.clone(), value, blob });
+    }
+    Ok(secrets)
+}
+
+fn release_policy(trust: &TrustConfig, manifest: &Verified<SlotManifest>) -> Result<ReleasePolicy, InitError> {
+    let m = manifest.get();
+    let pcrs = [
+        (11, m.pcrs.pcr11_enter_initrd),
+        (12, m.pcrs.pcr12),
+        (13, m.pcrs.pcr13),
+        (15, Sha256Digest::ZERO),
+    ]
+    .into_iter()
+    .try_fold(PcrValues::empty(HashAlg::Sha256), |all, (pcr, value)| all.with(pcr, value.as_bytes()))
+    .map_err(InitError::TpmRead)?;
+    let format = |expected, found: usize| InitError::PolicyKey { expected, found: format!("{found} bytes") };
+    Ok(ReleasePolicy {
+        pcrs,
+        nv: None,
+        approved_policy: *m.tpm_policy.approved_policy.as_bytes(),
+        signature: m
+            .tpm_policy
+            .signature
+            .as_slice()
+            .try_into()
+            .map_err(|_| format("a signature of 256 bytes".into(), m.tpm_policy.signature.len()))?,
+        key: RsaPublic::new(&trust.tpm_policy_modulus)
+            .map_err(|e| format(e.to_string(), trust.tpm_policy_modulus.len()))?,
+        policy_ref: POLICY_REF.as_bytes().to_vec(),
+    })
+}
+
+/// Random bytes of kernel and TPM together, sealed and written; no copy stays.
+fn make(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    spec: &SecretSpec,
+    key: &RsaPublic,
+    journal: &mut Journal,
+) -> Result<SealedBlob, InitError> {
+    let length = spec.bytes as usize;
+    let mut secret = Zeroizing::new(vec![0u8; length]);
+    getrandom::fill(&mut secret).map_err(|e| InitError::Random(e.to_string()))?;
+    let more = tpm.client().random(length).map_err(|e: TpmError| InitError::Random(e.to_string()))?;
+    secret.iter_mut().zip(more.iter()).for_each(|(ours, theirs)| *ours ^= theirs);
+    let policy =
+        SealPolicy { authorize_key: key, policy_ref: POLICY_REF.as_bytes(), srk: SrkTrust::FirstUse };
+    let blob = tpm
+        .client()
+        .seal(&secret, &policy)
+        .map_err(|source| InitError::SecretSeal { name: spec.name.clone(), source })?;
+    let bytes = blob.encode().map_err(|e| InitError::Random(e.to_string()))?;
+    esp.files().write_sealed_secret(&spec.name, &bytes)?;
+    journal.say(&format!("made secret {} and sealed it to this TPM", spec.name));
+    Ok(blob)
+}
+
+/// Tries to unseal again and demands that the TPM refuses because of its PCRs.
+pub fn prove_closed(
+    tpm: &mut Measured,
+    secrets: &[Secret],
+    trust: &TrustConfig,
+    manifest: &Verified<SlotManifest>,
+) -> Result<(), InitError> {
+    let policy = release_policy(trust, manifest)?;
+    for secret in secrets {
+        match tpm.client().unseal(&secret.blob, &policy) {
+            Err(UnsealError::PcrMismatch { .. }) => {}
+            Err(other) => return Err(InitError::LatchUnclear(other)),
+            Ok(_) => return Err(InitError::LatchOpen(secret.name.clone())),
+        }
+    }
+    Ok(())
+}

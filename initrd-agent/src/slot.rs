@@ -1,0 +1,121 @@
+//! The boot disk and the slot: found by GUIDs on the disk that systemd-boot was loaded from.
+
+use crate::error::InitError;
+use crate::hardware;
+use bennu_disk::gpt;
+use bennu_formats::RootHash;
+use bennu_formats::units::{Bytes, Sectors512};
+use bennu_linux::block::{BlockDevice, BlockError, OpenMode, Sysfs};
+use bennu_linux::efivars::EfiVars;
+use bennu_linux::modules::ModuleList;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long a disk may take to appear: USB bridges need ten seconds and more.
+const DISK_WAIT: Duration = Duration::from_secs(30);
+
+/// The partitions that this boot uses.
+pub struct Slot {
+    /// The whole disk.
+    pub disk: BlockDevice,
+    /// EFI system partition.
+    pub esp: BlockDevice,
+    /// Root.
+    pub root: BlockDevice,
+    /// Hash tree.
+    pub verity: BlockDevice,
+    /// Manifest.
+    pub verity_sig: BlockDevice,
+}
+
+/// Length of a partition in bytes.
+pub fn length(device: &BlockDevice) -> Bytes {
+    Sectors512(device.size_sectors512).to_bytes().unwrap_or(Bytes(0))
+}
+
+/// Finds the slot of `root_hash`.
+pub fn find(root_hash: &RootHash, modules: &ModuleList) -> Result<Slot, InitError> {
+    let text = EfiVars::default().loader_device_part_uuid().map_err(InitError::EfiVariable)?;
+    let esp_guid: Uuid = text.and_then(|t| t.parse().ok()).ok_or(InitError::NoLoaderDevice)?;
+    let root_guid = Uuid::from_bytes(root_hash.data_partition_uuid());
+    let verity_guid = Uuid::from_bytes(root_hash.verity_partition_uuid());
+    let sig_guid = Uuid::from_bytes(root_hash.verity_sig_partition_uuid());
+
+    let disk = wait_for_disk(esp_guid, modules)?;
+    let partition = |guid: Uuid, what: &'static str| {
+        let number = disk.table.by_unique_guid(guid).map(|p| p.number);
+        let missing = || InitError::SlotMissing { guid, what, disk: disk.device.name.clone() };
+        let number = number.ok_or_else(missing)?;
+        disk.partitions
+            .iter()
+            .find(|d| d.partition.as_ref().is_some_and(|p| p.number == number))
+            .cloned()
+            .ok_or_else(missing)
+    };
+    let slot = Slot {
+        esp: partition(esp_guid, "ESP")?,
+        root: partition(root_guid, "root")?,
+        verity: partition(verity_guid, "root-verity")?,
+        verity_sig: partition(sig_guid, "root-verity-sig")?,
+        disk: disk.device,
+    };
+    refuse_duplicates(&slot.disk.name, &[esp_guid, root_guid, verity_guid, sig_guid])?;
+    Ok(slot)
+}
+
+/// A disk with a readable GPT.
+struct Disk {
+    device: BlockDevice,
+    table: gpt::Table,
+    partitions: Vec<BlockDevice>,
+}
+
+fn wait_for_disk(esp_guid: Uuid, modules: &ModuleList) -> Result<Disk, InitError> {
+    let found = Sysfs::default().wait_for(DISK_WAIT, |devices| -> Result<Option<Disk>, InitError> {
+        for disk in tables(devices) {
+            if disk.table.by_unique_guid(esp_guid).is_some() && !disk.partitions.is_empty() {
+                return Ok(Some(disk));
+            }
+        }
+        hardware::load_for_hardware(modules)?;
+        Ok(None)
+    });
+    match found {
+        Err(InitError::Block(BlockError::Deadline { .. })) => {
+            Err(InitError::NoBootDisk(esp_guid, DISK_WAIT.as_secs()))
+        }
+        other => other,
+    }
+}
+
+/// The disks among `devices` that have a GPT. A disk without one, or one that cannot be read, is not the boot
+/// disk; if it should have been, the wait for the boot disk says so.
+fn tables(devices: &[BlockDevice]) -> Vec<Disk> {
+    let disks = devices.iter().filter(|d| d.partition.is_none() && !d.is_virtual && d.size_sectors512 > 0);
+    disks
+        .filter_map(|device| {
+            let mut file = device.open(OpenMode::Read).ok()?;
+            let (table, _health) = gpt::open(&mut file).ok()?;
+            let of_disk = |d: &&BlockDevice| d.partition.as_ref().is_some_and(|p| p.disk == device.name);
+            let partitions = devices.iter().filter(of_disk).cloned().collect();
+            Some(Disk { device: device.clone(), table, partitions })
+        })
+        .collect()
+}
+
+/// A second disk with one of our GUIDs may be a clone made to be confused with ours.
+fn refuse_duplicates(ours: &str, guids: &[Uuid]) -> Result<(), InitError> {
+    let devices = Sysfs::default().block_devices().map_err(InitError::Block)?;
+    for disk in tables(&devices).iter().filter(|d| d.device.name != ours) {
+        for guid in guids {
+            if disk.table.by_unique_guid(*guid).is_some() {
+                return Err(InitError::DuplicatePartition {
+                    guid: *guid,
+                    first: ours.to_owned(),
+                    second: disk.device.name.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! dm-verity: the table comes from the verified manifest only, is read back and compared. The superblock on
+//! disk is never looked at.
+//!
+//! The device is opened twice. First without a panic option, to read what the boot needs and to turn a bad
+//! block into a code; then for the running system, where a bad block panics the kernel, because nothing that
+//! runs on a corrupted root can be relied on to handle it.
+
+use crate::error::InitError;
+use crate::slot::Slot;
+use bennu_formats::manifest::SlotManifest;
+use bennu_linux::bounded;
+use bennu_linux::dm::{Access, DeviceMapper, DmError, Name, TableLine, Uuid};
+use bennu_linux::mount::{self, MountSpec, Restriction, Unmount};
+use bennu_policy::verify::Verified;
+use bennu_verity::{DeviceNumber, RootHash, Salt, VerityOption, VerityParams, VerityTable};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+const CHECK_NAME: &str = "bennu-check";
+const ROOT_NAME: &str = "bennu-root";
+const CHECK_MOUNT: &str = "/run/bennu/check";
+/// Longest os-release in bytes.
+const MAX_OS_RELEASE: usize = 64 * 1024;
+/// What may be the root's init, in this order; the first one that is there is started.
+pub const INIT_PROGRAMS: [&str; 3] = ["/sbin/init", "/usr/lib/systemd/systemd", "/init"];
+
+/// An open verity device.
+pub struct Opened {
+    /// Node.
+    pub path: PathBuf,
+    /// `major:minor`.
+    pub number: String,
+    /// Root hash in its table.
+    pub root_hash: RootHash,
+    /// Table as read back.
+    pub table: String,
+}
+
+/// Opens the device for the running system.
+pub fn open_for_the_running_system(slot: &Slot, manifest: &Verified<SlotManifest>) -> Result<Opened, InitError> {
+    let mut options = vec![VerityOption::PanicOnCorruption];
+    if kernel_has_panic_on_error() {
+        options.push(VerityOption::PanicOnError);
+    }
+    open(ROOT_NAME, slot, manifest, &options)
+}
+
+/// `panic_on_error` came with Linux 6.12. The release text is the running kernel's own, which the firmware
+/// verified with the UKI.
+fn kernel_has_panic_on_error() -> bool {
+    let text = bounded::read_text(Path::new("/proc/sys/kernel/osrelease"), 256).unwrap_or_default();
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 12)
+}
+
+/// Reads the superblock, os-release and the init program through dm-verity, and compares the identity.
+pub fn check_what_the_boot_needs(slot: &Slot, manifest: &Verified<SlotManifest>) -> Result<(), InitError> {
+    let device = open(CHECK_NAME, slot, manifest, &[])?;
+    let found = read_through(&device.path, manifest.get());
+    let dm = DeviceMapper::open().map_err(InitError::VerityTable)?;
+    let name = name(CHECK_NAME)?;
+    // dm-verity remembers that it met a bad block: "V" is good, "C" is corrupted.
+    let corrupted = dm.status(&name).is_ok_and(|line| line.params().starts_with('C'));
+    dm.remove(&name).map_err(InitError::VerityTable)?;
+    match found {
+        Err(error) if corrupted => Err(as_corruption(error)),
+        Ok(()) if corrupted => Err(corrupt("a block", std::io::Error::other("dm-verity reports corruption"))),
+        other => other,
+    }
+}
+
+fn as_corruption(error: InitError) -> InitError {
+    match error {
+        InitError::VerityCorrupt { .. } => error,
+        other => corrupt("the root file system", std::io::Error::other(other.to_string())),
+    }
+}
+
+fn corrupt(what: &str, source: std::io::Error) -> InitError {
+    InitError::VerityCorrupt { what: what.to_owned(), source }
+}
+
+fn read_through(device: &Path, manifest: &SlotManifest) -> Result<(), InitError> {
+    let target = Path::new(CHECK_MOUNT);
+    mount_root(device, target)?;
+    let read = check_files(target, manifest);
+    mount::unmount(target, Unmount::Now).map_err(InitError::RootMount)?;
+    read
+}
+
+/// Mounts a verified root: read-only, no set-user-id restriction, devices of no effect.
+pub fn mount_root(device: &Path, target: &Path) -> Result<(), InitError> {
+    mount::make_mount_point(target, 0o755).map_err(InitError::RootMount)?;
+    mount::mount(&MountSpec {
+        source: device,
+        target,
+        file_system: "erofs",
+        restrictions: &[Restriction::ReadOnly, Restriction::NoDev],
+        options: "",
+    })
+    .map_err(InitError::RootMount)
+}
+
+fn check_files(root: &Path, manifest: &SlotManifest) -> Result<(), InitError> {
+    let path = root.join("usr/lib/os-release");
+    let read = |e: std::io::Error| corrupt("usr/lib/os-release", e);
+    let mut text = String::new();
+    File::open(&path).map_err(read)?.take(MAX_OS_RELEASE as u64).read_to_string(&mut text).map_err(read)?;
+    for (key, expected) in [("IMAGE_ID", manifest.image_id.as_str()), ("IMAGE_VERSION", manifest.version.as_str())] {
+        let line = format!("{key}={expected}");
+        if !text.lines().any(|l| l == line) {
+            let prefix = format!("{key}=");
+            let found = text.lines().find(|l| l.starts_with(&prefix)).unwrap_or("no such line").to_owned();
+            return Err(InitError::RootIdentity { expected: line, found });
+        }
+    }
+    // Links in the root may be absolute, so the init is looked up by name only here and by chroot later.
+    for program in INIT_PROGRAMS {
+        let path = root.join(program.trim_start_matches('/'));
+        if std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_file()) {
+            let mut file = File::open(&path).map_err(|e| corrupt(program, e))?;
+            std::io::copy(&mut file, &mut std::io::sink()).map_err(|e| corrupt(program, e))?;
+        }
+    }
+    Ok(())
+}
+
+fn name(text: &str) -> Result<Name, InitError> {
+    Name::new(text).map_err(InitError::VerityTable)
+}
+
+fn open(
+    dm_name: &str,
+    slot: &Slot,
+    manifest: &Verified<SlotManifest>,
+    options: &[VerityOption],
+) -> Result<Opened, InitError> {
+    let verity = &manifest.get().verity;
+    let params = |e: &dyn std::fmt::Display| InitError::VerityParams(e.to_string());
+    let root_hash = RootHash(*verity.root_hash.as_bytes());
+    let salt = Salt::new(verity.salt.clone()).map_err(|e| params(&e))?;
+    let tree = VerityParams::new(verity.data_blocks.0, salt, [0; 16]).map_err(|e| params(&e))?;
+    let device = |d: &bennu_linux::block::BlockDevice| DeviceNumber { major: d.number.major, minor: d.number.minor };
+    let table = VerityTable::new(&tree, device(&slot.root), device(&slot.verity), root_hash, options)
+        .map_err(|e| params(&e))?;
+
+    let dm = DeviceMapper::open().map_err(InitError::VerityTable)?;
+    let name = name(dm_name)?;
+    let uuid = Uuid::new(&format!("BENNU-VERITY-{}-{dm_name}", verity.root_hash)).map_err(InitError::VerityTable)?;
+    let line =
+        TableLine::new(table.sectors(), VerityTable::TARGET, &table.params()).map_err(InitError::VerityTable)?;
+    let live = dm.activate(&name, &uuid, &line, Access::ReadOnly).map_err(InitError::VerityTable)?;
+    let found = dm.table(&name).map_err(InitError::VerityReadBack)?;
+    let same = VerityTable::parse_params(found.length_sectors512(), found.params())
+        .is_ok_and(|found| table.expect(&found).is_ok());
+    if !same || found.target() != VerityTable::TARGET {
+        return Err(InitError::VerityReadBack(DmError::ReadBack { name, found }));
+    }
+    Ok(Opened {
+        path: live.node,
+        number: live.number.to_string(),
+        root_hash,
+        table: format!("0 {} {} {}", found.length_sectors512(), found.target(), found.params()),
+    })
+}

@@ -1,0 +1,47 @@
+//! Virtual machines, disks, serial consoles and the story runner of the scenarios.
+//!
+//! A story (`tests/scenarios/`) makes a [`Machine`](machine::Machine) from a product disk image, edits the
+//! disk, powers the machine on, and waits for markers on its serial console. The product's programs are black
+//! boxes here: this crate depends on none of ours. Everything that a story leaves behind lies under
+//! `target/vm/<story>/` (see [`artefacts`]).
+//!
+//! Host tools: `qemu-system-x86_64`, OVMF, `swtpm`, `swtpm_setup`, `setpriv`, `cp`, `sfdisk`, `sgdisk`, mtools.
+//! A missing tool is an error that names it, never a skip.
+
+pub mod accelerator;
+pub mod artefacts;
+pub mod console;
+pub mod disk;
+pub mod ending;
+pub mod esp;
+pub mod faults;
+pub mod journal;
+pub mod machine;
+pub mod marker;
+pub mod options;
+pub mod partitions;
+pub mod power_on;
+mod process;
+pub mod qmp;
+pub mod results;
+pub mod runner;
+pub mod serial;
+pub mod stepper;
+pub mod story;
+mod terminal;
+pub mod tool;
+pub mod tpm;
+pub mod trouble;
+
+/// What nearly every story needs.
+pub mod prelude {
+    pub use crate::disk::Disk;
+    pub use crate::machine::{DiskSource, Machine, MachineSpec, Resets};
+    pub use crate::marker::Marker;
+    pub use crate::power_on::{Ending, PowerOn, ShutdownReason};
+    pub use crate::serial::{SerialError, SerialLine};
+    pub use crate::stepper::Account;
+    pub use crate::story::{Context, Story, Tier};
+    pub use anyhow::{Context as _, Result, bail, ensure};
+    pub use std::time::Duration;
+}
