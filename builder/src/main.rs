@@ -6,9 +6,11 @@
 mod cli;
 mod commands;
 mod definition;
+mod image;
 mod plan;
 mod progress;
 mod steps;
+mod verify;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -5,12 +5,18 @@ use crate::esp::Mounted;
 use crate::journal::Journal;
 use crate::tpm::Measured;
 use bennu_formats::Code;
+use bennu_linux::efivars::{BENNU, EfiVarError, EfiVars, PERSISTENT, Variable};
 use bennu_linux::reboot::{End, end as end_machine, sync};
 use bennu_policy::boot::BootAction;
 use std::time::Duration;
 
 /// How long the sentence stays on the screen before a restart.
 const READING_TIME: Duration = Duration::from_secs(3);
+
+/// Restarts that are made without a verdict: the tries of two slots and one more.
+const BLIND_RESTARTS: u8 = 7;
+/// EFI variable with their number, one byte.
+const RESTARTS_VARIABLE: &str = "BennuBlindRestarts";
 
 /// What the boot had reached.
 #[derive(Default)]
@@ -49,9 +55,9 @@ fn close_tpm(journal: &mut Journal, tpm: Option<Measured>) {
     }
 }
 
-/// Without a readable ESP there is no place for a verdict, so the machine stops rather than restart for ever.
+/// Decides, and writes the verdict where the next start finds it.
 fn verdict(journal: &mut Journal, esp: Option<Mounted>, error: &InitError) -> BootAction {
-    let Some(mut esp) = esp else { return BootAction::Halt };
+    let Some(mut esp) = esp else { return without_esp(journal) };
     let decided = esp.fail(&error.failure());
     let unmounted = esp.unmount();
     match (decided, unmounted) {
@@ -61,6 +67,36 @@ fn verdict(journal: &mut Journal, esp: Option<Mounted>, error: &InitError) -> Bo
             BootAction::Halt
         }
     }
+}
+
+/// Without an ESP there is no place for a verdict. The loader counts this entry's tries all the same, so a few
+/// restarts reach the other slot; how many there were is kept in a variable of the firmware, so that they end.
+fn without_esp(journal: &mut Journal) -> BootAction {
+    match count_restart() {
+        Ok(count) if count <= BLIND_RESTARTS => {
+            journal.say(&format!("no ESP to write the verdict to: restart {count} of {BLIND_RESTARTS}"));
+            BootAction::Retry
+        }
+        Ok(_) => BootAction::Halt,
+        Err(error) => {
+            journal.error(&error.to_string());
+            BootAction::Halt
+        }
+    }
+}
+
+fn count_restart() -> Result<u8, EfiVarError> {
+    let variables = EfiVars::default();
+    let found = variables.read(BENNU, RESTARTS_VARIABLE, 1)?;
+    let count = found.and_then(|v| v.value.first().copied()).unwrap_or(0).saturating_add(1);
+    let variable = Variable { attributes: PERSISTENT, value: vec![count] };
+    variables.write(BENNU, RESTARTS_VARIABLE, &variable, 1)?;
+    Ok(count)
+}
+
+/// The slot has reached its root: the count starts anew.
+pub fn forget_restarts() -> Result<(), EfiVarError> {
+    EfiVars::default().delete(BENNU, RESTARTS_VARIABLE).map(drop)
 }
 
 fn restart(journal: &mut Journal) -> ! {

@@ -75,5 +75,8 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     let facts = handover::Facts { slot, device, secure_boot, start, secrets, pcrs };
     handover::write(&manifest, facts, journal)?;
     esp.reached_root(&trust)?;
+    if let Err(error) = failure::forget_restarts() {
+        journal.warn(&error.to_string());
+    }
     root::switch(journal, known)
 }

@@ -134,6 +134,37 @@ impl KeySet {
     }
 }
 
+/// The public halves that a disk image is verified with. Private keys are not looked for.
+pub struct PublicKeys {
+    /// `db.crt`: signs boot programs, UKIs and root hashes.
+    pub db: Certificate,
+    /// `release.pub` and `release-*.pub`: sign slot manifests.
+    pub release: Vec<ReleaseKey>,
+    /// `tpm-policy.pub`: signs TPM policies.
+    pub policy: PublicKey,
+    /// Its modulus, big-endian.
+    pub policy_modulus: [u8; 256],
+}
+
+impl PublicKeys {
+    /// Reads the public files of a directory of keys.
+    ///
+    /// # Errors
+    /// One is missing or not a key of its kind.
+    pub fn read(directory: &Path) -> Result<Self, KeySetError> {
+        let db_path = directory.join("db.crt");
+        let db = Certificate::read(&bytes(&db_path)?).map_err(|e| bad(&db_path, &e))?;
+        let own = read_release_public(&directory.join("release.pub"))?;
+        let mut release = vec![own];
+        release.extend(more_release_keys(directory)?.into_iter().filter(|k| *k != own));
+        let policy_path = directory.join("tpm-policy.pub");
+        let policy = PublicKey::from_spki(&bytes(&policy_path)?).map_err(|e| bad(&policy_path, &e))?;
+        let policy_modulus = policy.modulus().map_err(|e| bad(&policy_path, &e))?;
+        let release = release.iter().map(|k| ReleaseKey(k.to_bytes().to_vec())).collect();
+        Ok(Self { db, release, policy, policy_modulus })
+    }
+}
+
 fn bad(path: &Path, detail: &dyn std::fmt::Display) -> KeySetError {
     KeySetError::Key { path: path.to_owned(), detail: detail.to_string() }
 }

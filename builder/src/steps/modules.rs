@@ -64,7 +64,12 @@ pub fn collect(boot: &Tree, release: &str, extra: &[String]) -> Result<ModuleSet
         let bytes = boot.read_file(format!("{base}/{name}"), MAX_TEXT_BYTES)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
-    let index = Index::new(&text("modules.dep")?, &text("modules.builtin")?);
+    let index = Index::new(
+        &text("modules.dep")?,
+        &text("modules.builtin")?,
+        &text("modules.softdep")?,
+        &text("modules.alias")?,
+    );
     let mut wanted = BTreeSet::new();
     for name in REQUIRED.iter().map(|n| (*n).to_owned()).chain(extra.iter().map(|n| n.replace('-', "_"))) {
         if !index.add(&name, &mut wanted) {
@@ -96,15 +101,15 @@ pub fn collect(boot: &Tree, release: &str, extra: &[String]) -> Result<ModuleSet
     Ok(ModuleSet { list, files })
 }
 
-/// modules.dep and modules.builtin, by normalised name.
+/// modules.dep, modules.builtin and modules.softdep, by normalised name.
 struct Index {
     modules: BTreeMap<String, (String, Vec<String>)>,
     builtin: BTreeSet<String>,
 }
 
 impl Index {
-    fn new(dep: &str, builtin: &str) -> Self {
-        let modules = dep
+    fn new(dep: &str, builtin: &str, softdep: &str, alias: &str) -> Self {
+        let mut modules: BTreeMap<String, (String, Vec<String>)> = dep
             .lines()
             .filter_map(|line| line.split_once(':'))
             .map(|(path, needs)| {
@@ -112,7 +117,22 @@ impl Index {
                 (module_name(path), (path.to_owned(), needs))
             })
             .collect();
-        Self { modules, builtin: builtin.lines().map(module_name).collect() }
+        let builtin: BTreeSet<String> = builtin.lines().map(module_name).collect();
+        for (name, wanted) in soft_needs(softdep) {
+            // Without a modprobe in the initrd a soft dependency is a dependency: the kernel's own request for
+            // it would fail, and with it the module.
+            let Some(found) = provider(&wanted, alias, &modules, &builtin) else { continue };
+            if let Some((_, needs)) = modules.get_mut(&name)
+                && !needs.contains(&found)
+                && found != name
+            {
+                needs.push(found);
+            }
+        }
+        for (_, needs) in modules.values_mut() {
+            needs.retain(|need| !builtin.contains(need));
+        }
+        Self { modules, builtin }
     }
 
     /// Adds `name` and all it needs; false where it is unknown.
@@ -124,6 +144,44 @@ impl Index {
         wanted.insert(name.to_owned());
         needs.iter().all(|need| self.add(need, wanted))
     }
+}
+
+/// `softdep NAME pre: A B post: C` → (NAME, A), (NAME, B). What comes after is not needed to load NAME.
+fn soft_needs(softdep: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for line in softdep.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (Some("softdep"), Some(name)) = (words.next(), words.next()) else { continue };
+        let mut before = false;
+        for word in words {
+            match word {
+                "pre:" => before = true,
+                "post:" => before = false,
+                wanted if before => found.push((module_name(name), wanted.to_owned())),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// The module for a soft dependency, which names a module or an alias. Of several the generic one is taken: the
+/// others want special hardware.
+fn provider(
+    wanted: &str,
+    alias: &str,
+    modules: &BTreeMap<String, (String, Vec<String>)>,
+    builtin: &BTreeSet<String>,
+) -> Option<String> {
+    let plain = wanted.replace('-', "_");
+    if modules.contains_key(&plain) || builtin.contains(&plain) {
+        return Some(plain);
+    }
+    let line = format!("alias {wanted} ");
+    let mut found: Vec<String> =
+        alias.lines().filter_map(|l| l.strip_prefix(&line)).map(|n| n.trim().replace('-', "_")).collect();
+    found.sort_by_key(|name| !name.ends_with("_generic"));
+    found.into_iter().next()
 }
 
 /// `kernel/drivers/md/dm-verity.ko.xz` → `dm_verity`.
@@ -154,11 +212,26 @@ mod tests {
         let index = Index::new(
             "kernel/md/dm-verity.ko.xz: kernel/md/dm-bufio.ko.xz kernel/md/dm-mod.ko.xz\nkernel/md/dm-bufio.ko.xz:\nkernel/md/dm-mod.ko.xz:\n",
             "kernel/drivers/virtio/virtio_pci.ko\n",
+            "",
+            "",
         );
         let mut wanted = BTreeSet::new();
         assert!(index.add("dm_verity", &mut wanted));
         assert!(index.add("virtio_pci", &mut wanted));
         assert!(!index.add("nothing", &mut wanted));
         assert_eq!(wanted.into_iter().collect::<Vec<_>>(), ["dm_bufio", "dm_mod", "dm_verity"]);
+    }
+
+    #[test]
+    fn a_soft_dependency_is_resolved_through_its_alias_to_the_generic_module() {
+        let index = Index::new(
+            "kernel/lib/libcrc32c.ko.xz:\nkernel/arch/crc32c-intel.ko.xz:\nkernel/crypto/crc32c_generic.ko.xz:\n",
+            "",
+            "softdep libcrc32c pre: crc32c post: other\n",
+            "alias crc32c crc32c_intel\nalias crc32c crc32c_generic\n",
+        );
+        let mut wanted = BTreeSet::new();
+        assert!(index.add("libcrc32c", &mut wanted));
+        assert_eq!(wanted.into_iter().collect::<Vec<_>>(), ["crc32c_generic", "libcrc32c"]);
     }
 }

@@ -34,6 +34,15 @@ pub fn with_identity(
     text
 }
 
+/// The one value of `key`, as written; `None` when there is no such line or several.
+pub fn value<'t>(text: &'t str, key: &str) -> Option<&'t str> {
+    let mut found = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    match (found.next(), found.next()) {
+        (Some(value), None) => Some(value),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +58,12 @@ mod tests {
             None,
         );
         assert_eq!(found, "ID=debian\nPRETTY_NAME=\"Debian 13 (demo 2)\"\nIMAGE_ID=demo\nIMAGE_VERSION=2\n");
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_has_no_value() {
+        assert_eq!(value("IMAGE_ID=demo\nIMAGE_IDX=x\n", "IMAGE_ID"), Some("demo"));
+        assert_eq!(value("IMAGE_ID=demo\nIMAGE_ID=demo\n", "IMAGE_ID"), None);
+        assert_eq!(value("# IMAGE_ID=demo\n", "IMAGE_ID"), None);
     }
 }

@@ -124,6 +124,8 @@ impl Sources<'_> {
         let mut command = Command::new("mmdebstrap");
         command
             .env("SOURCE_DATE_EPOCH", self.epoch.to_string())
+            // The distribution's initrd would only be thrown away (initramfs-tools, kernel hook).
+            .env("INITRD", "No")
             .env("LC_ALL", "C")
             .env("TZ", "UTC")
             .args(["--variant=minbase", "--format=tar"])
@@ -131,8 +133,6 @@ impl Sources<'_> {
         for exclude in DPKG_EXCLUDES {
             command.arg(format!("--dpkgopt=path-exclude={exclude}"));
         }
-        // The distribution's initrd would only be thrown away.
-        command.arg("--essential-hook=mkdir -p \"$1\"/etc/initramfs-tools && printf 'update_initramfs=no\\n' > \"$1\"/etc/initramfs-tools/update-initramfs.conf");
         command.args([suite, &out.display().to_string()]);
         command.args([
             format!("deb {mirror} {suite} main"),
@@ -158,7 +158,7 @@ impl Sources<'_> {
 /// What a Debian tar is made from, as a digest.
 fn recipe_key(suite: &str, packages: &[&str], epoch: u64) -> String {
     let mut hasher = Sha256::new();
-    for part in ["bennu-debian-2", suite].iter().chain(packages).chain(&DPKG_EXCLUDES) {
+    for part in ["bennu-debian-3", suite].iter().chain(packages).chain(&DPKG_EXCLUDES) {
         hasher.update(part.as_bytes());
         hasher.update([0]);
     }

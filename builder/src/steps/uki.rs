@@ -146,12 +146,23 @@ pub fn build(
     let pcrsig = PcrSignatures::sign(&prediction, &keys.policy)?.to_json()?;
     sections.insert(4, Section { name: ".pcrsig", data: pcrsig.as_bytes() });
     let image = pe::assemble(&parts.stub, &sections)?;
-    let parsed = PeImage::parse(&image)?;
+    let pcrs = predict(&image)?;
+    let stub_version = stub_version(&PeImage::parse(&image)?);
+    let bytes = authenticode::sign(&image, &keys.db.key, &keys.db.certificate)?;
+    Ok(Uki { bytes, pcrs, stub_version })
+}
+
+/// What a UKI, signed or not, will make of the PCRs.
+///
+/// # Errors
+/// It is no UKI with a stub whose measurements are known.
+pub fn predict(image: &[u8]) -> Result<PredictedPcrs, measure::MeasureError> {
+    let parsed = PeImage::parse(image)?;
     let version = StubVersion::of(&parsed)?;
-    let pcr12 = measure::predict_pcr12(version, Some(cmdline.as_bytes()), Bank::Sha256)?;
-    let stub_version = stub_version(&parsed);
+    let prediction = measure::predict_pcr11(image, Bank::Sha256)?;
+    let pcr12 = measure::predict_pcr12(version, parsed.section_data(".cmdline"), Bank::Sha256)?;
     let after = |phase| digest(prediction.after(phase));
-    let pcrs = PredictedPcrs {
+    Ok(PredictedPcrs {
         pcr11_sections: digest(&prediction.after_sections),
         pcr11_enter_initrd: after(Phase::EnterInitrd),
         pcr11_leave_initrd: after(Phase::LeaveInitrd),
@@ -159,9 +170,7 @@ pub fn build(
         pcr11_ready: after(Phase::Ready),
         pcr12: digest(&pcr12),
         pcr13: Sha256Digest::ZERO,
-    };
-    let bytes = authenticode::sign(&image, &keys.db.key, &keys.db.certificate)?;
-    Ok(Uki { bytes, pcrs, stub_version })
+    })
 }
 
 /// A value of the SHA-256 bank.

@@ -36,6 +36,8 @@ pub const PERSISTENT: u32 = NON_VOLATILE | BOOT_SERVICE_ACCESS | RUNTIME_ACCESS;
 pub const LOADER: VendorGuid = VendorGuid("4a67b082-0a4c-41cf-b6c7-440b29bb8c4f");
 /// `EFI_GLOBAL_VARIABLE` (UEFI 2.10, 3.3).
 pub const GLOBAL: VendorGuid = VendorGuid("8be4df61-93ca-11d2-aa0d-00e098032b8c");
+/// Vendor of Bennu's own variables.
+pub const BENNU: VendorGuid = VendorGuid("b5a7c1f2-0d4e-4f0c-9d55-6e62656e6e75");
 
 /// Longest variable name in characters that we use.
 const NAME_LIMIT: usize = 128;

@@ -226,27 +226,37 @@ pub struct FailureFacts<'a> {
 
 /// Decides what a failure leads to and writes the verdict into the record. Falling back needs a slot to fall
 /// back to and a place to write the verdict: without either the machine stops rather than restart for ever.
+///
+/// A slot that is bad already did not fail anew: [`on_start`] gave it up, for a fault that may be of any kind.
+/// It falls back or stops and never tries again, since its next start would end in the same place.
 pub fn on_failure(record: &mut BootRecord, failure: &Failure, facts: &FailureFacts<'_>) -> BootAction {
     let (Some(this), Some(entries)) = (facts.this, facts.entries) else {
         return BootAction::Halt;
     };
-    record.slot_mut(this).last_failure = Some(failure.clone());
+    let slot = record.slot_mut(this);
+    slot.last_failure = Some(failure.clone());
+    let given_up = slot.bad.is_some();
     match fault(failure.code) {
-        BootAction::Halt => BootAction::Halt,
-        BootAction::Retry => BootAction::Retry,
-        BootAction::FallBack => {
-            record.slot_mut(this).bad = Some(failure.clone());
-            let other_may_start = entries.iter().any(|e| {
-                e.version != *this
-                    && e.may_start()
-                    && record.slots.get(&e.version).is_none_or(|slot| slot.bad.is_none())
-            });
-            if other_may_start {
-                BootAction::FallBack
-            } else {
-                BootAction::Halt
-            }
+        BootAction::Halt if !given_up => BootAction::Halt,
+        BootAction::Retry if !given_up => BootAction::Retry,
+        BootAction::FallBack | BootAction::Halt | BootAction::Retry => {
+            slot.bad.get_or_insert_with(|| failure.clone());
+            fall_back_or_halt(record, this, entries)
         }
+    }
+}
+
+/// `this` is given up: is there another slot that the loader prefers and that its own bennu-init would start?
+fn fall_back_or_halt(record: &BootRecord, this: &ImageVersion, entries: &[Entry]) -> BootAction {
+    let other_may_start = entries.iter().any(|e| {
+        e.version != *this
+            && e.may_start()
+            && record.slots.get(&e.version).is_none_or(|slot| slot.bad.is_none())
+    });
+    if other_may_start {
+        BootAction::FallBack
+    } else {
+        BootAction::Halt
     }
 }
 
@@ -264,20 +274,22 @@ pub fn on_healthy(record: &mut BootRecord, this: &ImageVersion) {
     slot.last_failure = None;
 }
 
-/// The health checks did not pass in time: restart for another attempt, or give the slot up.
+/// The health checks did not pass in time: restart for another attempt, or give the slot up. `entries` are those
+/// on the ESP now. [`BootAction::Halt`] means that no other slot is left: the system stays up as it is, because
+/// a restart would end on the last screen of bennu-init.
 pub fn on_unhealthy(
     record: &mut BootRecord,
     this: &ImageVersion,
     words: &str,
     max_attempts: u32,
+    entries: &[Entry],
 ) -> (Failure, BootAction) {
     let slot = record.slot_mut(this);
     let failure = Failure::new(Code::SlotUnhealthy, words);
     slot.last_failure = Some(failure.clone());
-    if slot.attempts >= max_attempts {
-        slot.bad = Some(failure.clone());
-        (failure, BootAction::FallBack)
-    } else {
-        (failure, BootAction::Retry)
+    if slot.attempts < max_attempts {
+        return (failure, BootAction::Retry);
     }
+    slot.bad = Some(failure.clone());
+    (failure, fall_back_or_halt(record, this, entries))
 }

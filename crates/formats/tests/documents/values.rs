@@ -1,0 +1,232 @@
+//! Values of the right shape that make no sense: each refused by the name of its member.
+
+use crate::examples;
+use bennu_formats::DecodeError;
+use bennu_formats::boot_record::{BootRecord, Failure, MAX_REASON_CHARS, MAX_SLOTS};
+use bennu_formats::decode::Document;
+use bennu_formats::health::HealthConfig;
+use bennu_formats::manifest::SlotManifest;
+use bennu_formats::trust::TrustConfig;
+use bennu_formats::{Code, ImageVersion};
+use proptest::prelude::*;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Decodes `example` with the value at the JSON pointer `at` replaced.
+fn with<T: Document + Serialize>(example: &T, at: &str, to: &Value) -> Result<T, DecodeError> {
+    let mut value = serde_json::to_value(example).unwrap();
+    *value.pointer_mut(at).unwrap() = to.clone();
+    T::decode(&serde_json::to_vec(&value).unwrap())
+}
+
+#[track_caller]
+fn refused<T: Document + Serialize + std::fmt::Debug>(example: &T, at: &str, to: Value, member: &str) {
+    let found = with(example, at, &to).err();
+    let named = matches!(&found, Some(DecodeError::BadValue { document, member: named, .. })
+        if *document == T::NAME && *named == member);
+    assert!(named, "{at} = {to}: {found:?}");
+}
+
+#[test]
+fn a_manifest_with_any_other_kind_of_tree_is_refused() {
+    let manifest = examples::manifest();
+    for (at, to, member) in [
+        ("/verity/format", json!(0), "verity.format"),
+        ("/verity/hash", json!("sha512"), "verity.hash"),
+        ("/verity/data_block_bytes", json!(512), "verity.data_block_bytes"),
+        ("/verity/hash_block_bytes", json!(512), "verity.data_block_bytes"),
+        ("/verity/salt", json!(""), "verity.salt"),
+        ("/verity/hash_start", json!(0), "verity.hash_start"),
+        ("/root/filesystem", json!("ext4"), "root.filesystem"),
+        ("/verity/data_blocks", json!(0), "verity.data_blocks"),
+        ("/verity/data_blocks", json!(u64::MAX), "verity.data_blocks"),
+        ("/verity/data_blocks", json!(999), "root.bytes"),
+        ("/root/bytes", json!(1000 * 4096 - 1), "root.bytes"),
+        ("/verity/tree_bytes", json!(0), "verity.tree_bytes"),
+        ("/verity/tree_bytes", json!(4095), "verity.tree_bytes"),
+    ] {
+        refused(&manifest, at, to, member);
+    }
+    assert!(
+        with(&manifest, "/verity/tree_bytes", &json!(4096)).is_ok(),
+        "positive control"
+    );
+}
+
+#[test]
+fn a_manifest_with_any_other_policy_is_refused() {
+    let manifest = examples::manifest();
+    for (at, to, member) in [
+        (
+            "/tpm_policy/policy_ref",
+            json!("bennu-state-v2"),
+            "tpm_policy.policy_ref",
+        ),
+        ("/tpm_policy/pcrs", json!([11]), "tpm_policy.pcrs"),
+        ("/tpm_policy/pcrs", json!([15, 13, 12, 11]), "tpm_policy.pcrs"),
+        ("/tpm_policy/key_name", json!("000b"), "tpm_policy.key_name"),
+        ("/tpm_policy/signature", json!(""), "tpm_policy.signature"),
+    ] {
+        refused(&manifest, at, to, member);
+    }
+}
+
+#[test]
+fn every_member_may_be_critical_and_nothing_else() {
+    let mut manifest = examples::manifest();
+    let members = serde_json::to_value(&manifest).unwrap();
+    manifest.critical = members.as_object().unwrap().keys().cloned().collect();
+    let bytes = serde_json::to_vec(&manifest).unwrap();
+    assert_eq!(
+        SlotManifest::decode(&bytes).unwrap(),
+        manifest,
+        "positive control"
+    );
+    for unknown in ["floor", "Verity", "verity.salt", "", &"x".repeat(100)] {
+        let found = with(&manifest, "/critical", &json!(["schema", unknown])).err();
+        let expected = DecodeError::UnknownCritical {
+            document: "slot manifest",
+            member: unknown.chars().take(64).collect(),
+        };
+        assert_eq!(found, Some(expected));
+    }
+}
+
+#[test]
+fn names_digests_and_enumerations_of_another_shape_are_malformed() {
+    let manifest = examples::manifest();
+    for (at, to) in [
+        ("/image_id", json!("De_mo")),
+        ("/version", json!("../1")),
+        ("/architecture", json!("riscv64")),
+        ("/verity/root_hash", json!("AA".repeat(32))),
+        ("/verity/root_hash", json!("aa".repeat(31))),
+        ("/verity/salt", json!("xy")),
+        ("/tpm_policy/signature", json!("not base64!")),
+        ("/security_version", json!(-1)),
+        ("/security_version", json!(1e300)),
+        ("/critical", json!("verity")),
+    ] {
+        let found = with(&manifest, at, &to);
+        assert!(
+            matches!(found, Err(DecodeError::Malformed { .. })),
+            "{at} = {to}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_trust_configuration_that_trusts_nobody_or_cannot_be_met_is_refused() {
+    let trust = examples::trust();
+    let key = json!("01".repeat(32));
+    for (at, to, member) in [
+        ("/release_keys", json!([]), "release_keys"),
+        ("/release_keys", json!(vec![key.clone(); 17]), "release_keys"),
+        ("/release_keys/1", json!("01".repeat(31)), "release_keys"),
+        ("/release_threshold", json!(0), "release_threshold"),
+        ("/release_threshold", json!(3), "release_threshold"),
+        (
+            "/tpm_policy_modulus",
+            json!("01".repeat(255)),
+            "tpm_policy_modulus",
+        ),
+        ("/secrets/0/name", json!("../shadow"), "secrets"),
+        ("/secrets/0/name", json!(""), "secrets"),
+        ("/secrets/0/name", json!("a".repeat(33)), "secrets"),
+        ("/secrets/0/bytes", json!(15), "secrets"),
+        ("/secrets/0/bytes", json!(65), "secrets"),
+        (
+            "/secrets",
+            json!(vec![json!({"name": "a", "bytes": 16}); 17]),
+            "secrets",
+        ),
+        ("/max_attempts", json!(0), "max_attempts"),
+        ("/max_attempts", json!(10), "max_attempts"),
+    ] {
+        refused(&trust, at, to, member);
+    }
+    for (at, to) in [
+        ("/release_keys", json!(vec![key; 16])),
+        ("/release_threshold", json!(1)),
+        ("/secrets", json!([])),
+        ("/secrets/0/bytes", json!(64)),
+        ("/max_attempts", json!(9)),
+        ("/secure_boot", json!("unprotected-without-secure-boot")),
+    ] {
+        assert!(
+            with::<TrustConfig>(&trust, at, &to).is_ok(),
+            "positive control: {at} = {to}"
+        );
+    }
+}
+
+#[test]
+fn a_health_configuration_without_a_bound_is_refused() {
+    let health = examples::health();
+    let check = json!({"kind": "file-exists", "path": "/x"});
+    for (at, to, member) in [
+        ("/checks", json!(vec![check.clone(); 65]), "checks"),
+        ("/deadline_s", json!(0), "deadline_s"),
+        ("/deadline_s", json!(86_401), "deadline_s"),
+        ("/tries", json!(0), "tries"),
+        ("/tries", json!(10), "tries"),
+        ("/max_attempts", json!(0), "max_attempts"),
+        ("/max_attempts", json!(10), "max_attempts"),
+    ] {
+        refused(&health, at, to, member);
+    }
+    assert!(
+        with(&health, "/checks", &json!(vec![check; 64])).is_ok(),
+        "positive control"
+    );
+    let unknown = with::<HealthConfig>(&health, "/checks/0", &json!({"kind": "shell", "line": "true"}));
+    assert!(
+        matches!(unknown, Err(DecodeError::Malformed { .. })),
+        "{unknown:?}"
+    );
+}
+
+#[test]
+fn a_boot_record_of_more_slots_than_are_kept_is_refused_and_the_writer_forgets_the_oldest() {
+    let mut record = BootRecord::default();
+    for n in 1..=MAX_SLOTS + 1 {
+        let version: ImageVersion = n.to_string().parse().unwrap();
+        record.slot_mut(&version).attempts = 1;
+    }
+    assert_eq!(record.slots.len(), MAX_SLOTS);
+    assert!(!record.slots.contains_key(&examples::version("1")));
+    assert_eq!(
+        BootRecord::decode(&record.encode().unwrap()).unwrap(),
+        record,
+        "positive control"
+    );
+    let one_more = record.slots.values().next().unwrap().clone();
+    record.slots.insert(examples::version("99"), one_more);
+    let found = BootRecord::decode(&record.encode().unwrap()).err();
+    assert!(
+        matches!(found, Some(DecodeError::BadValue { member: "slots", .. })),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn the_words_of_a_failure_are_cut_and_carry_no_control_characters() {
+    let failure = Failure::new(Code::Internal, &format!("a\x1b[2J\r\nb{}", "é".repeat(1000)));
+    assert!(failure.reason.starts_with("a [2J  bé"));
+    assert_eq!(failure.reason.chars().count(), MAX_REASON_CHARS);
+}
+
+proptest! {
+    #[test]
+    fn a_record_that_we_filled_with_plain_words_is_read_again(
+        words in proptest::collection::vec("[ -~]{0,600}", MAX_SLOTS),
+    ) {
+        let mut record = examples::boot_record();
+        for (n, words) in words.iter().enumerate() {
+            let slot = record.slot_mut(&examples::version(&(n + 100).to_string()));
+            slot.bad = Some(Failure::new(Code::SlotPanic, words));
+            slot.last_failure = slot.bad.clone();
+        }
+        prop_assert_eq!(BootRecord::decode(&record.encode().unwrap()).unwrap(), record);
+    }
+}

@@ -1,0 +1,7 @@
+//! `policy::boot` under every sequence of events, and the sentences that matter one by one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests
+
+mod exploration;
+mod loader;
+mod stories;

@@ -1,0 +1,184 @@
+//! What `bennuctl` tells, as data: read from the files of the agents and from the kernel, then shown as text
+//! ([`render`]) or as JSON.
+//!
+//! Read: `/run/bennu/boot.json`, `/run/bennu/health.json`, sysfs, device-mapper, and the boot record on the ESP.
+//! Nothing is written. What only root may ask is reported as unknown to others, never left out.
+
+pub mod pcrs;
+pub mod render;
+pub mod times;
+pub mod verity;
+pub mod why;
+
+use crate::documents::{self, DocumentError};
+use bennu_formats::boot_record::Failure;
+use bennu_formats::handover::{FellBack, Handover, SecureBootState};
+use bennu_formats::health::{HealthReport, HealthState};
+use bennu_formats::names::UkiFileName;
+use bennu_formats::{ImageId, ImageVersion, RootHash, Sha256Digest, paths};
+use pcrs::PcrRow;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use verity::VerityState;
+
+/// Schema number of every JSON object that `bennuctl` writes.
+pub const SCHEMA: u32 = 1;
+
+/// Where the facts are.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// The hand-over record.
+    pub handover: PathBuf,
+    /// The health report.
+    pub health: PathBuf,
+    /// The directory with one file a PCR, SHA-256 bank.
+    pub pcrs: PathBuf,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self {
+            handover: PathBuf::from(paths::RUN_HANDOVER),
+            health: PathBuf::from(paths::RUN_HEALTH),
+            pcrs: PathBuf::from(pcrs::SYSFS),
+        }
+    }
+}
+
+impl Sources {
+    /// Reads the hand-over record.
+    ///
+    /// # Errors
+    /// It is missing, cannot be read, or is malformed.
+    pub fn handover(&self) -> Result<Handover, DocumentError> {
+        documents::read(&self.handover)
+    }
+
+    /// Reads the health report; none before `bennud` has written one.
+    ///
+    /// # Errors
+    /// It cannot be read or is malformed.
+    pub fn health(&self) -> Result<Option<HealthReport>, DocumentError> {
+        documents::read_if_there(&self.health)
+    }
+}
+
+/// `bennuctl status --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Image id.
+    pub image_id: ImageId,
+    /// Version of the slot that runs.
+    pub version: ImageVersion,
+    /// Its anti-rollback number.
+    pub security_version: u64,
+    /// Its boot entry now.
+    pub entry: String,
+    /// Tries that the entry has left; none for an entry without a counter.
+    pub tries_left: Option<u32>,
+    /// Starts since the last healthy one, this one included, when this start began.
+    pub attempts: u32,
+    /// Health; none before `bennud` has reported.
+    pub health: Option<HealthState>,
+    /// dm-verity root hash.
+    pub root_hash: RootHash,
+    /// The root's device.
+    pub verity_device: String,
+    /// What the kernel says of it.
+    pub verity: VerityState,
+    /// Key ids of the release keys that signed the manifest.
+    pub verified_by: Vec<Sha256Digest>,
+    /// SHA-256 of the manifest's signed bytes.
+    pub manifest_sha256: Sha256Digest,
+    /// Secure Boot.
+    pub secure_boot: SecureBootState,
+    /// Names of the secrets that were unsealed.
+    pub secrets: Vec<String>,
+    /// PCRs.
+    pub pcrs: Vec<PcrRow>,
+    /// Why a newer slot was passed over.
+    pub fell_back: Option<FellBackStatus>,
+}
+
+/// A fall back with its explanation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FellBackStatus {
+    /// The slot that was passed over.
+    pub from_version: ImageVersion,
+    /// Code and reason.
+    #[serde(flatten)]
+    pub failure: Failure,
+    /// What the code means.
+    pub meaning: String,
+    /// What to do.
+    pub advice: String,
+}
+
+impl From<FellBack> for FellBackStatus {
+    fn from(fell_back: FellBack) -> Self {
+        let code = fell_back.failure.code;
+        Self {
+            from_version: fell_back.from_version,
+            failure: fell_back.failure,
+            meaning: code.meaning().to_owned(),
+            advice: code.advice().to_owned(),
+        }
+    }
+}
+
+/// The answer in one word, and in the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Status 0.
+    Yes,
+    /// Status 1.
+    No,
+}
+
+impl Status {
+    /// Collects the facts; `verity` is asked for the state of the root's device number.
+    ///
+    /// # Errors
+    /// The hand-over record or the health report cannot be used.
+    pub fn gather(
+        sources: &Sources,
+        verity: impl FnOnce(&str) -> VerityState,
+    ) -> Result<Self, DocumentError> {
+        let handover = sources.handover()?;
+        let report = sources.health()?;
+        let (entry, health) = match report {
+            Some(report) => (report.entry, Some(report.health)),
+            None => (handover.entry, None),
+        };
+        let counter = entry.parse::<UkiFileName>().ok().and_then(|name| name.counter);
+        Ok(Self {
+            schema: SCHEMA,
+            image_id: handover.image_id,
+            version: handover.version,
+            security_version: handover.security_version,
+            tries_left: counter.map(|counter| counter.tries_left),
+            entry,
+            attempts: handover.attempts,
+            health,
+            root_hash: handover.root_hash,
+            verity: verity(&handover.verity_device.number),
+            verity_device: handover.verity_device.path,
+            verified_by: handover.verified_by,
+            manifest_sha256: handover.manifest_sha256,
+            secure_boot: handover.secure_boot,
+            secrets: handover.secrets,
+            pcrs: pcrs::rows(&handover.pcrs, Path::new(&sources.pcrs)),
+            fell_back: handover.fell_back.map(FellBackStatus::from),
+        })
+    }
+
+    /// Whether the slot is marked good.
+    pub fn answer(&self) -> Answer {
+        match self.health {
+            Some(HealthState::Good { .. }) => Answer::Yes,
+            Some(HealthState::Waiting { .. } | HealthState::Unhealthy { .. }) | None => Answer::No,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `bennuctl status` for people: one line a fact, and a block of its own when the machine fell back.
+//!
+//! Every text comes through [`visible`]: the record's words can come from whoever had the disk, and must not
+//! steer the terminal.
+
+use super::pcrs::{PcrNow, expected_change};
+use super::verity::VerityState;
+use super::{FellBackStatus, Status};
+use bennu_formats::handover::SecureBootState;
+use bennu_formats::health::HealthState;
+use std::fmt::Write as _;
+
+/// Width of the first column.
+const LABEL: usize = 12;
+
+/// `text` without control characters, nor those that change the direction of writing.
+pub fn visible(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars()
+        .map(|c| if steers(c) { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// The whole text.
+pub fn status(status: &Status) -> String {
+    let mut out = String::new();
+    let name = format!(
+        "{} {} (security version {})",
+        status.image_id, status.version, status.security_version
+    );
+    line(&mut out, "slot", &name);
+    let tries = match status.tries_left {
+        Some(1) => "1 try left".to_owned(),
+        Some(tries) => format!("{tries} tries left"),
+        None => "not counted by the loader".to_owned(),
+    };
+    line(&mut out, "entry", &format!("{} ({tries})", status.entry));
+    line(&mut out, "health", &health(status.health.as_ref()));
+    line(
+        &mut out,
+        "attempts",
+        &format!("{} since the last healthy start", status.attempts),
+    );
+    line(&mut out, "root hash", &status.root_hash.to_string());
+    line(
+        &mut out,
+        "verity",
+        &format!("{}, {}", status.verity_device, verity(&status.verity)),
+    );
+    line(&mut out, "manifest", &status.manifest_sha256.to_string());
+    each(
+        &mut out,
+        "signed by",
+        status.verified_by.iter().map(ToString::to_string),
+    );
+    line(&mut out, "secure boot", secure_boot(status.secure_boot));
+    let secrets = status.secrets.join(", ");
+    line(
+        &mut out,
+        "secrets",
+        if secrets.is_empty() { "none" } else { &secrets },
+    );
+    pcrs(&mut out, status);
+    if let Some(fell_back) = &status.fell_back {
+        out.push('\n');
+        out.push_str(&fell_back_block(fell_back));
+    }
+    out
+}
+
+/// The block for a fall back; also what `bennuctl why` begins with.
+pub fn fell_back_block(fell_back: &FellBackStatus) -> String {
+    let failure = &fell_back.failure;
+    let mut out = format!("FELL BACK from {}\n", fell_back.from_version);
+    line(&mut out, "  code", failure.code.as_str());
+    line(&mut out, "  meaning", &fell_back.meaning);
+    line(&mut out, "  reason", &failure.reason);
+    line(&mut out, "  advice", &fell_back.advice);
+    out
+}
+
+fn line(out: &mut String, label: &str, value: &str) {
+    // Writing to a string cannot fail.
+    let _ok = writeln!(out, "{label:LABEL$} {}", visible(value));
+}
+
+fn each(out: &mut String, label: &str, values: impl Iterator<Item = String>) {
+    let mut label = label;
+    let mut none = true;
+    for value in values {
+        line(out, label, &value);
+        (label, none) = ("", false);
+    }
+    if none {
+        line(out, label, "nobody");
+    }
+}
+
+fn health(state: Option<&HealthState>) -> String {
+    match state {
+        None => "not reported yet".to_owned(),
+        Some(HealthState::Waiting { on }) => format!("waiting: {on}"),
+        Some(HealthState::Good { at_ms }) => {
+            format!(
+                "good, marked {}.{} s after kernel start",
+                at_ms / 1000,
+                at_ms % 1000 / 100
+            )
+        }
+        Some(HealthState::Unhealthy { failure }) => {
+            format!("UNHEALTHY: {}: {}", failure.code, failure.reason)
+        }
+    }
+}
+
+fn verity(state: &VerityState) -> String {
+    match state {
+        VerityState::Verified => "no bad block met".to_owned(),
+        VerityState::Corrupted => "CORRUPTED: a block did not match the root hash".to_owned(),
+        VerityState::Unknown { why } => format!("unknown ({why})"),
+    }
+}
+
+fn secure_boot(state: SecureBootState) -> &'static str {
+    match state {
+        SecureBootState::Enforced => "enforced",
+        SecureBootState::Off => "OFF",
+    }
+}
+
+/// One line a PCR with its value now, and a second one with the older value where the two differ.
+fn pcrs(out: &mut String, status: &Status) {
+    for row in &status.pcrs {
+        let label = format!("PCR {}", row.pcr);
+        match &row.now {
+            PcrNow::Same => line(out, &label, &row.at_handover.to_string()),
+            PcrNow::Changed { value } => {
+                let why = expected_change(row.pcr).unwrap_or("not expected to change in a running system");
+                line(out, &label, &format!("{value} ({why})"));
+                line(out, "", &format!("{} when bennu-init was done", row.at_handover));
+            }
+            PcrNow::Unknown { why } => {
+                line(
+                    out,
+                    &label,
+                    &format!("{} when bennu-init was done", row.at_handover),
+                );
+                line(out, "", &format!("now unknown: {why}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What bennuctl shows. `BENNU_BLESS=1` writes the golden texts.
+
+mod world;
+
+use bennu_esp::FoundRecord;
+use bennu_formats::Code;
+use bennu_formats::boot_record::{BootRecord, Failure, Stage};
+use bennu_formats::handover::{FellBack, Handover};
+use bennu_formats::health::{HealthReport, HealthState};
+use bennu_runtime::documents::DocumentError;
+use bennu_runtime::status::times::BootTimes;
+use bennu_runtime::status::verity::VerityState;
+use bennu_runtime::status::why::{History, Why};
+use bennu_runtime::status::{Answer, Sources, Status, render};
+use proptest::prelude::*;
+use world::handover;
+
+struct Files {
+    dir: tempfile::TempDir,
+    sources: Sources,
+}
+
+fn files(handover: &Handover, health: Option<HealthState>) -> Files {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("boot.json"), serde_json::to_vec(handover).unwrap()).unwrap();
+    if let Some(health) = health {
+        let report = HealthReport {
+            schema: 1,
+            health,
+            entry: "demo_2+3-0.efi".into(),
+        };
+        std::fs::write(at("health.json"), serde_json::to_vec(&report).unwrap()).unwrap();
+    }
+    std::fs::write(at("7"), format!("{}\n", "07".repeat(32))).unwrap();
+    std::fs::write(at("11"), format!("{}\n", "AB".repeat(32))).unwrap();
+    let sources = Sources {
+        handover: at("boot.json"),
+        health: at("health.json"),
+        pcrs: dir.path().to_owned(),
+    };
+    Files { dir, sources }
+}
+
+fn fell_back() -> Handover {
+    let failure = Failure::new(
+        Code::SlotUnhealthy,
+        "expected all health checks to hold within 60 s, found: unit x",
+    );
+    Handover {
+        fell_back: Some(FellBack {
+            from_version: "3".parse().unwrap(),
+            failure,
+        }),
+        ..handover(1)
+    }
+}
+
+fn history() -> History {
+    let mut record = BootRecord {
+        starts: 9,
+        ..BootRecord::default()
+    };
+    let slot = record.slot_mut(&"3".parse().unwrap());
+    (slot.attempts, slot.stage) = (3, Stage::Pivoted);
+    slot.bad = Some(Failure::new(Code::SlotUnhealthy, "expected b, found c"));
+    slot.last_failure = slot.bad.clone();
+    record.slot_mut(&"2".parse().unwrap()).last_failure = Some(Failure::new(Code::SlotPanic, "oops"));
+    FoundRecord::Whole(record).into()
+}
+
+fn golden(name: &str, text: &str) {
+    let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("BENNU_BLESS").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "{name}");
+}
+
+/// The directory's name is another one each time.
+fn without_dir(files: &Files, text: &str) -> String {
+    text.replace(
+        &files.dir.path().display().to_string(),
+        "/sys/class/tpm/tpm0/pcr-sha256",
+    )
+}
+
+#[test]
+fn the_status_of_a_good_slot_is_shown_as_pinned() {
+    let files = files(&handover(1), Some(HealthState::Good { at_ms: 4_250 }));
+    let status = Status::gather(&files.sources, |_| VerityState::Verified).unwrap();
+    golden("status-good.txt", &without_dir(&files, &render::status(&status)));
+    assert_eq!(status.answer(), Answer::Yes);
+}
+
+#[test]
+fn the_status_after_a_fall_back_is_shown_as_pinned() {
+    let waiting = HealthState::Waiting {
+        on: "unit x: expected active, found failed".into(),
+    };
+    let files = files(&fell_back(), Some(waiting));
+    let unknown = |number: &str| VerityState::Unknown {
+        why: format!("{number} needs root"),
+    };
+    let status = Status::gather(&files.sources, unknown).unwrap();
+    golden(
+        "status-fell-back.txt",
+        &without_dir(&files, &render::status(&status)),
+    );
+    assert_eq!(status.answer(), Answer::No);
+}
+
+#[test]
+fn why_and_boot_times_are_shown_as_pinned() {
+    golden("why.txt", &Why::of(fell_back(), history()).text());
+    golden(
+        "why-nothing.txt",
+        &Why::of(handover(1), FoundRecord::None.into()).text(),
+    );
+    let report = HealthReport {
+        schema: 1,
+        health: HealthState::Good { at_ms: 4_250 },
+        entry: String::new(),
+    };
+    golden(
+        "boot-times.txt",
+        &BootTimes::of(handover(1), Some(&report)).text(),
+    );
+}
+
+#[test]
+fn only_a_slot_marked_good_is_a_yes() {
+    let failure = Failure::new(Code::SlotUnhealthy, "x");
+    for (health, answer) in [
+        (Some(HealthState::Good { at_ms: 1 }), Answer::Yes),
+        (Some(HealthState::Waiting { on: "x".into() }), Answer::No),
+        (Some(HealthState::Unhealthy { failure }), Answer::No),
+        (None, Answer::No),
+    ] {
+        let files = files(&handover(1), health);
+        assert_eq!(
+            Status::gather(&files.sources, |_| VerityState::Verified)
+                .unwrap()
+                .answer(),
+            answer
+        );
+    }
+}
+
+#[test]
+fn json_decodes_to_what_was_encoded() {
+    let files = files(&fell_back(), Some(HealthState::Good { at_ms: 1 }));
+    let status = Status::gather(&files.sources, |_| VerityState::Corrupted).unwrap();
+    let text = serde_json::to_string(&status).unwrap();
+    assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["fell_back"]["code"], "SLOT-UNHEALTHY");
+    assert_eq!(value["verity"]["state"], "corrupted");
+    let why = Why::of(fell_back(), history());
+    assert_eq!(
+        serde_json::from_str::<Why>(&serde_json::to_string(&why).unwrap()).unwrap(),
+        why
+    );
+    let times = BootTimes::of(handover(1), None);
+    assert_eq!(
+        serde_json::from_str::<BootTimes>(&serde_json::to_string(&times).unwrap()).unwrap(),
+        times
+    );
+}
+
+#[test]
+fn a_missing_record_and_a_malformed_one_are_refused_each_with_its_reason() {
+    let files = files(&handover(1), None);
+    assert!(Status::gather(&files.sources, |_| VerityState::Verified).is_ok());
+    std::fs::write(&files.sources.health, "{}").unwrap();
+    let refused = Status::gather(&files.sources, |_| VerityState::Verified);
+    assert!(matches!(refused, Err(DocumentError::Decode { .. })));
+    std::fs::remove_file(&files.sources.handover).unwrap();
+    let refused = Status::gather(&files.sources, |_| VerityState::Verified).unwrap_err();
+    assert!(refused.is_absent(), "{refused}");
+}
+
+#[test]
+fn words_from_the_disk_do_not_steer_the_terminal() {
+    let mut handover = fell_back();
+    if let Some(fell_back) = &mut handover.fell_back {
+        fell_back.failure.reason = "red \u{1b}[31m\u{202e}".into();
+    }
+    handover.entry = "a\u{7}\nb".into();
+    handover.steps[0].step = "\u{1b}c".into();
+    let files = files(&handover, None);
+    let status = Status::gather(&files.sources, |_| VerityState::Verified).unwrap();
+    let texts = [
+        render::status(&status),
+        Why::of(handover.clone(), history()).text(),
+        BootTimes::of(handover, None).text(),
+    ];
+    for text in texts {
+        assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_in_the_records_make_bennuctl_panic(boot in any::<Vec<u8>>(), health in any::<Vec<u8>>()) {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("boot"), &boot).unwrap();
+        std::fs::write(at("health"), &health).unwrap();
+        let sources = Sources { handover: at("boot"), health: at("health"), pcrs: dir.path().to_owned() };
+        prop_assert!(Status::gather(&sources, |_| VerityState::Verified).is_err());
+    }
+
+    #[test]
+    fn a_record_with_one_byte_changed_is_refused_or_shown(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let files = files(&fell_back(), Some(HealthState::Good { at_ms: 1 }));
+        let mut bytes = std::fs::read(&files.sources.handover).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        std::fs::write(&files.sources.handover, &bytes).unwrap();
+        if let Ok(status) = Status::gather(&files.sources, |_| VerityState::Verified) {
+            let handover = files.sources.handover().unwrap();
+            let text = render::status(&status) + &Why::of(handover.clone(), history()).text()
+                + &BootTimes::of(handover, None).text();
+            let steered = text.contains('\u{1b}');
+            prop_assert!(!steered);
+        }
+    }
+
+    #[test]
+    fn no_times_make_the_bars_panic_or_grow(times in prop::collection::vec((any::<u64>(), any::<u64>()), 0..8)) {
+        let step = |(start_ms, took_ms)| bennu_formats::handover::StepTime { step: "s".into(), start_ms, took_ms };
+        let handover = Handover { steps: times.into_iter().map(step).collect(), ..handover(1) };
+        let text = BootTimes::of(handover, None).text();
+        prop_assert!(text.lines().all(|line| line.chars().count() <= 4 + 2 * 21 + 44 + 40));
+    }
+}

@@ -1,0 +1,92 @@
+//! The init of the small roots that most scenarios boot.
+//!
+//! It stands where systemd stands in a real image: it is a file in the verified root, started by `bennu-init`.
+//! It prints what the initrd left behind between two markers, does what `/etc/probe` in the root asks for, and
+//! switches the machine off. The product knows nothing of it.
+
+use rustix::system::{RebootCommand, reboot};
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+fn main() {
+    say("PROBE BEGIN");
+    show("/run/bennu/boot.json");
+    show("/run/bennu/tpm2-measure.log");
+    show("/proc/mounts");
+    show("/usr/lib/os-release");
+    show("/proc/sys/kernel/osrelease");
+    for pcr in [0, 4, 5, 7, 11, 12, 13, 15] {
+        for bank in ["sha1", "sha256", "sha384"] {
+            let path = format!("/sys/class/tpm/tpm0/pcr-{bank}/{pcr}");
+            if let Ok(value) = fs::read_to_string(&path) {
+                say(&format!("PROBE PCR {bank} {pcr} {}", value.trim().to_lowercase()));
+            }
+        }
+    }
+    secrets();
+    writable();
+    for line in fs::read_to_string("/etc/probe").unwrap_or_default().lines() {
+        perform(line);
+    }
+    say("PROBE END");
+    rustix::fs::sync();
+    let _off = reboot(RebootCommand::PowerOff);
+    loop {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+}
+
+fn say(text: &str) {
+    let _lost = write!(std::io::stdout(), "{text}\r\n").and_then(|()| std::io::stdout().flush());
+}
+
+fn show(path: &str) {
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            for line in text.lines() {
+                say(&format!("PROBE {path}: {}", line.trim_start_matches('\u{1e}')));
+            }
+        }
+        Err(error) => say(&format!("PROBE {path}: cannot be read: {error}")),
+    }
+}
+
+/// A short digest-like number of each secret: enough to see that two boots have the same one, too little to
+/// be the secret.
+fn secrets() {
+    let Ok(directory) = fs::read_dir("/run/secrets") else { return say("PROBE no secrets") };
+    for entry in directory.flatten() {
+        if let Ok(bytes) = fs::read(entry.path()) {
+            let mark = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3));
+            say(&format!("PROBE SECRET {} {} {mark:016x}", entry.file_name().to_string_lossy(), bytes.len()));
+        }
+    }
+}
+
+fn writable() {
+    for path in ["/probe-was-here", "/usr/probe-was-here", "/etc/probe-was-here", "/var/probe-was-here"] {
+        let word = if fs::write(path, b"x").is_ok() { "writable" } else { "read-only" };
+        say(&format!("PROBE {path} {word}"));
+    }
+}
+
+fn perform(line: &str) {
+    let (word, argument) = line.split_once(' ').unwrap_or((line, ""));
+    match word {
+        // Reads a whole file: a bad block in it panics the kernel.
+        "read" => match fs::read(argument) {
+            Ok(bytes) => say(&format!("PROBE READ {argument} {} bytes", bytes.len())),
+            Err(error) => say(&format!("PROBE READ {argument} failed: {error}")),
+        },
+        "exists" => say(&format!("PROBE EXISTS {argument} {}", Path::new(argument).exists())),
+        // Never becomes healthy, and says so.
+        "reboot" => {
+            say("PROBE REBOOT");
+            rustix::fs::sync();
+            let _reset = reboot(RebootCommand::Restart);
+        }
+        "" => {}
+        other => say(&format!("PROBE unknown word {other}")),
+    }
+}

@@ -1,0 +1,71 @@
+//! What an attacker, or a careless builder, can make: manifests signed by other keys or about other things.
+
+use anyhow::{Context as _, Result};
+use bennu_formats::dsse::{self, SLOT_PAYLOAD_TYPE, Signature};
+use bennu_formats::verity_sig::{PARTITION_BYTES, VeritySig};
+use bennu_harness::prelude::*;
+use ed25519_dalek::pkcs8::DecodePrivateKey as _;
+use ed25519_dalek::{Signer as _, SigningKey};
+
+/// The release key of the stories.
+pub fn release_key() -> Result<SigningKey> {
+    let pem = std::fs::read_to_string(crate::images::keys().join("release.key"))?;
+    Ok(SigningKey::from_pkcs8_pem(&pem)?)
+}
+
+/// A key that nobody trusts.
+pub fn foreign_key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+/// Reads the manifest of the slot labelled `label`, lets `change` edit it, signs it with `key` and writes it back.
+pub fn resign(disk: &Disk, label: &str, key: &SigningKey, change: impl FnOnce(&mut serde_json::Value)) -> Result<()> {
+    let sig_type = bennu_formats::digest::uuid_text(&bennu_formats::guids::TYPE_ROOT_VERITY_SIG_X86_64);
+    let partition = disk
+        .partitions()?
+        .into_iter()
+        .find(|p| p.label == label && p.type_guid.eq_ignore_ascii_case(&sig_type))
+        .with_context(|| format!("no root-verity-sig partition labelled {label}"))?;
+    let bytes = disk.read(partition.number, 0, PARTITION_BYTES)?;
+    let mut sig = VeritySig::decode(&bytes)?;
+    let mut payload: serde_json::Value = serde_json::from_slice(&sig.bennu.manifest.payload)?;
+    change(&mut payload);
+    let payload = serde_json::to_vec_pretty(&payload)?;
+    let message = dsse::pre_authentication_encoding(SLOT_PAYLOAD_TYPE, &payload);
+    sig.bennu.manifest.payload = payload;
+    sig.bennu.manifest.signatures = vec![Signature {
+        keyid: dsse::key_id(key.verifying_key().as_bytes()),
+        sig: key.sign(&message).to_bytes().to_vec(),
+    }];
+    let mut bytes = sig.encode()?;
+    bytes.resize(PARTITION_BYTES, 0);
+    disk.write(partition.number, 0, &bytes)?;
+    Ok(())
+}
+
+/// Flips one byte in the root partition of the slot labelled `label`, in the block that holds `content` (which
+/// must occur exactly once). Gives the number of the block.
+pub fn flip_in_root(disk: &Disk, label: &str, content: &[u8]) -> Result<u64> {
+    let root_type = bennu_formats::digest::uuid_text(&bennu_formats::guids::TYPE_ROOT_X86_64);
+    let partition = disk
+        .partitions()?
+        .into_iter()
+        .find(|p| p.label == label && p.type_guid.eq_ignore_ascii_case(&root_type))
+        .with_context(|| format!("no root partition labelled {label}"))?;
+    let bytes = disk.read(partition.number, 0, usize::try_from(partition.bytes)?)?;
+    let mut places = bytes.windows(content.len()).enumerate().filter(|(_, w)| *w == content).map(|(at, _)| at);
+    let at = places.next().context("the content is not in the root partition")? as u64;
+    ensure!(places.next().is_none(), "the content is more than once in the root partition");
+    disk.flip_byte(partition.number, at)?;
+    Ok(at / 4096)
+}
+
+/// Name of the boot entry of `version` on the ESP.
+pub fn entry(disk: &Disk, prefix: &str) -> Result<String> {
+    let names = disk.esp()?.list("EFI/Linux")?;
+    names
+        .into_iter()
+        .map(|e| e.name)
+        .find(|n| n.starts_with(prefix))
+        .with_context(|| format!("no boot entry {prefix}… on the ESP"))
+}

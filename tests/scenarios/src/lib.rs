@@ -1,0 +1,6 @@
+//! Stories that boot real images: one file a story under `stories/`, shared steps here.
+
+pub mod forge;
+pub mod images;
+pub mod serial;
+pub mod stories;

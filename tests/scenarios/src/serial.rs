@@ -1,0 +1,55 @@
+//! What stories wait for on the serial console, and how long.
+
+use bennu_harness::prelude::*;
+
+/// From power-on to the end of the initrd, on a busy machine: 30 s when it is quiet.
+pub const INITRD: Duration = Duration::from_secs(240);
+/// From power-on to multi-user: 50 s when it is quiet.
+pub const MULTI_USER: Duration = Duration::from_secs(420);
+
+/// Powers on, waits until the small root has said everything, gives all lines.
+pub fn boot_to_probe(machine: &mut Machine) -> Result<Vec<String>> {
+    let mut on = machine.power_on()?;
+    on.wait_for_without("PROBE END", &["FAILED".into(), "HALTED".into()], INITRD)?;
+    on.wait_exit(Duration::from_secs(60))?;
+    Ok(texts(&on))
+}
+
+/// Powers on, expects the start to fail with `code` and to restart by itself; gives the line.
+pub fn boot_that_fails(machine: &mut Machine, code: &str) -> Result<String> {
+    let mut on = machine.power_on()?;
+    let failed = format!("bennu-init: FAILED {code}:");
+    let line = on.wait_for_without(failed.as_str(), &["PROBE BEGIN".into()], INITRD)?;
+    on.wait_for_without("marked bad; restarting into the other one", &["HALTED".into()], INITRD)?;
+    let ending = on.wait_exit(Duration::from_secs(60))?;
+    ensure!(ending.reason == Some(ShutdownReason::GuestReset), "expected a reset, found {ending:?}");
+    Ok(line.text)
+}
+
+/// The text of every line so far.
+pub fn texts(on: &PowerOn<'_>) -> Vec<String> {
+    on.lines().into_iter().map(|line| line.text).collect()
+}
+
+/// Demands a line with `part`.
+pub fn expect_line(lines: &[String], part: &str) -> Result<String> {
+    lines.iter().find(|l| l.contains(part)).cloned().with_context(|| format!("expected a line with `{part}`, found none"))
+}
+
+/// Demands that version `version` of the small image was verified and reached its root.
+pub fn expect_version(lines: &[String], version: &str) -> Result<()> {
+    expect_line(lines, &format!("bennu-init: verified small {version} "))?;
+    expect_line(lines, &format!("IMAGE_VERSION={version}")).map(drop)
+}
+
+/// The mark of a secret: equal marks mean equal secrets.
+pub fn secret_mark(lines: &[String], name: &str) -> Result<String> {
+    let line = expect_line(lines, &format!("PROBE SECRET {name} "))?;
+    line.rsplit(' ').next().map(str::to_owned).context("no mark")
+}
+
+/// The value of a PCR that the root read from the kernel.
+pub fn pcr(lines: &[String], bank: &str, index: u32) -> Result<String> {
+    let line = expect_line(lines, &format!("PROBE PCR {bank} {index} "))?;
+    line.rsplit(' ').next().map(str::to_owned).context("no value")
+}
