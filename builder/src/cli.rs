@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// Builds immutable, signed, verity-protected A/B images, verifies them, boots them in a virtual machine.
 #[derive(Debug, Parser)]
-#[command(name = "bennu", version, propagate_version = true)]
+#[command(name = "bennu", version)]
 #[command(after_help = "Exit status: 0 yes, 1 refused by verification, 2 could not decide (usage, I/O).")]
 pub struct Cli {
     /// No progress on standard error
@@ -170,4 +170,15 @@ pub enum GenerateCommand {
         /// Shell
         shell: clap_complete::Shell,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_does_not_contradict_itself() {
+        Cli::command().debug_assert();
+    }
 }

@@ -7,8 +7,10 @@ mod cli;
 mod commands;
 mod definition;
 mod image;
+mod inspect;
 mod plan;
 mod progress;
+mod sentence;
 mod steps;
 mod verify;
 
@@ -21,7 +23,7 @@ fn main() -> ExitCode {
         Ok(commands::Outcome::Yes) => ExitCode::SUCCESS,
         Ok(commands::Outcome::Refused) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("bennu: {error:#}");
+            eprintln!("bennu: {}", sentence::sentence(error.as_ref()));
             ExitCode::from(2)
         }
     }

@@ -39,14 +39,16 @@ impl Mounted {
     /// Mounts the ESP: data only, nobody but root reads it.
     pub fn mount(device: &BlockDevice, trust: &TrustConfig) -> Result<Self, InitError> {
         let target = Path::new(MOUNT_POINT);
+        mount::make_mount_point(Path::new("/run/bennu"), 0o755).map_err(InitError::EspMount)?;
         mount::make_mount_point(target, 0o700).map_err(InitError::EspMount)?;
         let source = ensure_node(&device.name, device.number)?;
+        let options = bennu_esp::VFAT_OPTIONS.map(|(key, value)| format!("{key}={value}")).join(",");
         mount::mount(&MountSpec {
             source: &source,
             target,
             file_system: "vfat",
             restrictions: DATA_ONLY,
-            options: "umask=0077,codepage=437,iocharset=ascii,shortname=mixed,errors=remount-ro",
+            options: &options,
         })
         .map_err(InitError::EspMount)?;
         Ok(Self { esp: Esp::at(target), device: device.clone(), trust: trust.clone(), record: BootRecord::default() })
@@ -117,12 +119,5 @@ impl Mounted {
 }
 
 fn entries(names: &[UkiFileName]) -> Vec<Entry> {
-    names
-        .iter()
-        .map(|n| Entry {
-            version: n.version.clone(),
-            tries_left: n.counter.map(|c| c.tries_left),
-            tries_done: n.counter.map_or(0, |c| c.tries_done),
-        })
-        .collect()
+    names.iter().map(Entry::from).collect()
 }

@@ -13,15 +13,6 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// As `bennu-init` mounts it: only root reads, names in ASCII, read-only after the first damage.
-const OPTIONS: [(&str, &str); 5] = [
-    ("umask", "0077"),
-    ("codepage", "437"),
-    ("iocharset", "ascii"),
-    ("shortname", "mixed"),
-    ("errors", "remount-ro"),
-];
-
 /// What is wanted of the ESP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -78,7 +69,7 @@ pub fn with_esp<T>(
     act: impl FnOnce(&Esp) -> Result<T, EspError>,
 ) -> Result<T, EspAccessError> {
     let node = node(device)?;
-    let mount = detached_mount("vfat", &node, &OPTIONS, access)?;
+    let mount = detached_mount("vfat", &node, &bennu_esp::VFAT_OPTIONS, access)?;
     let root = root_of(mount.as_fd());
     let done = act(&Esp::at(&root));
     if access == Access::ReadWrite {

@@ -78,7 +78,7 @@ pub fn mark_good(esp: &Esp, slot: &Slot, tries: u32) -> Result<Marked, EspError>
 pub fn mark_unhealthy(esp: &Esp, slot: &Slot, words: &str, max_attempts: u32) -> Result<Verdict, EspError> {
     let (mut record, new_record) = record_of(esp, slot)?;
     let names = esp.entries(&slot.image_id)?;
-    let entries: Vec<Entry> = names.iter().map(entry_facts).collect();
+    let entries: Vec<Entry> = names.iter().map(Entry::from).collect();
     let (failure, action) = boot::on_unhealthy(&mut record, &slot.version, words, max_attempts, &entries);
     esp.write_boot_record(&record)?;
     let entry = if record.slot_mut(&slot.version).bad.is_some() {
@@ -100,14 +100,6 @@ fn mark_bad(esp: &Esp, slot: &Slot) -> Result<Option<UkiFileName>, EspError> {
         Ok(entry) => Ok(Some(entry)),
         Err(EspError::NoEntry { .. }) => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-fn entry_facts(name: &UkiFileName) -> Entry {
-    Entry {
-        version: name.version.clone(),
-        tries_left: name.counter.map(|counter| counter.tries_left),
-        tries_done: name.counter.map_or(0, |counter| counter.tries_done),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The verdict on the ESP, file by file.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
 mod world;
 
 use bennu_esp::EspError;

@@ -1,5 +1,7 @@
 //! What bennuctl shows. `BENNU_BLESS=1` writes the golden texts.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
 mod world;
 
 use bennu_esp::FoundRecord;

@@ -1,5 +1,7 @@
 //! What becomes of a slot's start.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
 mod world;
 
 use bennu_esp::FoundRecord;

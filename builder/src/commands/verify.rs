@@ -17,7 +17,10 @@ pub fn run(args: &VerifyArgs, progress: &Progress) -> Result<Outcome> {
         args.keys.display(),
         args.release_threshold
     );
-    let trust = Trust { keys: &keys, release_threshold: args.release_threshold };
+    let trust = Trust {
+        keys: &keys,
+        release_threshold: args.release_threshold,
+    };
     let report = verify(&args.image, &trust, progress)?;
     let name = args.image.display().to_string();
     if args.json {
@@ -25,5 +28,9 @@ pub fn run(args: &VerifyArgs, progress: &Progress) -> Result<Outcome> {
     } else {
         print!("{}", report.to_text(&name));
     }
-    Ok(if report.is_good() { Outcome::Yes } else { Outcome::Refused })
+    Ok(if report.is_good() {
+        Outcome::Yes
+    } else {
+        Outcome::Refused
+    })
 }

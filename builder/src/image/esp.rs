@@ -34,8 +34,12 @@ impl<'a> Esp<'a> {
     /// # Errors
     /// The medium fails. The inner error: it is no FAT32 volume.
     pub fn open(image: &'a DiskImage, partition: &Partition) -> Result<Result<Self, ReadError>, ReadFailed> {
-        answer(Volume::open(image.file(), partition.byte_offset(), partition.byte_len()))
-            .map(|opened| opened.map(|volume| Self { volume }))
+        answer(Volume::open(
+            image.file(),
+            partition.byte_offset(),
+            partition.byte_len(),
+        ))
+        .map(|opened| opened.map(|volume| Self { volume }))
     }
 
     /// The content of a file of at most [`MAX_UKI_BYTES`].
@@ -53,7 +57,10 @@ impl<'a> Esp<'a> {
     pub fn files(&mut self, directory: &str) -> Result<Result<Vec<EspFile>, ReadError>, ReadFailed> {
         let listed = answer(self.volume.list(directory))?;
         Ok(listed.map(|entries| {
-            let files = entries.into_iter().filter(|e| e.kind == Kind::File).take(MAX_FILES);
+            let files = entries
+                .into_iter()
+                .filter(|e| e.kind == Kind::File)
+                .take(MAX_FILES);
             let mut files: Vec<EspFile> = files.map(|e| file(directory, e.name, e.bytes)).collect();
             files.sort_by(|a, b| a.name.cmp(&b.name));
             files
@@ -76,7 +83,9 @@ impl<'a> Esp<'a> {
             };
             for entry in entries {
                 match entry.kind {
-                    Kind::File if files.len() < MAX_FILES => files.push(file(&directory, entry.name, entry.bytes)),
+                    Kind::File if files.len() < MAX_FILES => {
+                        files.push(file(&directory, entry.name, entry.bytes))
+                    }
                     Kind::Directory if seen + open.len() < MAX_DIRECTORIES => {
                         open.push(join(&directory, &entry.name));
                     }
@@ -97,9 +106,17 @@ fn answer<T>(found: Result<T, ReadError>) -> Result<Result<T, ReadError>, ReadFa
 }
 
 fn file(directory: &str, name: String, bytes: u32) -> EspFile {
-    EspFile { path: join(directory, &name), name, bytes }
+    EspFile {
+        path: join(directory, &name),
+        name,
+        bytes,
+    }
 }
 
 fn join(directory: &str, name: &str) -> String {
-    if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
+    if directory.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{directory}/{name}")
+    }
 }

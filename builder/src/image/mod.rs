@@ -8,8 +8,8 @@ mod esp;
 mod root;
 mod uki;
 
-pub use esp::{Esp, EspFile, MAX_UKI_BYTES};
-pub use root::{RootError, RootTree, RootSummary};
+pub use esp::{Esp, EspFile};
+pub use root::{RootError, RootTree};
 pub use uki::UkiFacts;
 
 use bennu_disk::fat::reader;
@@ -58,7 +58,10 @@ pub struct ReadFailed {
 impl ReadFailed {
     /// A read of `what` that failed.
     pub fn new(what: impl Into<String>, source: io::Error) -> Self {
-        Self { what: what.into(), source }
+        Self {
+            what: what.into(),
+            source,
+        }
     }
 }
 
@@ -80,7 +83,10 @@ impl DiskImage {
     /// # Errors
     /// It cannot be read or has no table. A table that contradicts itself is an answer, not an error.
     pub fn open(path: &Path) -> Result<Result<Self, Contradiction>, OpenError> {
-        let failed = |source| OpenError::Read { path: path.to_owned(), source };
+        let failed = |source| OpenError::Read {
+            path: path.to_owned(),
+            source,
+        };
         let kind = std::fs::metadata(path).map_err(failed)?.file_type();
         if !kind.is_file() && !kind.is_block_device() {
             return Err(OpenError::Kind(path.to_owned()));
@@ -90,7 +96,10 @@ impl DiskImage {
             Ok((table, health)) => Ok(Ok(Self { file, table, health })),
             Err(gpt::OpenError::Table(error)) => Ok(Err(Contradiction(error))),
             Err(gpt::OpenError::Size(source)) => Err(failed(source)),
-            Err(source) => Err(OpenError::NoTable { path: path.to_owned(), source }),
+            Err(source) => Err(OpenError::NoTable {
+                path: path.to_owned(),
+                source,
+            }),
         }
     }
 
@@ -140,7 +149,10 @@ impl DiskImage {
         let mut bytes = vec![0; length];
         let mut done = 0;
         while done < length {
-            match self.file.read_at(&mut bytes[done..], partition.byte_offset() + done as u64) {
+            match self
+                .file
+                .read_at(&mut bytes[done..], partition.byte_offset() + done as u64)
+            {
                 Ok(0) => break,
                 Ok(more) => done += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -184,7 +196,15 @@ pub fn medium_error(error: reader::ReadError) -> Result<reader::ReadError, ReadF
 
 /// Text out of an image, safe to print: control characters, by which a terminal could be driven, are replaced.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -200,7 +220,10 @@ mod tests {
         assert!(matches!(found, Err(OpenError::NoTable { .. })), "{found:?}");
         assert!(found.unwrap_err().to_string().starts_with("IMAGE-GPT "));
         assert!(matches!(DiskImage::open(dir.path()), Err(OpenError::Kind(_))));
-        assert!(matches!(DiskImage::open(&dir.path().join("none")), Err(OpenError::Read { .. })));
+        assert!(matches!(
+            DiskImage::open(&dir.path().join("none")),
+            Err(OpenError::Read { .. })
+        ));
     }
 
     #[test]

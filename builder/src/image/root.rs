@@ -62,7 +62,11 @@ impl<'a> RootTree<'a> {
         partition: &Partition,
         bytes: u64,
     ) -> Result<Result<Self, RootError>, ReadFailed> {
-        let window = Window::new(image.file(), partition.byte_offset(), bytes.min(partition.byte_len()));
+        let window = Window::new(
+            image.file(),
+            partition.byte_offset(),
+            bytes.min(partition.byte_len()),
+        );
         answer(Image::open(window).map_err(RootError::from)).map(|opened| opened.map(|image| Self { image }))
     }
 
@@ -113,8 +117,13 @@ impl<'a> RootTree<'a> {
             }
             Ok(())
         })?;
-        found.largest = below.into_iter().map(|(name, bytes)| (format!("/{name}"), bytes)).collect();
-        found.largest.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        found.largest = below
+            .into_iter()
+            .map(|(name, bytes)| (format!("/{name}"), bytes))
+            .collect();
+        found
+            .largest
+            .sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         found.largest.truncate(LARGEST);
         Ok(found)
     }

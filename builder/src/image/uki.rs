@@ -50,7 +50,11 @@ impl UkiFacts {
         Ok(Self {
             sha256: Sha256Digest::of(image),
             bytes: image.len() as u64,
-            sections: pe.sections().iter().map(|s| (s.name.to_string(), s.virtual_size)).collect(),
+            sections: pe
+                .sections()
+                .iter()
+                .map(|s| (s.name.to_string(), s.virtual_size))
+                .collect(),
             cmdline: text(".cmdline"),
             root_hash: cmdline::root_hash(pe.section_data(".cmdline").unwrap_or_default()),
             os_release: text(".osrel").unwrap_or_default(),
@@ -65,12 +69,19 @@ impl UkiFacts {
     /// `IMAGE_ID` and `IMAGE_VERSION` of `.osrel`; `None` where one is missing, there twice or malformed.
     pub fn identity(&self) -> Option<(ImageId, ImageVersion)> {
         let value = |key| os_release::value(&self.os_release, key);
-        Some((value("IMAGE_ID")?.parse().ok()?, value("IMAGE_VERSION")?.parse().ok()?))
+        Some((
+            value("IMAGE_ID")?.parse().ok()?,
+            value("IMAGE_VERSION")?.parse().ok()?,
+        ))
     }
 }
 
 /// A section's text up to its first NUL, at most [`MAX_TEXT_BYTES`] of it.
 fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len()).min(MAX_TEXT_BYTES);
+    let end = bytes
+        .iter()
+        .position(|b| *b == 0)
+        .unwrap_or(bytes.len())
+        .min(MAX_TEXT_BYTES);
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }

@@ -8,8 +8,10 @@ use bennu_uki::authenticode;
 use uuid::Uuid;
 
 /// What the firmware starts, and what that starts.
-const BOOT_PROGRAMS: [(&str, &str); 2] =
-    [("fallback program", "EFI/BOOT/BOOTX64.EFI"), ("boot loader", "EFI/systemd/systemd-bootx64.efi")];
+const BOOT_PROGRAMS: [(&str, &str); 2] = [
+    ("fallback program", "EFI/BOOT/BOOTX64.EFI"),
+    ("boot loader", "EFI/systemd/systemd-bootx64.efi"),
+];
 /// Most boot entries that are looked at; a disk of ours has three at most.
 const MAX_ENTRIES: usize = 16;
 
@@ -56,7 +58,10 @@ impl BootEntry {
             Some(guid) => format!("root partition {guid}"),
             None => "its root hash".to_owned(),
         };
-        Refusal::StrayEntry { path: self.path, wanted }
+        Refusal::StrayEntry {
+            path: self.path,
+            wanted,
+        }
     }
 }
 
@@ -77,7 +82,10 @@ pub fn check(image: &DiskImage, trust: &Trust<'_>, disk: &mut Section) -> Result
             return Ok(Vec::new());
         }
     };
-    disk.add("boot partition", Finding::Good(format!("partition {}, FAT32", partition.number)));
+    disk.add(
+        "boot partition",
+        Finding::Good(format!("partition {}, FAT32", partition.number)),
+    );
     for (name, path) in BOOT_PROGRAMS {
         let result = boot_program(&mut esp, path, trust)?;
         disk.record(name, result);
@@ -90,13 +98,22 @@ pub fn check(image: &DiskImage, trust: &Trust<'_>, disk: &mut Section) -> Result
             return Ok(Vec::new());
         }
     };
-    let files: Vec<EspFile> =
-        files.into_iter().filter(|f| f.name.to_ascii_lowercase().ends_with(".efi")).collect();
+    let files: Vec<EspFile> = files
+        .into_iter()
+        .filter(|f| f.name.to_ascii_lowercase().ends_with(".efi"))
+        .collect();
     if files.len() > MAX_ENTRIES {
-        let refusal = Refusal::TooManyEntries { limit: MAX_ENTRIES, found: files.len() };
+        let refusal = Refusal::TooManyEntries {
+            limit: MAX_ENTRIES,
+            found: files.len(),
+        };
         disk.record("boot entries", Err(refusal));
     }
-    files.iter().take(MAX_ENTRIES).map(|file| entry(&mut esp, file, trust)).collect()
+    files
+        .iter()
+        .take(MAX_ENTRIES)
+        .map(|file| entry(&mut esp, file, trust))
+        .collect()
 }
 
 fn boot_program(
@@ -106,7 +123,12 @@ fn boot_program(
 ) -> Result<Result<String, Refusal>, Undecided> {
     let bytes = match esp.read(path)? {
         Ok(bytes) => bytes,
-        Err(source) => return Ok(Err(Refusal::EspFile { path: path.to_owned(), source })),
+        Err(source) => {
+            return Ok(Err(Refusal::EspFile {
+                path: path.to_owned(),
+                source,
+            }));
+        }
     };
     let signed = authenticode::verify(&bytes, std::slice::from_ref(&trust.keys.db));
     Ok(match signed {
@@ -118,13 +140,24 @@ fn boot_program(
 fn entry(esp: &mut Esp<'_>, file: &EspFile, trust: &Trust<'_>) -> Result<BootEntry, Undecided> {
     let path = file.path.clone();
     let content = match esp.read(&path)? {
-        Err(source) => Err(Refusal::EspFile { path: path.clone(), source }),
+        Err(source) => Err(Refusal::EspFile {
+            path: path.clone(),
+            source,
+        }),
         Ok(bytes) => Ok(Content {
             signature: authenticode::verify(&bytes, std::slice::from_ref(&trust.keys.db))
                 .map(|by| format!("signed by {}", by.subject()))
-                .map_err(|source| Refusal::UkiSignature { path: path.clone(), source }),
+                .map_err(|source| Refusal::UkiSignature {
+                    path: path.clone(),
+                    source,
+                }),
             facts: UkiFacts::of(&bytes).ok(),
         }),
     };
-    Ok(BootEntry { path, file_name: file.name.clone(), name: file.name.parse().ok(), content })
+    Ok(BootEntry {
+        path,
+        file_name: file.name.clone(),
+        name: file.name.parse().ok(),
+        content,
+    })
 }

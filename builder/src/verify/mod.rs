@@ -86,8 +86,12 @@ fn partition_table(image: &DiskImage, disk: &mut Section) {
         "partition table",
         match image.health() {
             Health::Good => Finding::Good(format!("{seen}, both copies good")),
-            Health::PrimaryTorn(error) => Finding::Remark(format!("{seen}; backup taken, primary torn: {error}")),
-            Health::BackupTorn(error) => Finding::Remark(format!("{seen}; primary taken, backup torn: {error}")),
+            Health::PrimaryTorn(error) => {
+                Finding::Remark(format!("{seen}; backup taken, primary torn: {error}"))
+            }
+            Health::BackupTorn(error) => {
+                Finding::Remark(format!("{seen}; primary taken, backup torn: {error}"))
+            }
             Health::CopiesDiffer => Finding::Remark(format!("{seen}; the copies differ, primary taken")),
         },
     );
@@ -95,7 +99,10 @@ fn partition_table(image: &DiskImage, disk: &mut Section) {
 
 /// Whether nothing is installed in a slot: none of its partitions is labelled otherwise.
 fn is_empty(slot: &SlotPartitions<'_>) -> bool {
-    [slot.root, slot.verity, slot.sig].iter().flatten().all(|p| p.label.is(EMPTY_SLOT_LABEL))
+    [slot.root, slot.verity, slot.sig]
+        .iter()
+        .flatten()
+        .all(|p| p.label.is(EMPTY_SLOT_LABEL))
 }
 
 /// Takes the boot entry of each slot out of `entries`: by the root hash that it names, as at boot; for the slots

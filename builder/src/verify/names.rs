@@ -35,11 +35,15 @@ impl Partitions<'_> {
 
 /// Checks the labels against `expected`.
 pub fn labels(partitions: &Partitions<'_>, expected: &str, section: &mut Section) {
-    let wrong = partitions.all().into_iter().filter(|p| !p.label.is(expected)).map(|p| Refusal::Label {
-        number: p.number,
-        expected: expected.to_owned(),
-        found: p.label.to_string(),
-    });
+    let wrong = partitions
+        .all()
+        .into_iter()
+        .filter(|p| !p.label.is(expected))
+        .map(|p| Refusal::Label {
+            number: p.number,
+            expected: expected.to_owned(),
+            found: p.label.to_string(),
+        });
     section.record_all("partition labels", expected, wrong.collect());
 }
 
@@ -50,13 +54,24 @@ pub fn half_empty(partitions: &Partitions<'_>) -> bool {
 
 /// Checks the GUIDs against `root_hash`.
 pub fn guids(partitions: &Partitions<'_>, root_hash: &RootHash, section: &mut Section) {
-    let expected =
-        [root_hash.data_partition_uuid(), root_hash.verity_partition_uuid(), root_hash.verity_sig_partition_uuid()];
-    let wrong = partitions.all().into_iter().zip(expected).filter_map(|(p, guid)| {
-        let expected = Uuid::from_bytes(guid);
-        let (number, found) = (p.number, p.unique_guid);
-        (found != expected).then_some(Refusal::Guid { number, expected, found })
-    });
+    let expected = [
+        root_hash.data_partition_uuid(),
+        root_hash.verity_partition_uuid(),
+        root_hash.verity_sig_partition_uuid(),
+    ];
+    let wrong = partitions
+        .all()
+        .into_iter()
+        .zip(expected)
+        .filter_map(|(p, guid)| {
+            let expected = Uuid::from_bytes(guid);
+            let (number, found) = (p.number, p.unique_guid);
+            (found != expected).then_some(Refusal::Guid {
+                number,
+                expected,
+                found,
+            })
+        });
     section.record_all("partition GUIDs", "as the root hash demands", wrong.collect());
 }
 
@@ -65,5 +80,8 @@ pub fn boot_entry(entry: &BootEntry, label: &str) -> Result<String, Refusal> {
     if entry.slot_label().as_deref() == Some(label) {
         return Ok(entry.path.clone());
     }
-    Err(Refusal::UkiName { expected: label.to_owned(), found: entry.file_name.clone() })
+    Err(Refusal::UkiName {
+        expected: label.to_owned(),
+        found: entry.file_name.clone(),
+    })
 }

@@ -1,6 +1,7 @@
 //! Why `bennu verify` refuses: one variant for each failed act, each with a stable code.
 
 use crate::image::RootError;
+use crate::sentence::sentence;
 use bennu_disk::fat::reader::ReadError;
 use bennu_disk::gpt::TableError;
 use bennu_formats::cmdline::CmdlineError;
@@ -44,7 +45,7 @@ pub enum Refusal {
         found: usize,
     },
     /// A boot program's signature.
-    #[error("{path}: {}", chain(.source))]
+    #[error("{path}: {}", sentence(.source))]
     Loader {
         /// Path on the ESP.
         path: &'static str,
@@ -66,7 +67,9 @@ pub enum Refusal {
         wanted: String,
     },
     /// A slot without a boot entry.
-    #[error("expected a UKI in EFI/Linux that names the slot's root hash {root_hash} or version {label}, found none")]
+    #[error(
+        "expected a UKI in EFI/Linux that names the slot's root hash {root_hash} or version {label}, found none"
+    )]
     UkiMissing {
         /// Root hash that the partitions' GUIDs make up.
         root_hash: RootHash,
@@ -102,7 +105,7 @@ pub enum Refusal {
         found: uuid::Uuid,
     },
     /// The UKI's signature.
-    #[error("{path}: {}", chain(.source))]
+    #[error("{path}: {}", sentence(.source))]
     UkiSignature {
         /// Path on the ESP.
         path: String,
@@ -116,7 +119,9 @@ pub enum Refusal {
     #[error("{0}")]
     Manifest(SlotRefusal),
     /// The UKI is not the manifest's.
-    #[error("UKI: expected SHA-256 {expected} and {expected_bytes} bytes as in the manifest, found {found} and {found_bytes} bytes")]
+    #[error(
+        "UKI: expected SHA-256 {expected} and {expected_bytes} bytes as in the manifest, found {found} and {found_bytes} bytes"
+    )]
     UkiDigest {
         /// Of the manifest.
         expected: Sha256Digest,
@@ -128,7 +133,7 @@ pub enum Refusal {
         found_bytes: u64,
     },
     /// The PCRs cannot be predicted.
-    #[error("{}", chain(.0))]
+    #[error("{}", sentence(.0))]
     Predict(MeasureError),
     /// A PCR value.
     #[error("manifest: {member}: expected {expected} as this UKI makes it, found {found}")]
@@ -144,7 +149,7 @@ pub enum Refusal {
     #[error("UKI: expected a section {0}, found none")]
     SectionMissing(&'static str),
     /// `.pcrsig`.
-    #[error("{}", chain(.0))]
+    #[error("{}", sentence(.0))]
     PcrSig(PcrSigError),
     /// `.pcrsig` signs other values.
     #[error(".pcrsig: expected a signature for the policy {expected} of phase {phase}, found none")]
@@ -169,7 +174,7 @@ pub enum Refusal {
         found: Sha256Digest,
     },
     /// The policy cannot be computed, or its signature does not hold.
-    #[error("TPM policy: {}; expected a signature by the key in tpm-policy.pub", chain(.0))]
+    #[error("TPM policy: {}; expected a signature by the key in tpm-policy.pub", sentence(.0))]
     PolicySignature(PolicyError),
     /// The name of the policy key.
     #[error("TPM policy: expected key name {expected} of tpm-policy.pub, found {found}")]
@@ -210,7 +215,9 @@ pub enum Refusal {
     #[error("{0}")]
     Verity(VerityError),
     /// The superblock, which standard tools go by.
-    #[error("root-verity: expected a superblock with the manifest's salt and {data_blocks} data blocks, found {found}")]
+    #[error(
+        "root-verity: expected a superblock with the manifest's salt and {data_blocks} data blocks, found {found}"
+    )]
     Superblock {
         /// Of the manifest.
         data_blocks: u64,
@@ -253,7 +260,9 @@ impl Refusal {
             Self::Cmdline(_) => Code::Cmdline,
             Self::Manifest(refusal) => refusal.code(),
             Self::UkiDigest { .. } => Code::UkiDigest,
-            Self::Predict(_) | Self::Pcr { .. } | Self::SectionMissing(_) | Self::PcrSigPhase { .. } => Code::UkiPcr,
+            Self::Predict(_) | Self::Pcr { .. } | Self::SectionMissing(_) | Self::PcrSigPhase { .. } => {
+                Code::UkiPcr
+            }
             Self::PcrSig(error) => pcrsig_code(error),
             Self::PcrKey
             | Self::PcrKeyFormat(_)
@@ -278,19 +287,4 @@ fn pcrsig_code(error: &PcrSigError) -> Code {
         }
         _ => Code::UkiPcr,
     }
-}
-
-/// An error and its causes in one sentence; a cause whose words are in the sentence already is left out.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -42,7 +42,11 @@ pub struct Section {
 impl Section {
     /// A section without checks.
     pub fn new(slot: Option<String>, title: String) -> Self {
-        Self { slot, title, checks: Vec::new() }
+        Self {
+            slot,
+            title,
+            checks: Vec::new(),
+        }
     }
 
     /// Records a finding.
@@ -103,7 +107,9 @@ struct CheckDocument<'a> {
 
 impl Report {
     fn all(&self) -> impl Iterator<Item = (Option<&str>, &Check)> {
-        self.sections.iter().flat_map(|s| s.checks.iter().map(|c| (s.slot.as_deref(), c)))
+        self.sections
+            .iter()
+            .flat_map(|s| s.checks.iter().map(|c| (s.slot.as_deref(), c)))
     }
 
     fn refusals(&self) -> impl Iterator<Item = (Option<&str>, &'static str, &Refusal)> {
@@ -142,7 +148,10 @@ impl Report {
         if self.is_good() {
             line(&mut out, format_args!("{image}: good"));
         } else {
-            line(&mut out, format_args!("{image}: REFUSED: {}", self.codes().join(", ")));
+            line(
+                &mut out,
+                format_args!("{image}: REFUSED: {}", self.codes().join(", ")),
+            );
         }
         out
     }
@@ -167,7 +176,13 @@ impl Report {
                 Finding::Refused(refusal) => ("refused", Some(refusal.code()), refusal.to_string()),
                 Finding::NotChecked(why) => ("not-checked", None, (*why).to_owned()),
             };
-            CheckDocument { slot, check: check.name, status, code, text: printable(&text) }
+            CheckDocument {
+                slot,
+                check: check.name,
+                status,
+                code,
+                text: printable(&text),
+            }
         });
         serde_json::to_string_pretty(&Document {
             schema: 1,
@@ -187,8 +202,14 @@ fn check(out: &mut String, check: &Check) {
         Finding::NotChecked(why) => line(out, format_args!("  -        {name:18} not checked: {why}")),
         Finding::Refused(refusal) => {
             let code = refusal.code();
-            line(out, format_args!("  REFUSED  {name:18} {code}: {}", printable(&refusal.to_string())));
-            line(out, format_args!("  {:27} {}; {}", "", code.meaning(), code.advice()));
+            line(
+                out,
+                format_args!("  REFUSED  {name:18} {code}: {}", printable(&refusal.to_string())),
+            );
+            line(
+                out,
+                format_args!("  {:27} {}; {}", "", code.meaning(), code.advice()),
+            );
         }
     }
 }

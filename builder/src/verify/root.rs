@@ -64,7 +64,11 @@ impl Root<'_> {
             ("the hash tree", verity.byte_len(), tree),
         ] {
             if found > partition {
-                return Err(Refusal::Geometry { what, partition, found });
+                return Err(Refusal::Geometry {
+                    what,
+                    partition,
+                    found,
+                });
             }
         }
         Ok(params)
@@ -78,7 +82,9 @@ impl Root<'_> {
     ) -> Result<Result<String, Refusal>, Undecided> {
         let root = self.partitions.root;
         let data = Window::new(self.image.file(), root.byte_offset(), params.data_bytes());
-        let step = self.progress.bytes(&format!("verify partition {}", root.number), params.data_bytes());
+        let step = self
+            .progress
+            .bytes(&format!("verify partition {}", root.number), params.data_bytes());
         let mut at = |blocks: u64| step.at(blocks * BLOCK_BYTES as u64);
         let expected = bennu_verity::RootHash(root_hash.0);
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -109,7 +115,9 @@ impl Root<'_> {
             Ok(tree) => tree.os_release()?,
             Err(error) => Err(error),
         };
-        let result = text.map_err(Refusal::Root).and_then(|text| identity_of("the root", &text, identity));
+        let result = text
+            .map_err(Refusal::Root)
+            .and_then(|text| identity_of("the root", &text, identity));
         section.record("root os-release", result);
         Ok(())
     }
@@ -127,7 +135,10 @@ fn superblock(hash: &Window<&File>, params: &VerityParams) -> Result<Result<Stri
         }
         Err(error) => error.to_string(),
     };
-    Ok(Err(Refusal::Superblock { data_blocks: params.data_blocks(), found }))
+    Ok(Err(Refusal::Superblock {
+        data_blocks: params.data_blocks(),
+        found,
+    }))
 }
 
 /// Whether data or tree should go on beyond the image's end.
@@ -145,8 +156,17 @@ pub fn identity_of(
     for (key, expected) in [("IMAGE_ID", id.as_str()), ("IMAGE_VERSION", version.as_str())] {
         let found = os_release::value(text, key);
         if found != Some(expected) {
-            let found = found.unwrap_or("no such line, or several").chars().take(100).collect();
-            return Err(Refusal::Identity { place, key, expected: expected.to_owned(), found });
+            let found = found
+                .unwrap_or("no such line, or several")
+                .chars()
+                .take(100)
+                .collect();
+            return Err(Refusal::Identity {
+                place,
+                key,
+                expected: expected.to_owned(),
+                found,
+            });
         }
     }
     Ok(format!("names {id} {version}"))

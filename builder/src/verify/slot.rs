@@ -70,14 +70,22 @@ pub fn check(
     trust: &Trust<'_>,
     progress: &Progress,
 ) -> Result<Section, Undecided> {
-    let label = slot.root.or(slot.sig).map(|p| p.label.to_string()).unwrap_or_default();
+    let label = slot
+        .root
+        .or(slot.sig)
+        .map(|p| p.label.to_string())
+        .unwrap_or_default();
     let mut section = Section::new(Some(slot.name.clone()), format!("slot {}: {label}", slot.name));
     if is_empty(slot) && entry.is_none() {
         section.add("release", Finding::Good("the slot is empty".to_owned()));
         return Ok(section);
     }
     let (Some(root), Some(verity), Some(sig)) = (slot.root, slot.verity, slot.sig) else {
-        let parts = [(slot.root, "root"), (slot.verity, "root-verity"), (slot.sig, "root-verity-sig")];
+        let parts = [
+            (slot.root, "root"),
+            (slot.verity, "root-verity"),
+            (slot.sig, "root-verity-sig"),
+        ];
         for (_, name) in parts.iter().filter(|(partition, _)| partition.is_none()) {
             section.record("partitions", Err(Refusal::PartitionMissing(name)));
         }
@@ -88,7 +96,13 @@ pub fn check(
         names::labels(&partitions, bennu_formats::names::EMPTY_SLOT_LABEL, &mut section);
         return Ok(section);
     }
-    let mut this = SlotCheck { image, trust, progress, partitions, section };
+    let mut this = SlotCheck {
+        image,
+        trust,
+        progress,
+        partitions,
+        section,
+    };
     this.run(entry, &label)?;
     Ok(this.section)
 }
@@ -113,7 +127,11 @@ impl SlotCheck<'_> {
             Some(manifest) => {
                 let policy = tpm::policy(manifest, self.trust.keys);
                 self.section.record("TPM policy", policy);
-                let root = Root { image: self.image, partitions: self.partitions, progress: self.progress };
+                let root = Root {
+                    image: self.image,
+                    partitions: self.partitions,
+                    progress: self.progress,
+                };
                 root.check_tree(manifest, &expected.root_hash, &mut self.section)?;
                 root.check_identity(manifest.root.bytes, identity.as_ref(), &mut self.section)
             }
@@ -178,7 +196,10 @@ impl SlotCheck<'_> {
         let db = &self.trust.keys.db;
         let expected = Sha256Digest(db.fingerprint());
         if sig.certificate_fingerprint != expected {
-            return Err(Refusal::Fingerprint { expected, found: sig.certificate_fingerprint });
+            return Err(Refusal::Fingerprint {
+                expected,
+                found: sig.certificate_fingerprint,
+            });
         }
         root_hash::verify(&sig.signature, &root_hash.to_string(), db).map_err(Refusal::RootSignature)?;
         Ok(format!("{root_hash}, signed by {}", db.subject()))
@@ -195,11 +216,14 @@ impl SlotCheck<'_> {
                 let label = slot_label(id, version);
                 names::labels(&self.partitions, &label, &mut self.section);
                 if let Some(entry) = entry {
-                    self.section.record("boot entry name", names::boot_entry(entry, &label));
+                    self.section
+                        .record("boot entry name", names::boot_entry(entry, &label));
                     self.tries(entry);
                 }
             }
-            None => self.section.add("partition labels", Finding::NotChecked(NO_IDENTITY)),
+            None => self
+                .section
+                .add("partition labels", Finding::NotChecked(NO_IDENTITY)),
         }
         names::guids(&self.partitions, root_hash, &mut self.section);
     }
@@ -211,7 +235,8 @@ impl SlotCheck<'_> {
             Some(None) => "no counter: the boot loader does not count its tries",
             _ => return,
         };
-        self.section.add("boot entry tries", Finding::Remark(remark.to_owned()));
+        self.section
+            .add("boot entry tries", Finding::Remark(remark.to_owned()));
     }
 
     fn uki(
@@ -222,7 +247,10 @@ impl SlotCheck<'_> {
         root_hash: &RootHash,
         label: &str,
     ) {
-        let missing = || Refusal::UkiMissing { root_hash: *root_hash, label: label.to_owned() };
+        let missing = || Refusal::UkiMissing {
+            root_hash: *root_hash,
+            label: label.to_owned(),
+        };
         let content = entry.ok_or_else(missing).and_then(|entry| entry.content);
         let facts = match content {
             Err(refusal) => {
@@ -241,10 +269,14 @@ impl SlotCheck<'_> {
             return;
         };
         if let Err(error) = &facts.root_hash {
-            self.section.record("command line", Err(Refusal::Cmdline(error.clone())));
+            self.section
+                .record("command line", Err(Refusal::Cmdline(error.clone())));
         }
         if let Some(identity) = identity {
-            self.section.record("UKI os-release", identity_of("the UKI", &facts.os_release, identity));
+            self.section.record(
+                "UKI os-release",
+                identity_of("the UKI", &facts.os_release, identity),
+            );
         }
         match manifest {
             Some(manifest) => self.section.record("UKI digest", uki_digest(&facts, manifest)),
@@ -265,17 +297,31 @@ impl SlotCheck<'_> {
                 self.section.record("PCR signatures", signed);
             }
             Err(error) => {
-                self.section.record("PCR values", Err(Refusal::Predict(error.clone())));
-                self.section.add("PCR signatures", Finding::NotChecked(NO_PREDICTION));
+                self.section
+                    .record("PCR values", Err(Refusal::Predict(error.clone())));
+                self.section
+                    .add("PCR signatures", Finding::NotChecked(NO_PREDICTION));
             }
         }
     }
 }
 
 fn describe(verified: &Verified<SlotManifest>) -> String {
-    let keys: Vec<String> = verified.signed_by().iter().map(|id| id.to_string()[..16].to_owned()).collect();
-    let SlotManifest { image_id, version, security_version, .. } = verified.get();
-    format!("{image_id} {version}, security version {security_version}, signed by release key {}", keys.join(", "))
+    let keys: Vec<String> = verified
+        .signed_by()
+        .iter()
+        .map(|id| id.to_string()[..16].to_owned())
+        .collect();
+    let SlotManifest {
+        image_id,
+        version,
+        security_version,
+        ..
+    } = verified.get();
+    format!(
+        "{image_id} {version}, security version {security_version}, signed by release key {}",
+        keys.join(", ")
+    )
 }
 
 fn parse_label(label: &str) -> Option<(ImageId, ImageVersion)> {

@@ -25,23 +25,44 @@ fn members(pcrs: &PredictedPcrs) -> [(&'static str, Sha256Digest); 7] {
 
 /// Compares the manifest's values with those that the UKI makes.
 pub fn values(manifest: &SlotManifest, predicted: &PredictedPcrs, section: &mut Section) {
-    let wrong = members(predicted).into_iter().zip(members(&manifest.pcrs)).filter_map(|(expected, found)| {
-        let ((member, expected), (_, found)) = (expected, found);
-        (expected != found).then_some(Refusal::Pcr { member, expected, found })
-    });
-    section.record_all("PCR values", "7 values of PCRs 11, 12, 13 as predicted", wrong.collect());
+    let wrong = members(predicted)
+        .into_iter()
+        .zip(members(&manifest.pcrs))
+        .filter_map(|(expected, found)| {
+            let ((member, expected), (_, found)) = (expected, found);
+            (expected != found).then_some(Refusal::Pcr {
+                member,
+                expected,
+                found,
+            })
+        });
+    section.record_all(
+        "PCR values",
+        "7 values of PCRs 11, 12, 13 as predicted",
+        wrong.collect(),
+    );
 }
 
 /// Checks `.pcrpkey` and `.pcrsig`, which systemd's tools go by.
 pub fn signatures(facts: &UkiFacts, predicted: &PredictedPcrs, keys: &PublicKeys) -> Result<String, Refusal> {
-    let key = facts.pcrpkey.as_deref().ok_or(Refusal::SectionMissing(".pcrpkey"))?;
+    let key = facts
+        .pcrpkey
+        .as_deref()
+        .ok_or(Refusal::SectionMissing(".pcrpkey"))?;
     if PublicKey::from_spki(key).map_err(Refusal::PcrKeyFormat)? != keys.policy {
         return Err(Refusal::PcrKey);
     }
-    let json = facts.pcrsig.as_deref().ok_or(Refusal::SectionMissing(".pcrsig"))?;
+    let json = facts
+        .pcrsig
+        .as_deref()
+        .ok_or(Refusal::SectionMissing(".pcrsig"))?;
     let signatures = PcrSignatures::parse(json).map_err(Refusal::PcrSig)?;
     signatures.verify(&keys.policy).map_err(Refusal::PcrSig)?;
-    let signed = signatures.banks.get("sha256").map(Vec::as_slice).unwrap_or_default();
+    let signed = signatures
+        .banks
+        .get("sha256")
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     for (phase, value) in [
         ("enter-initrd", predicted.pcr11_enter_initrd),
         ("leave-initrd", predicted.pcr11_leave_initrd),
@@ -50,7 +71,10 @@ pub fn signatures(facts: &UkiFacts, predicted: &PredictedPcrs, keys: &PublicKeys
     ] {
         let expected = tpm_policy::policy_pcr_digest(&[(11, value.0)]).map_err(Refusal::PolicySignature)?;
         if !signed.iter().any(|s| s.policy == expected && s.pcrs == [11]) {
-            return Err(Refusal::PcrSigPhase { phase, expected: hex::encode(expected) });
+            return Err(Refusal::PcrSigPhase {
+                phase,
+                expected: hex::encode(expected),
+            });
         }
     }
     Ok("four phases, signed by tpm-policy.pub".to_owned())
@@ -61,11 +85,17 @@ pub fn policy(manifest: &SlotManifest, keys: &PublicKeys) -> Result<String, Refu
     let found = &manifest.tpm_policy;
     let expected = approved_policy(&manifest.pcrs).map_err(Refusal::PolicySignature)?;
     if expected != found.approved_policy {
-        return Err(Refusal::Policy { expected, found: found.approved_policy });
+        return Err(Refusal::Policy {
+            expected,
+            found: found.approved_policy,
+        });
     }
     let name = tpm_policy::tpm_public_name(&tpm_policy::tpmt_public_rsa2048(&keys.policy_modulus));
     if name.as_slice() != found.key_name {
-        return Err(Refusal::PolicyKeyName { expected: hex::encode(name), found: hex::encode(&found.key_name) });
+        return Err(Refusal::PolicyKeyName {
+            expected: hex::encode(name),
+            found: hex::encode(&found.key_name),
+        });
     }
     let policy_ref = found.policy_ref.as_bytes();
     tpm_policy::verify_policy(&keys.policy, &expected.0, policy_ref, &found.signature)

@@ -66,9 +66,16 @@ fn attack(fixture: &Fixture) -> Result<(), String> {
     copy(original, &disk);
     let before = workshop.verify(&disk);
     if before.status != 0 {
-        return Err(format!("positive control: the untouched image is refused:\n{}{}", before.out, before.err));
+        return Err(format!(
+            "positive control: the untouched image is refused:\n{}{}",
+            before.out, before.err
+        ));
     }
-    let target = Target { disk: &disk, workshop, scratch: dir.path() };
+    let target = Target {
+        disk: &disk,
+        workshop,
+        scratch: dir.path(),
+    };
     fixture.change.iter().for_each(|change| target.apply(change));
     let after = workshop.verify(&disk);
     let found = || format!("found exit {}:\n{}{}", after.status, after.out, after.err);
@@ -77,7 +84,11 @@ fn attack(fixture: &Fixture) -> Result<(), String> {
     }
     if after.status == 2 {
         let named = fixture.codes.iter().all(|code| after.err.contains(code.as_str()));
-        return if named { Ok(()) } else { Err(format!("expected {:?}, {}", fixture.codes, found())) };
+        return if named {
+            Ok(())
+        } else {
+            Err(format!("expected {:?}, {}", fixture.codes, found()))
+        };
     }
     let json: Value = serde_json::from_str(&after.out).map_err(|e| format!("{e}: {}", found()))?;
     let mut codes: Vec<&str> = Vec::new();
@@ -88,7 +99,12 @@ fn attack(fixture: &Fixture) -> Result<(), String> {
         }
     }
     if codes != fixture.codes || json["refusals"][0]["slot"].as_str() != fixture.slot.as_deref() {
-        return Err(format!("expected {:?} in slot {:?}, {}", fixture.codes, fixture.slot, found()));
+        return Err(format!(
+            "expected {:?} in slot {:?}, {}",
+            fixture.codes,
+            fixture.slot,
+            found()
+        ));
     }
     Ok(())
 }
@@ -103,9 +119,14 @@ fn every_attack_is_refused_with_its_codes_and_no_other() {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 loop {
-                    let Some(folder) = queue.lock().unwrap().pop() else { break };
+                    let Some(folder) = queue.lock().unwrap().pop() else {
+                        break;
+                    };
                     if let Err(words) = attack(&read(&folder)) {
-                        failed.lock().unwrap().push(format!("{}: {words}", folder.display()));
+                        failed
+                            .lock()
+                            .unwrap()
+                            .push(format!("{}: {words}", folder.display()));
                     }
                 }
             });
@@ -120,9 +141,16 @@ fn every_attack_says_what_it_is_and_expects_codes_that_exist() {
     for folder in folders() {
         let fixture = read(&folder);
         assert!(fixture.attack.len() > 20, "{}", folder.display());
-        assert_eq!(fixture.exit == 0, fixture.codes.is_empty(), "{}", folder.display());
+        assert_eq!(
+            fixture.exit == 0,
+            fixture.codes.is_empty(),
+            "{}",
+            folder.display()
+        );
         for code in &fixture.codes {
-            let known = bennu_formats::Code::ALL.iter().any(|known| known.as_str() == code);
+            let known = bennu_formats::Code::ALL
+                .iter()
+                .any(|known| known.as_str() == code);
             assert!(known, "{}: {code}", folder.display());
         }
     }

@@ -42,7 +42,12 @@ pub enum Change {
     /// Makes the image another file.
     Text { content: String },
     /// Gives partitions labels and GUIDs.
-    Entry { partition: u32, label: Option<String>, guid_of: Option<u32> },
+    Entry {
+        partition: u32,
+        label: Option<String>,
+        guid_of: Option<u32>,
+        guid: Option<String>,
+    },
     /// Puts the bytes of one partition over another's.
     CopyPartition { from: u32, to: u32 },
     /// Puts other content into a file of the ESP.
@@ -54,13 +59,28 @@ pub enum Change {
     /// Copies a file of the ESP.
     CopyFile { path: String, to: String },
     /// Changes the bytes of a section of the UKI, keeping their length, and signs it anew.
-    Uki { path: String, section: String, find: String, put: String, sign: Who },
+    Uki {
+        path: String,
+        section: String,
+        find: String,
+        put: String,
+        sign: Who,
+    },
     /// Signs the UKI anew.
     SignUki { path: String, sign: Who },
     /// Changes members of the manifest, by JSON pointer, and signs it anew.
-    Manifest { partition: u32, set: Vec<Member>, sign: Who },
+    Manifest {
+        partition: u32,
+        set: Vec<Member>,
+        sign: Who,
+    },
     /// Replaces the manifest's text and signs it; `repeat` makes it long.
-    ManifestText { partition: u32, text: String, repeat: usize, sign: Who },
+    ManifestText {
+        partition: u32,
+        text: String,
+        repeat: usize,
+        sign: Who,
+    },
     /// Lets somebody else sign the TPM policy.
     PolicySignature { partition: u32, sign: Who },
     /// Lets somebody else sign the root hash.
@@ -97,20 +117,41 @@ impl Target<'_> {
             Change::Overwrite { offset, bytes } => self.overwrite(*offset, *bytes),
             Change::Truncate { bytes } => self.file().set_len(*bytes).unwrap(),
             Change::Text { content } => fs::write(self.disk, content).unwrap(),
-            Change::Entry { partition, label, guid_of } => self.entry(*partition, label.as_deref(), *guid_of),
-            Change::CopyPartition { from, to } => self.write(&self.partition(*to), &self.read(&self.partition(*from))),
+            Change::Entry {
+                partition,
+                label,
+                guid,
+                guid_of,
+            } => {
+                let other = guid_of.map(|other| self.partition(other).unique_guid.to_string());
+                self.entry(*partition, label.as_deref(), guid.as_deref().or(other.as_deref()));
+            }
+            Change::CopyPartition { from, to } => {
+                self.write(&self.partition(*to), &self.read(&self.partition(*from)))
+            }
             Change::Replace { path, with } => self.put(path, &self.workshop.input.join(with)),
             Change::Remove { path } => self.mtools("mdel", &[self.inside(path)]),
             Change::Rename { path, to } => self.mtools("mren", &[self.inside(path), to.clone()]),
             Change::CopyFile { path, to } => self.put(to, &self.fetch(path)),
-            Change::Uki { path, section, find, put, sign } => self.edit_uki(path, section, (find, put), *sign),
+            Change::Uki {
+                path,
+                section,
+                find,
+                put,
+                sign,
+            } => self.edit_uki(path, section, (find, put), *sign),
             Change::SignUki { path, sign } => self.sign_uki(path, &self.fetch(path), *sign),
             Change::Manifest { partition, set, sign } => self.manifest(*partition, *sign, |manifest| {
                 for member in set {
                     set_member(manifest, member);
                 }
             }),
-            Change::ManifestText { partition, text, repeat, sign } => {
+            Change::ManifestText {
+                partition,
+                text,
+                repeat,
+                sign,
+            } => {
                 self.payload(*partition, *sign, |_| text.repeat(*repeat).into_bytes());
             }
             Change::PolicySignature { partition, sign } => self.policy(*partition, *sign),
@@ -125,7 +166,11 @@ impl Target<'_> {
     }
 
     fn file(&self) -> fs::File {
-        fs::OpenOptions::new().read(true).write(true).open(self.disk).unwrap()
+        fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.disk)
+            .unwrap()
     }
 
     fn partition(&self, number: u32) -> Partition {
@@ -134,7 +179,9 @@ impl Target<'_> {
 
     fn read(&self, partition: &Partition) -> Vec<u8> {
         let mut bytes = vec![0; partition.byte_len() as usize];
-        self.file().read_exact_at(&mut bytes, partition.byte_offset()).unwrap();
+        self.file()
+            .read_exact_at(&mut bytes, partition.byte_offset())
+            .unwrap();
         bytes
     }
 
@@ -147,23 +194,29 @@ impl Target<'_> {
         let partition = self.partition(number);
         assert!(offset < partition.byte_len());
         let mut byte = [0];
-        self.file().read_exact_at(&mut byte, partition.byte_offset() + offset).unwrap();
-        self.file().write_all_at(&[!byte[0]], partition.byte_offset() + offset).unwrap();
+        self.file()
+            .read_exact_at(&mut byte, partition.byte_offset() + offset)
+            .unwrap();
+        self.file()
+            .write_all_at(&[!byte[0]], partition.byte_offset() + offset)
+            .unwrap();
     }
 
     fn overwrite(&self, offset: i64, bytes: usize) {
         let length = self.file().metadata().unwrap().len();
-        let at = if offset < 0 { length - offset.unsigned_abs() } else { offset as u64 };
+        let at = if offset < 0 {
+            length - offset.unsigned_abs()
+        } else {
+            offset as u64
+        };
         self.file().write_all_at(&vec![0x5a; bytes], at).unwrap();
     }
 
-    fn entry(&self, number: u32, label: Option<&str>, guid_of: Option<u32>) {
-        if let Some(label) = label {
-            judge("sgdisk", &[OsStr::new(&format!("--change-name={number}:{label}")), self.disk.as_os_str()]);
-        }
-        if let Some(other) = guid_of {
-            let guid = self.partition(other).unique_guid;
-            judge("sgdisk", &[OsStr::new(&format!("--partition-guid={number}:{guid}")), self.disk.as_os_str()]);
+    fn entry(&self, number: u32, label: Option<&str>, guid: Option<&str>) {
+        let label = label.map(|label| format!("--change-name={number}:{label}"));
+        let guid = guid.map(|guid| format!("--partition-guid={number}:{guid}"));
+        for option in [label, guid].iter().flatten() {
+            judge("sgdisk", &[OsStr::new(option), self.disk.as_os_str()]);
         }
     }
 
@@ -181,12 +234,28 @@ impl Target<'_> {
     /// A file of the ESP as a file here.
     fn fetch(&self, path: &str) -> PathBuf {
         let here = self.scratch.join("fetched");
-        self.mtools("mcopy", &["-n".into(), "-o".into(), self.inside(path), here.display().to_string()]);
+        self.mtools(
+            "mcopy",
+            &[
+                "-n".into(),
+                "-o".into(),
+                self.inside(path),
+                here.display().to_string(),
+            ],
+        );
         here
     }
 
     fn put(&self, path: &str, from: &Path) {
-        self.mtools("mcopy", &["-n".into(), "-o".into(), from.display().to_string(), self.inside(path)]);
+        self.mtools(
+            "mcopy",
+            &[
+                "-n".into(),
+                "-o".into(),
+                from.display().to_string(),
+                self.inside(path),
+            ],
+        );
     }
 
     fn edit_uki(&self, path: &str, section: &str, (find, put): (&str, &str), sign: Who) {
@@ -196,7 +265,10 @@ impl Target<'_> {
         let image = pe::PeImage::parse(&bytes).unwrap();
         let header = *image.section(section).expect("section is there");
         let data = image.data(&header);
-        let at = data.windows(find.len()).position(|w| w == find.as_bytes()).expect("text is there");
+        let at = data
+            .windows(find.len())
+            .position(|w| w == find.as_bytes())
+            .expect("text is there");
         let from = header.raw_pointer as usize + at;
         bytes[from..from + put.len()].copy_from_slice(put.as_bytes());
         fs::write(&here, bytes).unwrap();
@@ -253,7 +325,10 @@ impl Target<'_> {
                 let key = ReleaseKey::from_pkcs8_pem(&pem).unwrap();
                 envelope.signatures = vec![Signature {
                     keyid: dsse::key_id(key.verifying_key().as_bytes()),
-                    sig: key.sign(&envelope.pre_authentication_encoding()).to_bytes().to_vec(),
+                    sig: key
+                        .sign(&envelope.pre_authentication_encoding())
+                        .to_bytes()
+                        .to_vec(),
                 }];
             }
         });
@@ -290,7 +365,10 @@ impl Target<'_> {
 
 fn set_member(manifest: &mut Value, member: &Member) {
     let (parent, name) = member.pointer.rsplit_once('/').expect("a JSON pointer");
-    match manifest.pointer_mut(parent).expect("the member's parent is there") {
+    match manifest
+        .pointer_mut(parent)
+        .expect("the member's parent is there")
+    {
         Value::Object(object) => drop(object.insert(name.to_owned(), member.value.clone())),
         Value::Array(array) if name == "-" => array.push(member.value.clone()),
         other => panic!("{}: {other} has no members", member.pointer),

@@ -2,7 +2,12 @@
 //! repeats builds byte for byte; attacks images after the recipes in `tests/fixtures`.
 //!
 //! Needs no privileges. A judge that is not installed fails the test.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod attacks;
 mod change;

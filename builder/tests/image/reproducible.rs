@@ -29,21 +29,34 @@ fn copied(from: &Path, to: &Path, uid: Option<u32>) -> PathBuf {
     let input = to.join("some/other/place");
     fs::create_dir_all(&input).unwrap();
     for name in INPUT {
-        judge("cp", &["-a".as_ref(), from.join(name).as_os_str(), input.as_os_str()]);
+        judge(
+            "cp",
+            &["-a".as_ref(), from.join(name).as_os_str(), input.as_os_str()],
+        );
     }
     let many = input.join("root/usr/share/many");
     let before = to.join("before");
     fs::rename(&many, &before).unwrap();
     fs::create_dir(&many).unwrap();
     fs::set_permissions(&many, fs::metadata(&before).unwrap().permissions()).unwrap();
-    let mut paths: Vec<PathBuf> = fs::read_dir(&before).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> = fs::read_dir(&before)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     paths.sort();
     for path in paths.iter().rev() {
         fs::rename(path, many.join(path.file_name().unwrap())).unwrap();
     }
     fs::remove_dir(before).unwrap();
     if let Some(uid) = uid {
-        judge("chown", &["-R".as_ref(), std::ffi::OsStr::new(&uid.to_string()), to.as_os_str()]);
+        judge(
+            "chown",
+            &[
+                "-R".as_ref(),
+                std::ffi::OsStr::new(&uid.to_string()),
+                to.as_os_str(),
+            ],
+        );
     }
     input
 }
@@ -62,13 +75,29 @@ fn build(input: &Path, out: &Path, circumstances: &Circumstances) -> PathBuf {
     if circumstances.one_thread {
         command.args(["taskset", "-c", "0"]);
     }
-    command.arg(program).args(["--quiet", "build"]).arg(input.join("image.toml"));
+    command
+        .arg(program)
+        .args(["--quiet", "build"])
+        .arg(input.join("image.toml"));
     command.arg("--release").arg(release).arg("--disk").arg(&disk);
-    command.arg("--agents").arg(input.join("agents")).arg("--cache").arg(out.join("cache"));
-    command.env_remove("SOURCE_DATE_EPOCH").env("TZ", circumstances.time_zone);
-    command.env("HOME", &circumstances.home).env("LC_ALL", circumstances.locale).env("TMPDIR", out);
+    command
+        .arg("--agents")
+        .arg(input.join("agents"))
+        .arg("--cache")
+        .arg(out.join("cache"));
+    command
+        .env_remove("SOURCE_DATE_EPOCH")
+        .env("TZ", circumstances.time_zone);
+    command
+        .env("HOME", &circumstances.home)
+        .env("LC_ALL", circumstances.locale)
+        .env("TMPDIR", out);
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     disk
 }
 
@@ -102,7 +131,10 @@ fn two_builds_in_different_circumstances_give_the_same_bytes() {
     judge("cmp", &[one.as_os_str(), two.as_os_str()]);
     judge("cmp", &[one.as_os_str(), workshop.disk.as_os_str()]);
     let tree = |dir: &TempDir| dir.path().join("release");
-    judge("diff", &["-r".as_ref(), tree(&here).as_os_str(), tree(&there).as_os_str()]);
+    judge(
+        "diff",
+        &["-r".as_ref(), tree(&here).as_os_str(), tree(&there).as_os_str()],
+    );
 }
 
 #[test]
@@ -110,8 +142,19 @@ fn another_version_gives_other_bytes() {
     let workshop = workshop();
     let dir = TempDir::new().unwrap();
     let disk = dir.path().join("disk.raw");
-    let more = ["--version".as_ref(), "3".as_ref(), "--disk".as_ref(), disk.as_os_str()];
-    workshop.build("image.toml", &dir.path().join("release"), &more).ends_with(0);
-    let same = Command::new("cmp").arg("-s").args([&disk, &workshop.disk]).status().unwrap();
+    let more = [
+        "--version".as_ref(),
+        "3".as_ref(),
+        "--disk".as_ref(),
+        disk.as_os_str(),
+    ];
+    workshop
+        .build("image.toml", &dir.path().join("release"), &more)
+        .ends_with(0);
+    let same = Command::new("cmp")
+        .arg("-s")
+        .args([&disk, &workshop.disk])
+        .status()
+        .unwrap();
     assert_eq!(same.code(), Some(1), "positive control of cmp");
 }

@@ -7,13 +7,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// Time stamp of everything, 2026-01-01.
+/// Release of the kernel that is never run.
 pub const KERNEL: &str = "9.9.9-test";
 /// Where Debian keeps stub and loader, on the host and in a boot source.
 pub const EFI_PARTS: &str = "usr/lib/systemd/boot/efi";
 /// Modules that bennu wants, all built in: the test kernel has nothing to load.
-const BUILT_IN: [&str; 9] =
-    ["dm-mod", "dm-verity", "erofs", "vfat", "nls_ascii", "nls_cp437", "efivarfs", "efi-pstore", "overlay"];
+const BUILT_IN: [&str; 9] = [
+    "dm-mod",
+    "dm-verity",
+    "erofs",
+    "vfat",
+    "nls_ascii",
+    "nls_cp437",
+    "efivarfs",
+    "efi-pstore",
+    "overlay",
+];
 
 /// What a program said and how it ended.
 pub struct Said {
@@ -38,7 +47,11 @@ impl Said {
     /// The same, with a check of the exit status.
     #[track_caller]
     pub fn ends_with(self, status: i32) -> Self {
-        assert_eq!(self.status, status, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        assert_eq!(
+            self.status, status,
+            "stdout:\n{}\nstderr:\n{}",
+            self.out, self.err
+        );
         assert!(!self.err.contains("panicked"), "{}", self.err);
         self
     }
@@ -54,7 +67,11 @@ pub fn judge<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> String {
         .unwrap_or_else(|e| panic!("{program} must be installed: {e}"));
     let said = Said::of(&output);
     let arguments: Vec<&OsStr> = arguments.iter().map(AsRef::as_ref).collect();
-    assert_eq!(said.status, 0, "{program} {arguments:?}\n{}{}", said.out, said.err);
+    assert_eq!(
+        said.status, 0,
+        "{program} {arguments:?}\n{}{}",
+        said.out, said.err
+    );
     said.out + &said.err
 }
 
@@ -73,14 +90,15 @@ pub fn bennu<S: AsRef<OsStr>>(arguments: &[S]) -> Said {
 fn process_directory() -> PathBuf {
     let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("image");
     fs::create_dir_all(&base).unwrap();
+    let own = base.join(std::process::id().to_string());
     for entry in fs::read_dir(&base).unwrap() {
         let path = entry.unwrap().path();
         let owner = path.file_name().unwrap().to_string_lossy().into_owned();
-        if !Path::new("/proc").join(owner).exists() {
-            fs::remove_dir_all(&path).unwrap();
+        if path == own || !Path::new("/proc").join(owner).exists() {
+            // What belongs to another user stays.
+            let _litter = fs::remove_dir_all(&path);
         }
     }
-    let own = base.join(std::process::id().to_string());
     fs::create_dir(&own).unwrap();
     own
 }
@@ -101,8 +119,10 @@ pub struct Workshop {
 
 /// The workshop of this process.
 pub fn workshop() -> &'static Workshop {
-    static WORKSHOP: OnceLock<Workshop> = OnceLock::new();
-    WORKSHOP.get_or_init(Workshop::set_up)
+    static WORKSHOP: OnceLock<Option<Workshop>> = OnceLock::new();
+    let made = WORKSHOP.get_or_init(|| std::panic::catch_unwind(Workshop::set_up).ok());
+    made.as_ref()
+        .expect("the workshop could be set up; see the first failure")
 }
 
 impl Workshop {
@@ -123,12 +143,24 @@ impl Workshop {
             pair: base.join("pair.raw"),
             input,
         };
-        this.build("image.toml", &this.release, &["--disk".as_ref(), this.disk.as_os_str()]).ends_with(0);
+        this.build(
+            "image.toml",
+            &this.release,
+            &["--disk".as_ref(), this.disk.as_os_str()],
+        )
+        .ends_with(0);
         let second = base.join("release-2");
-        this.build("image.toml", &second, &["--version".as_ref(), "2".as_ref()]).ends_with(0);
-        let output = "--output".as_ref();
-        bennu(&["disk".as_ref(), this.release.as_os_str(), second.as_os_str(), output, this.pair.as_os_str()])
+        this.build("image.toml", &second, &["--version".as_ref(), "2".as_ref()])
             .ends_with(0);
+        let output = "--output".as_ref();
+        bennu(&[
+            "disk".as_ref(),
+            this.release.as_os_str(),
+            second.as_os_str(),
+            output,
+            this.pair.as_os_str(),
+        ])
+        .ends_with(0);
         this
     }
 
@@ -147,7 +179,13 @@ impl Workshop {
     /// `bennu verify --json` of an image.
     pub fn verify(&self, disk: &Path) -> Said {
         let keys = self.input.join("keys");
-        bennu(&["verify".as_ref(), disk.as_os_str(), "--json".as_ref(), "--keys".as_ref(), keys.as_os_str()])
+        bennu(&[
+            "verify".as_ref(),
+            disk.as_os_str(),
+            "--json".as_ref(),
+            "--keys".as_ref(),
+            keys.as_os_str(),
+        ])
     }
 
     /// A file of the workshop.
@@ -183,7 +221,13 @@ accept = "throw-away"
 "#;
 
 fn make_keys(directory: &Path) {
-    bennu(&["keys".as_ref(), "generate".as_ref(), "--throw-away".as_ref(), directory.as_os_str()]).ends_with(0);
+    bennu(&[
+        "keys".as_ref(),
+        "generate".as_ref(),
+        "--throw-away".as_ref(),
+        directory.as_os_str(),
+    ])
+    .ends_with(0);
 }
 
 fn make_agents(directory: &Path) {
@@ -220,10 +264,22 @@ fn static_program() -> Vec<u8> {
 fn make_boot_source(directory: &Path) {
     let modules = directory.join("usr/lib/modules").join(KERNEL);
     fs::create_dir_all(&modules).unwrap();
-    let built_in: String = BUILT_IN.iter().map(|name| format!("kernel/{name}.ko\n")).collect();
+    let built_in: String = BUILT_IN
+        .iter()
+        .map(|name| format!("kernel/{name}.ko\n"))
+        .collect();
     fs::write(modules.join("modules.builtin"), built_in).unwrap();
     fs::write(modules.join("modules.dep"), "").unwrap();
-    fs::write(modules.join("modules.alias"), "# Aliases extracted from modules themselves.\n").unwrap();
+    fs::write(
+        modules.join("modules.softdep"),
+        "# Soft dependencies extracted from modules themselves.\n",
+    )
+    .unwrap();
+    fs::write(
+        modules.join("modules.alias"),
+        "# Aliases extracted from modules themselves.\n",
+    )
+    .unwrap();
     fs::write(modules.join("vmlinuz"), pattern(200_000, 3)).unwrap();
     let efi = directory.join(EFI_PARTS);
     fs::create_dir_all(&efi).unwrap();
@@ -258,7 +314,9 @@ fn make_root(directory: &Path) {
 pub fn pattern(length: usize, seed: usize) -> Vec<u8> {
     let mut state = seed as u64 * 2 + 1;
     let next = |_| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as u8
     };
     (0..length).map(next).collect()
@@ -266,5 +324,13 @@ pub fn pattern(length: usize, seed: usize) -> Vec<u8> {
 
 /// A sparse copy of a file.
 pub fn copy(from: &Path, to: &Path) {
-    judge("cp", &["--sparse=always".as_ref(), "--reflink=auto".as_ref(), from.as_os_str(), to.as_os_str()]);
+    judge(
+        "cp",
+        &[
+            "--sparse=always".as_ref(),
+            "--reflink=auto".as_ref(),
+            from.as_os_str(),
+            to.as_os_str(),
+        ],
+    );
 }

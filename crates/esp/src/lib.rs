@@ -14,6 +14,16 @@ use bennu_formats::names::UkiFileName;
 use bennu_formats::{ImageId, ImageVersion, paths};
 use std::path::{Path, PathBuf};
 
+/// Options for mounting the ESP (kernel, `Documentation/filesystems/vfat.rst`): only root sees it, names as we
+/// write them, read-only from the first error on.
+pub const VFAT_OPTIONS: [(&str, &str); 5] = [
+    ("umask", "0077"),
+    ("codepage", "437"),
+    ("iocharset", "ascii"),
+    ("shortname", "mixed"),
+    ("errors", "remount-ro"),
+];
+
 /// Largest sealed secret in bytes.
 pub const MAX_SEALED_BYTES: usize = 4096;
 

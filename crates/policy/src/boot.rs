@@ -7,7 +7,7 @@
 use bennu_formats::Code;
 use bennu_formats::boot_record::{BootRecord, Failure, Stage};
 use bennu_formats::handover::FellBack;
-use bennu_formats::names::ImageVersion;
+use bennu_formats::names::{ImageVersion, UkiFileName};
 
 /// A boot entry on the ESP.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,16 @@ pub struct Entry {
     pub tries_left: Option<u32>,
     /// Tries done since the counter was armed.
     pub tries_done: u32,
+}
+
+impl From<&UkiFileName> for Entry {
+    fn from(name: &UkiFileName) -> Self {
+        Self {
+            version: name.version.clone(),
+            tries_left: name.counter.map(|c| c.tries_left),
+            tries_done: name.counter.map_or(0, |c| c.tries_done),
+        }
+    }
 }
 
 impl Entry {

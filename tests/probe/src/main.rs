@@ -71,6 +71,16 @@ fn writable() {
     }
 }
 
+fn wait_until_good() {
+    for _ in 0..600 {
+        if fs::read_to_string("/run/bennu/health.json").is_ok_and(|text| text.contains("\"good\"")) {
+            return say("PROBE GOOD");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    say("PROBE never became good");
+}
+
 fn perform(line: &str) {
     let (word, argument) = line.split_once(' ').unwrap_or((line, ""));
     match word {
@@ -78,6 +88,14 @@ fn perform(line: &str) {
         "read" => match fs::read(argument) {
             Ok(bytes) => say(&format!("PROBE READ {argument} {} bytes", bytes.len())),
             Err(error) => say(&format!("PROBE READ {argument} failed: {error}")),
+        },
+        // Starts bennud, which is a product binary of this root, and gives it time to mark the slot good.
+        "mark-good" => match std::process::Command::new("/usr/lib/bennu/bennud").spawn() {
+            Ok(mut child) => {
+                wait_until_good();
+                let _stopped = child.kill().and_then(|()| child.wait());
+            }
+            Err(error) => say(&format!("PROBE bennud cannot be started: {error}")),
         },
         "exists" => say(&format!("PROBE EXISTS {argument} {}", Path::new(argument).exists())),
         // Never becomes healthy, and says so.

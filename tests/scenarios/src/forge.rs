@@ -60,6 +60,21 @@ pub fn flip_in_root(disk: &Disk, label: &str, content: &[u8]) -> Result<u64> {
     Ok(at / 4096)
 }
 
+/// Flips the first byte of the file `path` of `release`, in the slot labelled `label`. Gives the number of the block.
+pub fn flip_in_file(disk: &Disk, label: &str, release: &std::path::Path, path: &str) -> Result<u64> {
+    let tree = release.join("extracted");
+    if !tree.exists() {
+        let output = std::process::Command::new("fsck.erofs")
+            .arg(format!("--extract={}", tree.display()))
+            .arg(release.join("root.erofs"))
+            .output()
+            .context("fsck.erofs: install erofs-utils")?;
+        ensure!(output.status.success(), "fsck.erofs: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let content = std::fs::read(tree.join(path.trim_start_matches('/')))?;
+    flip_in_root(disk, label, &content[..content.len().min(4096)])
+}
+
 /// Name of the boot entry of `version` on the ESP.
 pub fn entry(disk: &Disk, prefix: &str) -> Result<String> {
     let names = disk.esp()?.list("EFI/Linux")?;

@@ -1,0 +1,72 @@
+//! What the kernel and the TPM say.
+
+use crate::Seed;
+
+/// TPM_ST_NO_SESSIONS, size, TPM_RC, parameters (TPM 2.0 Part 1, 18); the size of the frame in front.
+fn frame(code: u32, parameters: &[u8]) -> Vec<u8> {
+    let size = 10 + parameters.len();
+    let mut out = (size as u16).to_le_bytes().to_vec();
+    out.extend(0x8001u16.to_be_bytes());
+    out.extend((size as u32).to_be_bytes());
+    out.extend(code.to_be_bytes());
+    out.extend(parameters);
+    out
+}
+
+/// TPMS_CAPABILITY_DATA behind `moreData`.
+fn capability(which: u32, entries: &[&[u8]]) -> Vec<u8> {
+    let mut out = vec![0];
+    out.extend(which.to_be_bytes());
+    out.extend((entries.len() as u32).to_be_bytes());
+    out.extend(entries.concat());
+    out
+}
+
+fn blob() -> Vec<u8> {
+    let public = bennu_tpm::SealedPublic {
+        auth_policy: [4; 32],
+        unique: [5; 32],
+    };
+    let blob = bennu_tpm::SealedBlob {
+        srk_name: bennu_tpm::Name::of_public_area(b"a storage key"),
+        public,
+        private: vec![6; 126],
+    };
+    blob.encode().unwrap_or_default()
+}
+
+pub fn seeds() -> Vec<Seed> {
+    let banks: [&[u8]; 2] = [&[0, 4, 3, 0xff, 0xff, 0xff], &[0, 0x0b, 3, 0xff, 0xff, 0xff]];
+    let properties: [&[u8]; 3] = [
+        b"\0\0\x01\x05IBM ",
+        b"\0\0\x01\x0b\0\0\0\x01",
+        b"\0\0\x02\0\0\0\0\0",
+    ];
+    let handles: [&[u8]; 2] = [&[0x81, 0, 0, 1], &[0x81, 1, 0, 1]];
+    let list = "bennu-modules-v1\ndm-mod\t/lib/modules/dm-mod.ko\t\ndm-verity\t/lib/modules/dm-verity.ko\tdm-mod\n\
+                virtio_blk\t/lib/modules/virtio_blk.ko\t\nalias\tvirtio:d00000002v*\tvirtio_blk\n\
+                alias\tpci:v00001AF4d*[0-9]?sv*\tvirtio_blk\n";
+    let event = "MAJOR=254\nMINOR=2\nDEVNAME=vda2\nDEVTYPE=partition\nPARTN=2\nPARTNAME=demo_2\n";
+    vec![
+        ("tpm_response", "banks", frame(0, &capability(5, &banks))),
+        (
+            "tpm_response",
+            "properties",
+            [
+                frame(0, &capability(6, &properties)),
+                frame(0, &capability(6, &properties)),
+            ]
+            .concat(),
+        ),
+        ("tpm_response", "handles", frame(0, &capability(1, &handles))),
+        ("tpm_response", "started", frame(0, &[])),
+        (
+            "tpm_response",
+            "busy",
+            [frame(0x922, &[]), frame(0x922, &[]), frame(0x100, &[])].concat(),
+        ),
+        ("sealed_blob", "plain", blob()),
+        ("module_list", "virtio", list.as_bytes().to_vec()),
+        ("uevent", "partition", event.as_bytes().to_vec()),
+    ]
+}

@@ -1,0 +1,49 @@
+//! One function for each decoder of untrusted bytes: it must return, whatever the bytes.
+//!
+//! `fuzz/fuzz_targets/` calls them from libFuzzer (nightly); `tests/replay.rs` calls them on stable with the
+//! seeds under `fuzz/corpus/<target>/`, made by our own writers (`make-corpus`), and with mutations of them.
+//! A function says whether the bytes were accepted, so that a test can see that the seeds reach the end.
+
+mod boot;
+mod disk;
+mod machine;
+pub mod mutate;
+pub mod sparse;
+mod words;
+
+pub use boot::{authenticode_verify, efi_auth, ovmf_vars, pcrsig, pe, root_hash_signature};
+pub use disk::{erofs_reader, erofs_tar, fat_reader, gpt, verity_superblock, verity_table};
+pub use machine::{module_list, sealed_blob, tpm_response, uevent};
+pub use words::{
+    RELEASE_KEY_SEED, ROOT_HASH, boot_record, cmdline, dsse_envelope, handover, health, slot_manifest,
+    trust_config, uki_file_name, verify_slot, verity_sig,
+};
+
+/// A decoder and its name, which is also its corpus' folder and its libFuzzer binary.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Name.
+    pub name: &'static str,
+    /// Decodes; whether the bytes were accepted.
+    pub run: fn(&[u8]) -> bool,
+}
+
+/// Calls a macro with the name of each target.
+#[macro_export]
+macro_rules! for_each_target {
+    ($call:ident) => {
+        $call! {
+            authenticode_verify boot_record cmdline dsse_envelope efi_auth erofs_reader erofs_tar fat_reader gpt
+            handover health module_list ovmf_vars pcrsig pe root_hash_signature sealed_blob slot_manifest tpm_response trust_config
+            uevent uki_file_name verify_slot verity_sig verity_superblock verity_table
+        }
+    };
+}
+
+macro_rules! list {
+    ($($name:ident)*) => {
+        /// Every target.
+        pub const TARGETS: &[Target] = &[$(Target { name: stringify!($name), run: $name },)*];
+    };
+}
+for_each_target!(list);

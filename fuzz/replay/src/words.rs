@@ -1,0 +1,143 @@
+//! The documents and words of `crates/formats`, and the verifier that reads them.
+
+use bennu_formats::boot_record::BootRecord;
+use bennu_formats::decode::Document;
+use bennu_formats::digest::RootHash;
+use bennu_formats::dsse::Envelope;
+use bennu_formats::handover::Handover;
+use bennu_formats::health::{HealthConfig, HealthReport};
+use bennu_formats::manifest::{Architecture, SlotManifest};
+use bennu_formats::names::UkiFileName;
+use bennu_formats::trust::{ReleaseKey, TrustConfig};
+use bennu_formats::units::Bytes;
+use bennu_formats::verity_sig::VeritySig;
+use bennu_policy::verify::{ReleaseTrust, SlotFacts};
+use ed25519_dalek::SigningKey;
+
+/// What is accepted must come out of a second decoding as it went in.
+fn round_trip<T: Document + serde_json_value::Encode + PartialEq>(bytes: &[u8]) -> bool {
+    let Ok(value) = T::decode(bytes) else { return false };
+    if let Some(again) = value.encode().filter(|again| again.len() <= T::MAX_BYTES) {
+        assert!(
+            T::decode(&again).is_ok_and(|again| again == value),
+            "{} changed on its way",
+            T::NAME
+        );
+    }
+    true
+}
+
+/// Encoding of whatever serde can.
+mod serde_json_value {
+    pub(super) trait Encode {
+        fn encode(&self) -> Option<Vec<u8>>;
+    }
+
+    macro_rules! encode {
+        ($($document:ty)*) => {
+            $(impl Encode for $document {
+                fn encode(&self) -> Option<Vec<u8>> {
+                    serde_json::to_vec(self).ok()
+                }
+            })*
+        };
+    }
+    encode! {
+        super::SlotManifest super::TrustConfig super::BootRecord super::Handover super::HealthConfig
+        super::HealthReport
+    }
+}
+
+/// The slot manifest: the payload of the envelope.
+pub fn slot_manifest(bytes: &[u8]) -> bool {
+    round_trip::<SlotManifest>(bytes)
+}
+
+/// The DSSE envelope.
+pub fn dsse_envelope(bytes: &[u8]) -> bool {
+    Envelope::decode(bytes).is_ok_and(|envelope| !envelope.pre_authentication_encoding().is_empty())
+}
+
+/// The root-verity-sig partition.
+pub fn verity_sig(bytes: &[u8]) -> bool {
+    let Ok(value) = VeritySig::decode(bytes) else {
+        return false;
+    };
+    if let Ok(again) = value.encode() {
+        assert_eq!(
+            VeritySig::decode(&again),
+            Ok(value),
+            "the partition changed on its way"
+        );
+    }
+    true
+}
+
+/// Secret half of the key that signs the seeds of [`verify_slot`]; a throw-away.
+pub const RELEASE_KEY_SEED: [u8; 32] = [1; 32];
+/// Root hash of those seeds.
+pub const ROOT_HASH: RootHash = RootHash([0x5a; 32]);
+
+/// The whole verification of a root-verity-sig partition by a machine that trusts one key.
+pub fn verify_slot(bytes: &[u8]) -> bool {
+    let key = SigningKey::from_bytes(&RELEASE_KEY_SEED).verifying_key();
+    let Ok(image_id) = "demo".parse() else {
+        return false;
+    };
+    let trust = ReleaseTrust {
+        keys: &[ReleaseKey(key.to_bytes().to_vec())],
+        threshold: 1,
+        image_id: &image_id,
+        architecture: Architecture::X86_64,
+    };
+    let facts = SlotFacts {
+        root_hash: ROOT_HASH,
+        root_partition: Bytes(1 << 30),
+        verity_partition: Bytes(1 << 24),
+    };
+    bennu_policy::verify::verify_slot(bytes, &trust, &facts).is_ok()
+}
+
+/// The boot record on the ESP.
+pub fn boot_record(bytes: &[u8]) -> bool {
+    round_trip::<BootRecord>(bytes)
+}
+
+/// The initrd's trust configuration.
+pub fn trust_config(bytes: &[u8]) -> bool {
+    round_trip::<TrustConfig>(bytes)
+}
+
+/// The hand-over record.
+pub fn handover(bytes: &[u8]) -> bool {
+    round_trip::<Handover>(bytes)
+}
+
+/// Health configuration and report.
+pub fn health(bytes: &[u8]) -> bool {
+    let config = round_trip::<HealthConfig>(bytes);
+    round_trip::<HealthReport>(bytes) || config
+}
+
+/// The kernel command line.
+pub fn cmdline(bytes: &[u8]) -> bool {
+    bennu_formats::cmdline::root_hash(bytes).is_ok()
+}
+
+/// The file name of a boot entry.
+pub fn uki_file_name(bytes: &[u8]) -> bool {
+    let Some(name) = std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| text.parse::<UkiFileName>().ok())
+    else {
+        return false;
+    };
+    for written in [&name, &name.bad(), &name.armed(3)] {
+        assert_eq!(
+            written.to_string().parse().as_ref(),
+            Ok(written),
+            "the name changed on its way"
+        );
+    }
+    true
+}

@@ -1,0 +1,42 @@
+//! Real Debian roots, to multi-user.
+
+use crate::serial::*;
+use crate::{forge, images};
+use bennu_harness::prelude::*;
+use bennu_harness::story;
+
+pub fn stories() -> Vec<Story> {
+    vec![
+        story!("boots-debian-13-and-marks-it-good", Tier::Full, debian_13),
+        story!("boots-a-debian-12-image", Tier::Full, debian_12),
+    ]
+}
+
+fn debian_13(context: &mut Context) -> Result<()> {
+    let disk = images::disk(&["demo/image.toml", "demo/v2.toml"])?;
+    let mut machine = images::machine_with(context, &disk, 2048)?;
+    let mut on = machine.power_on()?;
+    on.wait_for("bennu-init: verified demo 2 ", MULTI_USER)?;
+    on.wait_for_without("bennud: slot 2 marked good (+3)", &["FAILED".into()], MULTI_USER)?;
+    on.wait_for("health", MULTI_USER)?;
+    drop(on);
+    let entry = forge::entry(machine.disk()?, "demo_2")?;
+    ensure!(entry == "demo_2+3-0.efi", "expected the counter armed again, found {entry}");
+    Ok(())
+}
+
+fn debian_12(context: &mut Context) -> Result<()> {
+    let mut machine = images::machine(context, &images::disk(&["small/bookworm.toml"])?)?;
+    let lines = boot_to_probe(&mut machine)?;
+    expect_version(&lines, "1")?;
+    expect_line(&lines, "PROBE /proc/sys/kernel/osrelease: 6.1.")?;
+    // systemd-boot 252 measures the command line into PCR 12; we predicted that as well.
+    let manifest = images::manifest(&images::release("small/bookworm.toml")?)?;
+    for (index, name) in [(11, "pcr11_leave_initrd"), (12, "pcr12")] {
+        let predicted = manifest["pcrs"][name].as_str().context("no prediction")?;
+        ensure!(pcr(&lines, "sha256", index)? == predicted, "PCR {index}: expected {predicted}");
+    }
+    ensure!(pcr(&lines, "sha256", 12)?.bytes().any(|b| b != b'0'), "expected a command-line event in PCR 12");
+    expect_line(&lines, "latched: the TPM refused a second unseal of 1 secrets")?;
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! One file a story. `tests/tiers` says which run when.
+
+mod boots_the_newest_slot;
+mod changed_uki;
+mod debian;
+mod falls_back_when_never_healthy;
+mod manifests;
+mod root_blocks;
+mod secrets;
+mod slots_in_swapped_order;
+
+use bennu_harness::prelude::Story;
+
+/// Every story.
+pub fn all() -> Vec<Story> {
+    [
+        boots_the_newest_slot::stories(),
+        slots_in_swapped_order::stories(),
+        falls_back_when_never_healthy::stories(),
+        changed_uki::stories(),
+        root_blocks::stories(),
+        manifests::stories(),
+        secrets::stories(),
+        debian::stories(),
+    ]
+    .concat()
+}
