@@ -6,7 +6,6 @@
 
 use bennu_formats::health::HealthCheck;
 use bennu_formats::trust::SecretSpec;
-use bennu_formats::units::Bytes;
 use bennu_formats::{ImageId, ImageVersion};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -290,14 +289,22 @@ impl Definition {
         if depth > MAX_EXTENDS {
             return Err(DefinitionError::Circle(path.to_owned()));
         }
-        let read = |source| DefinitionError::Read { path: path.to_owned(), source };
+        let read = |source| DefinitionError::Read {
+            path: path.to_owned(),
+            source,
+        };
         let found = std::fs::metadata(path).map_err(read)?.len();
         if found > MAX_DEFINITION_BYTES {
-            return Err(DefinitionError::TooLong { path: path.to_owned(), found });
+            return Err(DefinitionError::TooLong {
+                path: path.to_owned(),
+                found,
+            });
         }
         let text = std::fs::read_to_string(path).map_err(read)?;
-        let mut this: Self = toml::from_str(&text)
-            .map_err(|e| DefinitionError::Parse { path: path.to_owned(), detail: e.to_string() })?;
+        let mut this: Self = toml::from_str(&text).map_err(|e| DefinitionError::Parse {
+            path: path.to_owned(),
+            detail: e.to_string(),
+        })?;
         let directory = path.parent().unwrap_or(Path::new("."));
         this.anchor(directory);
         match this.extends.take() {
@@ -314,7 +321,11 @@ impl Definition {
         let boot = self.boot.source.as_mut();
         for section in std::iter::once(&mut self.root).chain(boot) {
             section.path.iter_mut().for_each(fix);
-            section.file.iter_mut().filter_map(|f| f.source.as_mut()).for_each(fix);
+            section
+                .file
+                .iter_mut()
+                .filter_map(|f| f.source.as_mut())
+                .for_each(fix);
         }
     }
 
@@ -335,19 +346,6 @@ impl Definition {
     }
 }
 
-/// Reads a size: digits and a unit of `KiB`, `MiB`, `GiB`.
-pub fn parse_size(text: &str) -> Option<Bytes> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let number: u64 = text[..digits].parse().ok()?;
-    let unit = match text[digits..].trim() {
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    number.checked_mul(unit).map(Bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,8 +359,14 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused_with_its_line() {
         let dir = tempfile::tempdir().unwrap();
-        let path = write(dir.path(), "image.toml", "[image]\nid = \"demo\"\ncolour = \"red\"\n");
-        let Err(DefinitionError::Parse { detail, .. }) = Definition::load(&path) else { panic!() };
+        let path = write(
+            dir.path(),
+            "image.toml",
+            "[image]\nid = \"demo\"\ncolour = \"red\"\n",
+        );
+        let Err(DefinitionError::Parse { detail, .. }) = Definition::load(&path) else {
+            panic!()
+        };
         assert!(detail.contains("line 3") && detail.contains("colour"), "{detail}");
     }
 
@@ -391,12 +395,5 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = write(dir.path(), "image.toml", "extends = \"image.toml\"\n");
         assert!(matches!(Definition::load(&path), Err(DefinitionError::Circle(_))));
-    }
-
-    #[test]
-    fn sizes_have_a_unit() {
-        assert_eq!(parse_size("128MiB"), Some(Bytes(128 << 20)));
-        assert_eq!(parse_size("128"), None);
-        assert_eq!(parse_size("1TB"), None);
     }
 }

@@ -11,6 +11,7 @@ mod inspect;
 mod plan;
 mod progress;
 mod sentence;
+mod size;
 mod steps;
 mod verify;
 

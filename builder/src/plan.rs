@@ -1,8 +1,7 @@
 //! The plan: a definition with every default filled in and every value checked, before anything is written.
 
-use crate::definition::{
-    AcceptedKeys, AgentsRule, Definition, DefinitionError, SourceKind, SourceSection, parse_size,
-};
+use crate::definition::{AcceptedKeys, AgentsRule, Definition, DefinitionError, SourceKind, SourceSection};
+use crate::size::parse_size;
 use bennu_formats::health::HealthConfig;
 use bennu_formats::manifest::Architecture;
 use bennu_formats::trust::{SecretSpec, SecureBootRule};
@@ -94,14 +93,33 @@ impl Plan {
             definition.boot.max_attempts.unwrap_or(tries),
             1..=9,
         )?;
-        let deadline_s =
-            check.within("health.deadline_s", "1 to 86400", definition.health.deadline_s.unwrap_or(300), 1..=86_400)?;
+        let deadline_s = check.within(
+            "health.deadline_s",
+            "1 to 86400",
+            definition.health.deadline_s.unwrap_or(300),
+            1..=86_400,
+        )?;
+        let checks = definition.health.check.len();
+        if checks > bennu_formats::health::MAX_CHECKS {
+            return Err(check.value("health.check", "at most 64 checks", checks.to_string()));
+        }
         if let Some(wrong) = definition.secret.iter().find(|s| !s.is_well_formed()) {
-            return Err(check.value("secret", "name of [a-z0-9-], 16 to 64 bytes", format!("{wrong:?}")));
+            return Err(check.value(
+                "secret",
+                "name of [a-z0-9-], 16 to 64 bytes",
+                format!("{wrong:?}"),
+            ));
         }
         check.source("root.kind", &definition.root)?;
         if let Some(source) = &definition.boot.source {
             check.source("boot.source.kind", source)?;
+            if !(source.exclude.is_empty() && source.file.is_empty() && source.link.is_empty()) {
+                return Err(check.value(
+                    "boot.source",
+                    "a source without `exclude`, `file` and `link`, which belong to [root]",
+                    "some of them".into(),
+                ));
+            }
         }
         Ok(Self {
             image_id: definition
@@ -109,9 +127,15 @@ impl Plan {
                 .id
                 .ok_or_else(|| check.missing("image.id", "write id = \"my-appliance\" under [image]"))?,
             version: over.version.or(definition.image.version).ok_or_else(|| {
-                check.missing("image.version", "write version = \"1\" under [image] or give --version")
+                check.missing(
+                    "image.version",
+                    "write version = \"1\" under [image] or give --version",
+                )
             })?,
-            security_version: over.security_version.or(definition.image.security_version).unwrap_or(1),
+            security_version: over
+                .security_version
+                .or(definition.image.security_version)
+                .unwrap_or(1),
             title: definition.image.title,
             state_schema: definition.image.state_schema.unwrap_or(1),
             architecture: Architecture::X86_64,
@@ -122,14 +146,31 @@ impl Plan {
             tries,
             secure_boot: definition.boot.secure_boot.unwrap_or(SecureBootRule::Required),
             esp: check.size("disk.esp_size", definition.disk.esp_size.as_deref(), DEFAULT_ESP)?,
-            slot: check.size("disk.slot_size", definition.disk.slot_size.as_deref(), DEFAULT_SLOT)?,
-            state: check.size("disk.state_size", definition.disk.state_size.as_deref(), DEFAULT_STATE)?,
+            slot: check.size(
+                "disk.slot_size",
+                definition.disk.slot_size.as_deref(),
+                DEFAULT_SLOT,
+            )?,
+            state: check.size(
+                "disk.state_size",
+                definition.disk.state_size.as_deref(),
+                DEFAULT_STATE,
+            )?,
             keys: over.keys.or(definition.keys.directory).ok_or_else(|| {
-                check.missing("keys.directory", "make one with `bennu keys generate` and name it, or give --keys")
+                check.missing(
+                    "keys.directory",
+                    "make one with `bennu keys generate` and name it, or give --keys",
+                )
             })?,
             release_threshold: definition.keys.release_threshold.unwrap_or(1),
             accept: definition.keys.accept.unwrap_or(AcceptedKeys::Production),
-            health: HealthConfig { schema: 1, checks: definition.health.check, deadline_s, tries, max_attempts },
+            health: HealthConfig {
+                schema: 1,
+                checks: definition.health.check,
+                deadline_s,
+                tries,
+                max_attempts,
+            },
             agents: definition.agents.unwrap_or(AgentsRule::Included),
             secrets: definition.secret,
             epoch: check.epoch()?,
@@ -148,11 +189,20 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn missing(&self, key: &'static str, advice: &'static str) -> DefinitionError {
-        DefinitionError::Missing { path: self.path.to_owned(), key, advice }
+        DefinitionError::Missing {
+            path: self.path.to_owned(),
+            key,
+            advice,
+        }
     }
 
     fn value(&self, key: &'static str, expected: &'static str, found: String) -> DefinitionError {
-        DefinitionError::Value { path: self.path.to_owned(), key, expected, found }
+        DefinitionError::Value {
+            path: self.path.to_owned(),
+            key,
+            expected,
+            found,
+        }
     }
 
     fn within(
@@ -162,22 +212,27 @@ impl Checker<'_> {
         found: u32,
         range: std::ops::RangeInclusive<u32>,
     ) -> Result<u32, DefinitionError> {
-        if range.contains(&found) { Ok(found) } else { Err(self.value(key, expected, found.to_string())) }
+        if range.contains(&found) {
+            Ok(found)
+        } else {
+            Err(self.value(key, expected, found.to_string()))
+        }
     }
 
     fn size(&self, key: &'static str, text: Option<&str>, default: Bytes) -> Result<Bytes, DefinitionError> {
         let Some(text) = text else { return Ok(default) };
         parse_size(text)
-            .filter(|size| size.0 > 0 && size.0 % (256 * BLOCK_BYTES) == 0)
+            .filter(|size| size.0 > 0 && size.0.is_multiple_of(256 * BLOCK_BYTES))
             .ok_or_else(|| self.value(key, "a multiple of 1 MiB as `512MiB`", text.to_owned()))
     }
 
     fn source(&self, key: &'static str, source: &SourceSection) -> Result<(), DefinitionError> {
         match source.kind {
             None => Err(self.missing(key, "write kind = \"debian\", \"directory\" or \"tar\"")),
-            Some(SourceKind::Debian) if source.suite.is_none() => {
-                Err(self.missing("suite", "a debian source needs suite = \"trixie\" or \"bookworm\""))
-            }
+            Some(SourceKind::Debian) if source.suite.is_none() => Err(self.missing(
+                "suite",
+                "a debian source needs suite = \"trixie\" or \"bookworm\"",
+            )),
             Some(SourceKind::Directory | SourceKind::Tar) if source.path.is_none() => {
                 Err(self.missing("path", "a directory or tar source needs path = \"…\""))
             }
@@ -187,26 +242,41 @@ impl Checker<'_> {
 
     /// What Bennu itself puts there, or what would undo it, is not for the definition.
     fn cmdline(&self, cmdline: String) -> Result<String, DefinitionError> {
-        const OURS: [&str; 6] = ["roothash=", "root=", "init=", "rdinit=", "panic=", "systemd.debug"];
+        const OURS: [&str; 6] = [
+            "roothash=",
+            "root=",
+            "init=",
+            "rdinit=",
+            "panic=",
+            "systemd.debug",
+        ];
         let printable = cmdline.bytes().all(|b| (0x20..0x7f).contains(&b));
-        let taken = cmdline.split_ascii_whitespace().find(|w| OURS.iter().any(|o| w.starts_with(o)));
+        let taken = cmdline
+            .split_ascii_whitespace()
+            .find(|w| OURS.iter().any(|o| w.starts_with(o)));
         if !printable || cmdline.len() > 1024 {
             return Err(self.value("boot.cmdline", "at most 1024 printable ASCII characters", cmdline));
         }
         match taken {
             None => Ok(cmdline),
-            Some(word) => {
-                Err(self.value("boot.cmdline", "no parameter that bennu decides itself", word.to_owned()))
-            }
+            Some(word) => Err(self.value(
+                "boot.cmdline",
+                "no parameter that bennu decides itself",
+                word.to_owned(),
+            )),
         }
     }
 
     fn epoch(&self) -> Result<u64, DefinitionError> {
         match std::env::var("SOURCE_DATE_EPOCH") {
             Err(_) => Ok(DEFAULT_EPOCH),
-            Ok(text) => text
-                .parse()
-                .map_err(|_| self.value("SOURCE_DATE_EPOCH", "seconds since 1970 as a decimal number", text)),
+            Ok(text) => text.parse().map_err(|_| {
+                self.value(
+                    "SOURCE_DATE_EPOCH",
+                    "seconds since 1970 as a decimal number",
+                    text,
+                )
+            }),
         }
     }
 }

@@ -44,7 +44,13 @@ impl Progress {
             bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
         }
         bar.set_message(name.to_owned());
-        Step { bar, name: name.to_owned(), since: Instant::now(), bytes, mode: *self }
+        Step {
+            bar,
+            name: name.to_owned(),
+            since: Instant::now(),
+            bytes,
+            mode: *self,
+        }
     }
 }
 
@@ -57,14 +63,15 @@ impl Step {
     /// Ends the step; without a terminal one line says how long it took.
     pub fn finish(self) {
         let shown = !self.bar.is_hidden();
-        self.bar.finish_and_clear();
         if matches!(self.mode, Progress::Quiet) {
             return;
         }
         let took = self.since.elapsed();
+        let done = if self.bytes > 0 { self.bar.position() } else { 0 };
+        self.bar.finish_and_clear();
         if shown || took > Duration::from_millis(200) {
-            let rate = if self.bytes > 0 && took.as_millis() > 0 {
-                format!(", {:.0} MB/s", self.bytes as f64 / 1e6 / took.as_secs_f64())
+            let rate = if done > 0 && took.as_millis() > 0 {
+                format!(", {:.0} MB/s", done as f64 / 1e6 / took.as_secs_f64())
             } else {
                 String::new()
             };

@@ -37,11 +37,18 @@ pub enum InitError {
     #[error("block devices: {0}")]
     Block(#[from] linux::block::BlockError),
 
-
     #[error("partition {guid}: expected on one disk, found on {first} and {second}")]
-    DuplicatePartition { guid: uuid::Uuid, first: String, second: String },
+    DuplicatePartition {
+        guid: uuid::Uuid,
+        first: String,
+        second: String,
+    },
     #[error("slot: expected partition {guid} ({what}) on {disk}, found none")]
-    SlotMissing { guid: uuid::Uuid, what: &'static str, disk: String },
+    SlotMissing {
+        guid: uuid::Uuid,
+        what: &'static str,
+        disk: String,
+    },
     #[error("esp: {0}")]
     EspMount(linux::mount::MountError),
     #[error("{0}")]
@@ -53,7 +60,10 @@ pub enum InitError {
     #[error("{0}")]
     Manifest(#[from] bennu_policy::verify::SlotRefusal),
     #[error("manifest: expected version {expected} as in the UKI, found {found}")]
-    ManifestVersion { expected: ImageVersion, found: ImageVersion },
+    ManifestVersion {
+        expected: ImageVersion,
+        found: ImageVersion,
+    },
     #[error("manifest: expected the tpm policy key of this image, {expected}, found {found}")]
     PolicyKey { expected: String, found: String },
     #[error("dm-verity: {0}")]
@@ -75,11 +85,20 @@ pub enum InitError {
     #[error("tpm: pcr values: {0}")]
     TpmRead(bennu_tpm::TpmError),
     #[error("secret {name}: {source}")]
-    SecretBlob { name: String, source: bennu_tpm::BlobError },
+    SecretBlob {
+        name: String,
+        source: bennu_tpm::BlobError,
+    },
     #[error("secret {name}: {source}")]
-    SecretSeal { name: String, source: bennu_tpm::SealError },
+    SecretSeal {
+        name: String,
+        source: bennu_tpm::SealError,
+    },
     #[error("secret {name}: {source}")]
-    SecretUnseal { name: String, source: bennu_tpm::UnsealError },
+    SecretUnseal {
+        name: String,
+        source: bennu_tpm::UnsealError,
+    },
     #[error("secret: no random bytes: {0}")]
     Random(String),
     #[error("latch: a second unseal of {0} succeeded")]
@@ -90,7 +109,9 @@ pub enum InitError {
     Write { path: String, source: std::io::Error },
     #[error("hand-over record: {0}")]
     Handover(serde_json::Error),
-    #[error("root: expected an init program at one of /sbin/init, /usr/lib/systemd/systemd, /init, found none")]
+    #[error(
+        "root: expected an init program at one of /sbin/init, /usr/lib/systemd/systemd, /init, found none"
+    )]
     NoInit,
     #[error("{0}")]
     SwitchRoot(#[from] linux::switch_root::SwitchRootError),
@@ -104,10 +125,9 @@ impl InitError {
             Self::TrustRead(_) | Self::TrustFormat(_) => Code::Trust,
             Self::ModuleList(_) | Self::Modaliases(_) | Self::ModuleLoad(_) => Code::Module,
             Self::CmdlineRead(_) | Self::Cmdline(_) => Code::Cmdline,
-            Self::EfiVariable(_)
-            | Self::NoLoaderDevice
-            | Self::NoBootDisk(..)
-            | Self::Block(_) => Code::BootDisk,
+            Self::EfiVariable(_) | Self::NoLoaderDevice | Self::NoBootDisk(..) | Self::Block(_) => {
+                Code::BootDisk
+            }
             Self::SecureBootOff { .. } => Code::SecureBootOff,
             Self::DuplicatePartition { .. } => Code::DuplicatePartition,
             Self::SlotMissing { .. } => Code::SlotMissing,
@@ -125,7 +145,10 @@ impl InitError {
             Self::TpmExtend(_) | Self::TpmRead(_) => Code::TpmExtend,
             Self::SecretBlob { .. } => Code::SecretBlob,
             Self::SecretSeal { .. } | Self::Random(_) => Code::SecretSeal,
-            Self::SecretUnseal { source: bennu_tpm::UnsealError::PcrMismatch { .. }, .. } => Code::PcrUnexpected,
+            Self::SecretUnseal {
+                source: bennu_tpm::UnsealError::PcrMismatch { .. },
+                ..
+            } => Code::PcrUnexpected,
             Self::SecretUnseal { .. } => Code::SecretUnseal,
             Self::LatchOpen(_) | Self::LatchUnclear(_) => Code::LatchOpen,
             Self::Write { .. } | Self::Handover(_) => Code::Internal,

@@ -19,8 +19,6 @@ const MOUNT_POINT: &str = "/run/bennu/esp";
 /// The mounted ESP with the boot record in memory.
 pub struct Mounted {
     esp: Esp,
-    /// Device, for the hand-over.
-    pub device: BlockDevice,
     trust: TrustConfig,
     record: BootRecord,
 }
@@ -42,7 +40,9 @@ impl Mounted {
         mount::make_mount_point(Path::new("/run/bennu"), 0o755).map_err(InitError::EspMount)?;
         mount::make_mount_point(target, 0o700).map_err(InitError::EspMount)?;
         let source = ensure_node(&device.name, device.number)?;
-        let options = bennu_esp::VFAT_OPTIONS.map(|(key, value)| format!("{key}={value}")).join(",");
+        let options = bennu_esp::VFAT_OPTIONS
+            .map(|(key, value)| format!("{key}={value}"))
+            .join(",");
         mount::mount(&MountSpec {
             source: &source,
             target,
@@ -51,7 +51,11 @@ impl Mounted {
             options: &options,
         })
         .map_err(InitError::EspMount)?;
-        Ok(Self { esp: Esp::at(target), device: device.clone(), trust: trust.clone(), record: BootRecord::default() })
+        Ok(Self {
+            esp: Esp::at(target),
+            trust: trust.clone(),
+            record: BootRecord::default(),
+        })
     }
 
     /// The files.
@@ -84,12 +88,30 @@ impl Mounted {
             StartDecision::GiveUp(failure) => return Err(InitError::GivenUp(failure)),
         };
         let attempts = self.record.slot_mut(&trust.version).attempts;
-        let entry = names.iter().find(|n| n.version == trust.version).map(ToString::to_string).unwrap_or_default();
-        journal.say(&format!("{} {}: attempt {attempts} of {}", trust.image_id, trust.version, trust.max_attempts));
-        if let Some(FellBack { from_version, failure }) = &fell_back {
-            journal.say(&format!("fell back from {from_version}: {}: {}", failure.code, failure.reason));
+        let entry = names
+            .iter()
+            .find(|n| n.version == trust.version)
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        journal.say(&format!(
+            "{} {}: attempt {attempts} of {}",
+            trust.image_id, trust.version, trust.max_attempts
+        ));
+        if let Some(FellBack {
+            from_version,
+            failure,
+        }) = &fell_back
+        {
+            journal.say(&format!(
+                "fell back from {from_version}: {}: {}",
+                failure.code, failure.reason
+            ));
         }
-        Ok(Start { entry, attempts, fell_back })
+        Ok(Start {
+            entry,
+            attempts,
+            fell_back,
+        })
     }
 
     /// The root's init is about to start.
@@ -103,11 +125,15 @@ impl Mounted {
         let this: ImageVersion = self.trust.version.clone();
         let names = self.esp.entries(&self.trust.image_id)?;
         let entries = entries(&names);
-        let facts = FailureFacts { this: Some(&this), entries: Some(&entries) };
+        let facts = FailureFacts {
+            this: Some(&this),
+            entries: Some(&entries),
+        };
         let action = boot::on_failure(&mut self.record, failure, &facts);
         self.esp.write_boot_record(&self.record)?;
         if self.record.slot_mut(&this).bad.is_some() {
-            self.esp.rename_entry(&self.trust.image_id, &this, UkiFileName::bad)?;
+            self.esp
+                .rename_entry(&self.trust.image_id, &this, UkiFileName::bad)?;
         }
         Ok(action)
     }

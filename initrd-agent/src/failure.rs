@@ -57,7 +57,9 @@ fn close_tpm(journal: &mut Journal, tpm: Option<Measured>) {
 
 /// Decides, and writes the verdict where the next start finds it.
 fn verdict(journal: &mut Journal, esp: Option<Mounted>, error: &InitError) -> BootAction {
-    let Some(mut esp) = esp else { return without_esp(journal) };
+    let Some(mut esp) = esp else {
+        return without_esp(journal);
+    };
     let decided = esp.fail(&error.failure());
     let unmounted = esp.unmount();
     match (decided, unmounted) {
@@ -74,7 +76,9 @@ fn verdict(journal: &mut Journal, esp: Option<Mounted>, error: &InitError) -> Bo
 fn without_esp(journal: &mut Journal) -> BootAction {
     match count_restart() {
         Ok(count) if count <= BLIND_RESTARTS => {
-            journal.say(&format!("no ESP to write the verdict to: restart {count} of {BLIND_RESTARTS}"));
+            journal.say(&format!(
+                "no ESP to write the verdict to: restart {count} of {BLIND_RESTARTS}"
+            ));
             BootAction::Retry
         }
         Ok(_) => BootAction::Halt,
@@ -88,8 +92,14 @@ fn without_esp(journal: &mut Journal) -> BootAction {
 fn count_restart() -> Result<u8, EfiVarError> {
     let variables = EfiVars::default();
     let found = variables.read(BENNU, RESTARTS_VARIABLE, 1)?;
-    let count = found.and_then(|v| v.value.first().copied()).unwrap_or(0).saturating_add(1);
-    let variable = Variable { attributes: PERSISTENT, value: vec![count] };
+    let count = found
+        .and_then(|v| v.value.first().copied())
+        .unwrap_or(0)
+        .saturating_add(1);
+    let variable = Variable {
+        attributes: PERSISTENT,
+        value: vec![count],
+    };
     variables.write(BENNU, RESTARTS_VARIABLE, &variable, 1)?;
     Ok(count)
 }
@@ -101,15 +111,16 @@ pub fn forget_restarts() -> Result<(), EfiVarError> {
 
 fn restart(journal: &mut Journal) -> ! {
     std::thread::sleep(READING_TIME);
-    if let Err(error) = end_machine(End::Reboot) {
-        journal.error(&error.to_string());
-    }
+    let Err(error) = end_machine(End::Reboot);
+    journal.error(&error.to_string());
     sleep_for_ever()
 }
 
 /// The last screen: nothing that a restart could change.
 fn halt(journal: &mut Journal, code: Code) -> ! {
-    journal.error(&format!("HALTED {code}: no slot is left that may be started; switch the machine off"));
+    journal.error(&format!(
+        "HALTED {code}: no slot is left that may be started; switch the machine off"
+    ));
     sleep_for_ever()
 }
 

@@ -30,7 +30,11 @@ pub struct Facts {
 }
 
 /// Writes the report.
-pub fn write(manifest: &Verified<SlotManifest>, facts: Facts, journal: &mut Journal) -> Result<(), InitError> {
+pub fn write(
+    manifest: &Verified<SlotManifest>,
+    facts: Facts,
+    journal: &mut Journal,
+) -> Result<(), InitError> {
     let m = manifest.get();
     let device = |d: &bennu_linux::block::BlockDevice| BlockDevice {
         path: format!("/dev/{}", d.name),
@@ -62,6 +66,11 @@ pub fn write(manifest: &Verified<SlotManifest>, facts: Facts, journal: &mut Jour
         steps: journal.steps(),
     };
     let bytes = serde_json::to_vec_pretty(&report).map_err(InitError::Handover)?;
-    let failed = |source| InitError::Write { path: paths::RUN_HANDOVER.to_owned(), source };
-    std::fs::create_dir_all("/run/bennu").and_then(|()| std::fs::write(paths::RUN_HANDOVER, bytes)).map_err(failed)
+    let failed = |source| InitError::Write {
+        path: paths::RUN_HANDOVER.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all("/run/bennu")
+        .and_then(|()| std::fs::write(paths::RUN_HANDOVER, bytes))
+        .map_err(failed)
 }

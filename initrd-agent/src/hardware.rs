@@ -8,7 +8,15 @@ use std::path::Path;
 
 /// Needed by every boot; absent from the list means built in (the builder checked that).
 const BY_NAME: [&str; 10] = [
-    "sha256_ssse3", "dm_mod", "dm_verity", "erofs", "vfat", "nls_ascii", "nls_cp437", "efivarfs", "efi_pstore",
+    "sha256_ssse3",
+    "dm_mod",
+    "dm_verity",
+    "erofs",
+    "vfat",
+    "nls_ascii",
+    "nls_cp437",
+    "efivarfs",
+    "efi_pstore",
     "overlay",
 ];
 /// Not needed for a boot that goes well.

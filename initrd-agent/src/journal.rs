@@ -18,7 +18,10 @@ pub struct Journal {
 impl Journal {
     /// Begins. `/dev/kmsg` is opened when `/dev` is there.
     pub fn start() -> Self {
-        Self { kmsg: None, steps: Vec::new() }
+        Self {
+            kmsg: None,
+            steps: Vec::new(),
+        }
     }
 
     /// `/dev` and `/proc` are mounted now.
@@ -32,7 +35,11 @@ impl Journal {
     /// Ends the step before and begins the next one.
     pub fn step(&mut self, name: &str) {
         self.end_step();
-        self.steps.push(StepTime { step: name.to_owned(), start_ms: time::since_boot_ms(), took_ms: 0 });
+        self.steps.push(StepTime {
+            step: name.to_owned(),
+            start_ms: time::since_boot_ms(),
+            took_ms: 0,
+        });
     }
 
     /// The steps so far; the last one ends now.
@@ -76,6 +83,7 @@ impl Journal {
     fn console(&mut self, text: &str) {
         // As above. "\r" because the serial console may be raw; "\n" first because the kernel or the
         // firmware may have left half a line.
-        let _lost = write!(std::io::stdout(), "{PREFIX}: {text}\r\n").and_then(|()| std::io::stdout().flush());
+        let _lost =
+            write!(std::io::stdout(), "{PREFIX}: {text}\r\n").and_then(|()| std::io::stdout().flush());
     }
 }

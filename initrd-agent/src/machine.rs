@@ -13,7 +13,12 @@ use std::path::Path;
 
 /// Mounts `/proc`, `/sys`, `/dev` and `/run`; the rest waits for its modules.
 pub fn mount_api_file_systems(journal: &mut Journal) -> Result<(), InitError> {
-    for api in [ApiFileSystem::Proc, ApiFileSystem::Sys, ApiFileSystem::Dev, ApiFileSystem::Run] {
+    for api in [
+        ApiFileSystem::Proc,
+        ApiFileSystem::Sys,
+        ApiFileSystem::Dev,
+        ApiFileSystem::Run,
+    ] {
         api.mount().map_err(InitError::ApiMount)?;
     }
     journal.open_kmsg();
@@ -22,13 +27,18 @@ pub fn mount_api_file_systems(journal: &mut Journal) -> Result<(), InitError> {
 
 /// Reads whom to trust, out of the initrd that the firmware verified with the UKI.
 pub fn read_trust() -> Result<TrustConfig, InitError> {
-    let bytes = bounded::read(Path::new(paths::INITRD_TRUST), TrustConfig::MAX_BYTES).map_err(InitError::TrustRead)?;
+    let bytes = bounded::read(Path::new(paths::INITRD_TRUST), TrustConfig::MAX_BYTES)
+        .map_err(InitError::TrustRead)?;
     TrustConfig::decode(&bytes).map_err(InitError::TrustFormat)
 }
 
 /// Whether the firmware enforced Secure Boot; refused where the image demands it and it did not.
 pub fn secure_boot(trust: &TrustConfig) -> Result<SecureBootState, InitError> {
-    for api in [ApiFileSystem::Security, ApiFileSystem::EfiVariables, ApiFileSystem::Pstore] {
+    for api in [
+        ApiFileSystem::Security,
+        ApiFileSystem::EfiVariables,
+        ApiFileSystem::Pstore,
+    ] {
         api.mount().map_err(InitError::ApiMount)?;
     }
     let variables = EfiVars::default();
@@ -37,14 +47,15 @@ pub fn secure_boot(trust: &TrustConfig) -> Result<SecureBootState, InitError> {
     match (enforced && !setup, trust.secure_boot) {
         (true, _) => Ok(SecureBootState::Enforced),
         (false, SecureBootRule::UnprotectedWithoutSecureBoot) => Ok(SecureBootState::Off),
-        (false, SecureBootRule::Required) => {
-            Err(InitError::SecureBootOff { found: if setup { "in setup mode" } else { "off" } })
-        }
+        (false, SecureBootRule::Required) => Err(InitError::SecureBootOff {
+            found: if setup { "in setup mode" } else { "off" },
+        }),
     }
 }
 
 /// The root hash that the command line names; all else on it is the kernel's or nobody's.
 pub fn root_hash() -> Result<RootHash, InitError> {
-    let line = bounded::read(Path::new("/proc/cmdline"), cmdline::MAX_CMDLINE_BYTES).map_err(InitError::CmdlineRead)?;
+    let line = bounded::read(Path::new("/proc/cmdline"), cmdline::MAX_CMDLINE_BYTES)
+        .map_err(InitError::CmdlineRead)?;
     Ok(cmdline::root_hash(&line)?)
 }

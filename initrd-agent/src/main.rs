@@ -55,7 +55,11 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     journal.step("dm-verity, checked");
     verity::check_what_the_boot_needs(&slot, &manifest)?;
     let device = verity::open_for_the_running_system(&slot, &manifest)?;
-    journal.say(&format!("root hash {} is open as {}", device.root_hash, device.path.display()));
+    journal.say(&format!(
+        "root hash {} is open as {}",
+        device.root_hash,
+        device.path.display()
+    ));
 
     journal.step("tpm: enter-initrd, unseal");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
@@ -65,14 +69,24 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     journal.step("tpm: latch");
     tpm.latch(&manifest)?;
     secrets::prove_closed(tpm, &secrets, &trust, &manifest)?;
-    journal.say(&format!("latched: the TPM refused a second unseal of {} secrets", secrets.len()));
+    journal.say(&format!(
+        "latched: the TPM refused a second unseal of {} secrets",
+        secrets.len()
+    ));
 
     journal.step("root");
     root::mount(&device)?;
     let secrets = root::put_secrets(secrets)?;
     let pcrs = tpm.pcrs()?;
     tpm.write_event_log()?;
-    let facts = handover::Facts { slot, device, secure_boot, start, secrets, pcrs };
+    let facts = handover::Facts {
+        slot,
+        device,
+        secure_boot,
+        start,
+        secrets,
+        pcrs,
+    };
     handover::write(&manifest, facts, journal)?;
     esp.reached_root(&trust)?;
     if let Err(error) = failure::forget_restarts() {

@@ -18,7 +18,9 @@ pub fn read_and_verify(
 ) -> Result<Verified<SlotManifest>, InitError> {
     let file = slot.verity_sig.open(OpenMode::Read)?;
     let mut bytes = Vec::new();
-    file.take(verity_sig::PARTITION_BYTES as u64).read_to_end(&mut bytes).map_err(InitError::ManifestRead)?;
+    file.take(verity_sig::PARTITION_BYTES as u64)
+        .read_to_end(&mut bytes)
+        .map_err(InitError::ManifestRead)?;
     let facts = SlotFacts {
         root_hash,
         root_partition: length(&slot.root),
@@ -27,7 +29,10 @@ pub fn read_and_verify(
     let manifest = verify_slot(&bytes, &ReleaseTrust::from(trust), &facts)?;
     let found = &manifest.get().version;
     if *found != trust.version {
-        return Err(InitError::ManifestVersion { expected: trust.version.clone(), found: found.clone() });
+        return Err(InitError::ManifestVersion {
+            expected: trust.version.clone(),
+            found: found.clone(),
+        });
     }
     check_policy_key(manifest.get(), trust)?;
     Ok(manifest)
@@ -39,13 +44,21 @@ fn check_policy_key(manifest: &SlotManifest, trust: &TrustConfig) -> Result<(), 
         .map(|name| hex::encode(name.as_bytes()))
         .unwrap_or_default();
     let found = hex::encode(&manifest.tpm_policy.key_name);
-    if expected == found { Ok(()) } else { Err(InitError::PolicyKey { expected, found }) }
+    if expected == found {
+        Ok(())
+    } else {
+        Err(InitError::PolicyKey { expected, found })
+    }
 }
 
 /// For the console.
 pub fn sentence(manifest: &Verified<SlotManifest>) -> String {
     let m = manifest.get();
-    let keys: Vec<String> = manifest.signed_by().iter().map(|k| k.to_string()[..16].to_owned()).collect();
+    let keys: Vec<String> = manifest
+        .signed_by()
+        .iter()
+        .map(|k| k.to_string()[..16].to_owned())
+        .collect();
     format!(
         "verified {} {} (security version {}) signed by release key {}",
         m.image_id,

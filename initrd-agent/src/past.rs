@@ -42,9 +42,16 @@ pub fn forget(journal: &mut Journal) {
 
 /// dm-verity's words come first (`drivers/md/dm-verity-target.c`: "… block N is corrupted"), the panic's second.
 fn find_panic(text: &str) -> Option<PanicNote> {
-    let words = |line: &str| line.split_once("] ").map_or(line, |(_, words)| words).trim().to_owned();
+    let words = |line: &str| {
+        line.split_once("] ")
+            .map_or(line, |(_, words)| words)
+            .trim()
+            .to_owned()
+    };
     let panic = text.lines().find(|l| l.contains("Kernel panic - not syncing"))?;
-    let verity = text.lines().find(|l| l.contains("device-mapper: verity:") && l.contains("is corrupted"));
+    let verity = text
+        .lines()
+        .find(|l| l.contains("device-mapper: verity:") && l.contains("is corrupted"));
     Some(match verity {
         Some(line) => PanicNote::VerityCorruption(words(line)),
         None if panic.contains("dm-verity device") => PanicNote::VerityCorruption(words(panic)),
@@ -62,7 +69,9 @@ mod tests {
                     <0>[   20.2] Kernel panic - not syncing: dm-verity device corrupted\n";
         assert_eq!(
             find_panic(text),
-            Some(PanicNote::VerityCorruption("device-mapper: verity: 254:3: data block 77 is corrupted".into()))
+            Some(PanicNote::VerityCorruption(
+                "device-mapper: verity: 254:3: data block 77 is corrupted".into()
+            ))
         );
     }
 
@@ -71,7 +80,9 @@ mod tests {
         let text = "<0>[   20.2] Kernel panic - not syncing: Attempted to kill init!\n";
         assert_eq!(
             find_panic(text),
-            Some(PanicNote::Other("Kernel panic - not syncing: Attempted to kill init!".into()))
+            Some(PanicNote::Other(
+                "Kernel panic - not syncing: Attempted to kill init!".into()
+            ))
         );
         assert_eq!(find_panic("Oops#1 Part1\n"), None);
     }

@@ -48,7 +48,12 @@ fn overlay(directory: &str) -> Result<(), InitError> {
     for path in [&upper, &work] {
         mount::make_mount_point(path, 0o755).map_err(InitError::RootMount)?;
     }
-    let options = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        lower.display(),
+        upper.display(),
+        work.display()
+    );
     mount::mount(&MountSpec {
         source: Path::new("overlay"),
         target: &lower,
@@ -66,9 +71,17 @@ pub fn put_secrets(secrets: Vec<Secret>) -> Result<Vec<String>, InitError> {
     let mut names = Vec::new();
     for secret in secrets {
         let path = Path::new(paths::RUN_SECRETS).join(&secret.name);
-        let failed = |source| InitError::Write { path: path.display().to_string(), source };
+        let failed = |source| InitError::Write {
+            path: path.display().to_string(),
+            source,
+        };
         let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o400).open(&path).map_err(failed)?;
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o400)
+            .open(&path)
+            .map_err(failed)?;
         file.write_all(&secret.value).map_err(failed)?;
         symlink(&path, Path::new(CREDENTIAL_STORE).join(&secret.name)).map_err(failed)?;
         names.push(secret.name);
@@ -94,6 +107,11 @@ pub fn switch(journal: &mut Journal, known: &mut Known) -> Result<Infallible, In
 
 /// The first init program that is there, as a file or a link; it is resolved inside the new root by exec.
 fn find_init() -> Result<PathBuf, InitError> {
-    let there = |p: &&&str| std::fs::symlink_metadata(Path::new(NEW_ROOT).join(p.trim_start_matches('/'))).is_ok();
-    INIT_PROGRAMS.iter().find(there).map(PathBuf::from).ok_or(InitError::NoInit)
+    let there =
+        |p: &&&str| std::fs::symlink_metadata(Path::new(NEW_ROOT).join(p.trim_start_matches('/'))).is_ok();
+    INIT_PROGRAMS
+        .iter()
+        .find(there)
+        .map(PathBuf::from)
+        .ok_or(InitError::NoInit)
 }

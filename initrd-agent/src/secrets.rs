@@ -13,7 +13,8 @@ use bennu_formats::manifest::{POLICY_REF, SlotManifest};
 use bennu_formats::trust::{SecretSpec, TrustConfig};
 use bennu_policy::verify::Verified;
 use bennu_tpm::{
-    HashAlg, PcrValues, ReleasePolicy, RsaPublic, SealPolicy, SealedBlob, SrkTrust, Tpm, TpmError, UnsealError,
+    HashAlg, PcrValues, ReleasePolicy, RsaPublic, SealPolicy, SealedBlob, SrkTrust, Tpm, TpmError,
+    UnsealError,
 };
 use zeroize::Zeroizing;
 
@@ -38,22 +39,34 @@ pub fn unseal_or_seal(
     let mut secrets = Vec::new();
     for spec in &trust.secrets {
         let blob = match esp.files().sealed_secret(&spec.name)? {
-            Some(bytes) => SealedBlob::decode(&bytes)
-                .map_err(|source| InitError::SecretBlob { name: spec.name.clone(), source })?,
+            Some(bytes) => SealedBlob::decode(&bytes).map_err(|source| InitError::SecretBlob {
+                name: spec.name.clone(),
+                source,
+            })?,
             None => make(tpm, esp, spec, &policy.key, journal)?,
         };
         // A fresh one is unsealed as well: a secret that does not open again is noticed now.
         let value = tpm
             .client()
             .unseal(&blob, &policy)
-            .map_err(|source| InitError::SecretUnseal { name: spec.name.clone(), source })?;
+            .map_err(|source| InitError::SecretUnseal {
+                name: spec.name.clone(),
+                source,
+            })?;
         journal.say(&format!("unsealed secret {} ({} bytes)", spec.name, value.len()));
-        secrets.push(Secret { name: spec.name.clone(), value, blob });
+        secrets.push(Secret {
+            name: spec.name.clone(),
+            value,
+            blob,
+        });
     }
     Ok(secrets)
 }
 
-fn release_policy(trust: &TrustConfig, manifest: &Verified<SlotManifest>) -> Result<ReleasePolicy, InitError> {
+fn release_policy(
+    trust: &TrustConfig,
+    manifest: &Verified<SlotManifest>,
+) -> Result<ReleasePolicy, InitError> {
     let m = manifest.get();
     let pcrs = [
         (11, m.pcrs.pcr11_enter_initrd),
@@ -62,9 +75,14 @@ fn release_policy(trust: &TrustConfig, manifest: &Verified<SlotManifest>) -> Res
         (15, Sha256Digest::ZERO),
     ]
     .into_iter()
-    .try_fold(PcrValues::empty(HashAlg::Sha256), |all, (pcr, value)| all.with(pcr, value.as_bytes()))
+    .try_fold(PcrValues::empty(HashAlg::Sha256), |all, (pcr, value)| {
+        all.with(pcr, value.as_bytes())
+    })
     .map_err(InitError::TpmRead)?;
-    let format = |expected, found: usize| InitError::PolicyKey { expected, found: format!("{found} bytes") };
+    let format = |expected, found: usize| InitError::PolicyKey {
+        expected,
+        found: format!("{found} bytes"),
+    };
     Ok(ReleasePolicy {
         pcrs,
         nv: None,
@@ -92,14 +110,26 @@ fn make(
     let length = spec.bytes as usize;
     let mut secret = Zeroizing::new(vec![0u8; length]);
     getrandom::fill(&mut secret).map_err(|e| InitError::Random(e.to_string()))?;
-    let more = tpm.client().random(length).map_err(|e: TpmError| InitError::Random(e.to_string()))?;
-    secret.iter_mut().zip(more.iter()).for_each(|(ours, theirs)| *ours ^= theirs);
-    let policy =
-        SealPolicy { authorize_key: key, policy_ref: POLICY_REF.as_bytes(), srk: SrkTrust::FirstUse };
+    let more = tpm
+        .client()
+        .random(length)
+        .map_err(|e: TpmError| InitError::Random(e.to_string()))?;
+    secret
+        .iter_mut()
+        .zip(more.iter())
+        .for_each(|(ours, theirs)| *ours ^= theirs);
+    let policy = SealPolicy {
+        authorize_key: key,
+        policy_ref: POLICY_REF.as_bytes(),
+        srk: SrkTrust::FirstUse,
+    };
     let blob = tpm
         .client()
         .seal(&secret, &policy)
-        .map_err(|source| InitError::SecretSeal { name: spec.name.clone(), source })?;
+        .map_err(|source| InitError::SecretSeal {
+            name: spec.name.clone(),
+            source,
+        })?;
     let bytes = blob.encode().map_err(|e| InitError::Random(e.to_string()))?;
     esp.files().write_sealed_secret(&spec.name, &bytes)?;
     journal.say(&format!("made secret {} and sealed it to this TPM", spec.name));

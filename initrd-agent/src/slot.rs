@@ -35,8 +35,12 @@ pub fn length(device: &BlockDevice) -> Bytes {
 
 /// Finds the slot of `root_hash`.
 pub fn find(root_hash: &RootHash, modules: &ModuleList) -> Result<Slot, InitError> {
-    let text = EfiVars::default().loader_device_part_uuid().map_err(InitError::EfiVariable)?;
-    let esp_guid: Uuid = text.and_then(|t| t.parse().ok()).ok_or(InitError::NoLoaderDevice)?;
+    let text = EfiVars::default()
+        .loader_device_part_uuid()
+        .map_err(InitError::EfiVariable)?;
+    let esp_guid: Uuid = text
+        .and_then(|t| t.parse().ok())
+        .ok_or(InitError::NoLoaderDevice)?;
     let root_guid = Uuid::from_bytes(root_hash.data_partition_uuid());
     let verity_guid = Uuid::from_bytes(root_hash.verity_partition_uuid());
     let sig_guid = Uuid::from_bytes(root_hash.verity_sig_partition_uuid());
@@ -44,7 +48,11 @@ pub fn find(root_hash: &RootHash, modules: &ModuleList) -> Result<Slot, InitErro
     let disk = wait_for_disk(esp_guid, modules)?;
     let partition = |guid: Uuid, what: &'static str| {
         let number = disk.table.by_unique_guid(guid).map(|p| p.number);
-        let missing = || InitError::SlotMissing { guid, what, disk: disk.device.name.clone() };
+        let missing = || InitError::SlotMissing {
+            guid,
+            what,
+            disk: disk.device.name.clone(),
+        };
         let number = number.ok_or_else(missing)?;
         disk.partitions
             .iter()
@@ -91,14 +99,20 @@ fn wait_for_disk(esp_guid: Uuid, modules: &ModuleList) -> Result<Disk, InitError
 /// The disks among `devices` that have a GPT. A disk without one, or one that cannot be read, is not the boot
 /// disk; if it should have been, the wait for the boot disk says so.
 fn tables(devices: &[BlockDevice]) -> Vec<Disk> {
-    let disks = devices.iter().filter(|d| d.partition.is_none() && !d.is_virtual && d.size_sectors512 > 0);
+    let disks = devices
+        .iter()
+        .filter(|d| d.partition.is_none() && !d.is_virtual && d.size_sectors512 > 0);
     disks
         .filter_map(|device| {
             let mut file = device.open(OpenMode::Read).ok()?;
             let (table, _health) = gpt::open(&mut file).ok()?;
             let of_disk = |d: &&BlockDevice| d.partition.as_ref().is_some_and(|p| p.disk == device.name);
             let partitions = devices.iter().filter(of_disk).cloned().collect();
-            Some(Disk { device: device.clone(), table, partitions })
+            Some(Disk {
+                device: device.clone(),
+                table,
+                partitions,
+            })
         })
         .collect()
 }

@@ -28,9 +28,16 @@ pub struct Measured {
 impl Measured {
     /// Opens the device.
     pub fn open() -> Result<Self, InitError> {
-        let path = DEVICES.iter().find(|p| Path::new(p).exists()).unwrap_or(&DEVICES[0]);
+        let path = DEVICES
+            .iter()
+            .find(|p| Path::new(p).exists())
+            .unwrap_or(&DEVICES[0]);
         let device = Device::open(Path::new(path)).map_err(InitError::TpmMissing)?;
-        Ok(Self { client: Client::new(device), log: Vec::new(), latched: false })
+        Ok(Self {
+            client: Client::new(device),
+            log: Vec::new(),
+            latched: false,
+        })
     }
 
     /// The client.
@@ -44,7 +51,12 @@ impl Measured {
     }
 
     fn phase(&mut self, word: &str) -> Result<(), InitError> {
-        self.extend(&Event { pcr: 11, measured: Data::Data(word.as_bytes()), kind: EventKind::Phase, text: word })
+        self.extend(&Event {
+            pcr: 11,
+            measured: Data::Data(word.as_bytes()),
+            kind: EventKind::Phase,
+            text: word,
+        })
     }
 
     /// Closes unsealing until the next power-on: PCR 15 ← manifest digest, then `none` where a volume key's
@@ -56,7 +68,11 @@ impl Measured {
 
     /// The same on failure, when there may be no manifest to name.
     pub fn latch_after_failure(&mut self) -> Result<(), InitError> {
-        if self.latched { Ok(()) } else { self.close("failed") }
+        if self.latched {
+            Ok(())
+        } else {
+            self.close("failed")
+        }
     }
 
     fn close(&mut self, manifest: &str) -> Result<(), InitError> {
@@ -67,7 +83,10 @@ impl Measured {
             text,
         };
         self.extend(&fifteen(manifest))?;
-        self.extend(&Event { kind: EventKind::VolumeKey, ..fifteen("none") })?;
+        self.extend(&Event {
+            kind: EventKind::VolumeKey,
+            ..fifteen("none")
+        })?;
         self.phase("leave-initrd")?;
         self.latched = true;
         Ok(())
@@ -75,24 +94,40 @@ impl Measured {
 
     fn extend(&mut self, event: &Event<'_>) -> Result<(), InitError> {
         let record = self.client.pcr_extend(event).map_err(InitError::TpmExtend)?;
-        self.log.push((record, time::since_boot_ms().saturating_mul(1000)));
+        self.log
+            .push((record, time::since_boot_ms().saturating_mul(1000)));
         Ok(())
     }
 
     /// Values of the PCRs in the SHA-256 bank.
     pub fn pcrs(&mut self) -> Result<BTreeMap<u32, Sha256Digest>, InitError> {
         let mask = PcrMask::of(&REPORTED).map_err(InitError::TpmRead)?;
-        let values = self.client.pcr_read(HashAlg::Sha256, mask).map_err(InitError::TpmRead)?;
+        let values = self
+            .client
+            .pcr_read(HashAlg::Sha256, mask)
+            .map_err(InitError::TpmRead)?;
         let digest = |d: &bennu_tpm::Digest| d.as_bytes().try_into().map(Sha256Digest).ok();
-        Ok(values.iter().filter_map(|(pcr, d)| Some((u32::from(pcr), digest(d)?))).collect())
+        Ok(values
+            .iter()
+            .filter_map(|(pcr, d)| Some((u32::from(pcr), digest(d)?)))
+            .collect())
     }
 
     /// Writes the event log for the running system.
     pub fn write_event_log(&self) -> Result<(), InitError> {
-        let failed = |source| InitError::Write { path: paths::RUN_EVENT_LOG.to_owned(), source };
+        let failed = |source| InitError::Write {
+            path: paths::RUN_EVENT_LOG.to_owned(),
+            source,
+        };
         let text = bounded::read_text(Path::new("/proc/sys/kernel/random/boot_id"), 64).unwrap_or_default();
         let boot_id: uuid::Uuid = text.trim().parse().unwrap_or_default();
-        let log: String = self.log.iter().map(|(record, us)| record.cel_json(boot_id.as_bytes(), *us)).collect();
-        std::fs::create_dir_all("/run/bennu").and_then(|()| std::fs::write(paths::RUN_EVENT_LOG, log)).map_err(failed)
+        let log: String = self
+            .log
+            .iter()
+            .map(|(record, us)| record.cel_json(boot_id.as_bytes(), *us))
+            .collect();
+        std::fs::create_dir_all("/run/bennu")
+            .and_then(|()| std::fs::write(paths::RUN_EVENT_LOG, log))
+            .map_err(failed)
     }
 }

@@ -38,7 +38,10 @@ pub struct Opened {
 }
 
 /// Opens the device for the running system.
-pub fn open_for_the_running_system(slot: &Slot, manifest: &Verified<SlotManifest>) -> Result<Opened, InitError> {
+pub fn open_for_the_running_system(
+    slot: &Slot,
+    manifest: &Verified<SlotManifest>,
+) -> Result<Opened, InitError> {
     let mut options = vec![VerityOption::PanicOnCorruption];
     if kernel_has_panic_on_error() {
         options.push(VerityOption::PanicOnError);
@@ -50,7 +53,9 @@ pub fn open_for_the_running_system(slot: &Slot, manifest: &Verified<SlotManifest
 /// verified with the UKI.
 fn kernel_has_panic_on_error() -> bool {
     let text = bounded::read_text(Path::new("/proc/sys/kernel/osrelease"), 256).unwrap_or_default();
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().unwrap_or(0));
+    let mut numbers = text
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|n| n.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 12)
 }
 
@@ -65,7 +70,10 @@ pub fn check_what_the_boot_needs(slot: &Slot, manifest: &Verified<SlotManifest>)
     dm.remove(&name).map_err(InitError::VerityTable)?;
     match found {
         Err(error) if corrupted => Err(as_corruption(error)),
-        Ok(()) if corrupted => Err(corrupt("a block", std::io::Error::other("dm-verity reports corruption"))),
+        Ok(()) if corrupted => Err(corrupt(
+            "a block",
+            std::io::Error::other("dm-verity reports corruption"),
+        )),
         other => other,
     }
 }
@@ -78,7 +86,10 @@ fn as_corruption(error: InitError) -> InitError {
 }
 
 fn corrupt(what: &str, source: std::io::Error) -> InitError {
-    InitError::VerityCorrupt { what: what.to_owned(), source }
+    InitError::VerityCorrupt {
+        what: what.to_owned(),
+        source,
+    }
 }
 
 fn read_through(device: &Path, manifest: &SlotManifest) -> Result<(), InitError> {
@@ -106,13 +117,27 @@ fn check_files(root: &Path, manifest: &SlotManifest) -> Result<(), InitError> {
     let path = root.join("usr/lib/os-release");
     let read = |e: std::io::Error| corrupt("usr/lib/os-release", e);
     let mut text = String::new();
-    File::open(&path).map_err(read)?.take(MAX_OS_RELEASE as u64).read_to_string(&mut text).map_err(read)?;
-    for (key, expected) in [("IMAGE_ID", manifest.image_id.as_str()), ("IMAGE_VERSION", manifest.version.as_str())] {
+    File::open(&path)
+        .map_err(read)?
+        .take(MAX_OS_RELEASE as u64)
+        .read_to_string(&mut text)
+        .map_err(read)?;
+    for (key, expected) in [
+        ("IMAGE_ID", manifest.image_id.as_str()),
+        ("IMAGE_VERSION", manifest.version.as_str()),
+    ] {
         let line = format!("{key}={expected}");
         if !text.lines().any(|l| l == line) {
             let prefix = format!("{key}=");
-            let found = text.lines().find(|l| l.starts_with(&prefix)).unwrap_or("no such line").to_owned();
-            return Err(InitError::RootIdentity { expected: line, found });
+            let found = text
+                .lines()
+                .find(|l| l.starts_with(&prefix))
+                .unwrap_or("no such line")
+                .to_owned();
+            return Err(InitError::RootIdentity {
+                expected: line,
+                found,
+            });
         }
     }
     // Links in the root may be absolute, so the init is looked up by name only here and by chroot later.
@@ -141,16 +166,28 @@ fn open(
     let root_hash = RootHash(*verity.root_hash.as_bytes());
     let salt = Salt::new(verity.salt.clone()).map_err(|e| params(&e))?;
     let tree = VerityParams::new(verity.data_blocks.0, salt, [0; 16]).map_err(|e| params(&e))?;
-    let device = |d: &bennu_linux::block::BlockDevice| DeviceNumber { major: d.number.major, minor: d.number.minor };
-    let table = VerityTable::new(&tree, device(&slot.root), device(&slot.verity), root_hash, options)
-        .map_err(|e| params(&e))?;
+    let device = |d: &bennu_linux::block::BlockDevice| DeviceNumber {
+        major: d.number.major,
+        minor: d.number.minor,
+    };
+    let table = VerityTable::new(
+        &tree,
+        device(&slot.root),
+        device(&slot.verity),
+        root_hash,
+        options,
+    )
+    .map_err(|e| params(&e))?;
 
     let dm = DeviceMapper::open().map_err(InitError::VerityTable)?;
     let name = name(dm_name)?;
-    let uuid = Uuid::new(&format!("BENNU-VERITY-{}-{dm_name}", verity.root_hash)).map_err(InitError::VerityTable)?;
-    let line =
-        TableLine::new(table.sectors(), VerityTable::TARGET, &table.params()).map_err(InitError::VerityTable)?;
-    let live = dm.activate(&name, &uuid, &line, Access::ReadOnly).map_err(InitError::VerityTable)?;
+    let uuid =
+        Uuid::new(&format!("BENNU-VERITY-{}-{dm_name}", verity.root_hash)).map_err(InitError::VerityTable)?;
+    let line = TableLine::new(table.sectors(), VerityTable::TARGET, &table.params())
+        .map_err(InitError::VerityTable)?;
+    let live = dm
+        .activate(&name, &uuid, &line, Access::ReadOnly)
+        .map_err(InitError::VerityTable)?;
     let found = dm.table(&name).map_err(InitError::VerityReadBack)?;
     let same = VerityTable::parse_params(found.length_sectors512(), found.params())
         .is_ok_and(|found| table.expect(&found).is_ok());
@@ -161,6 +198,11 @@ fn open(
         path: live.node,
         number: live.number.to_string(),
         root_hash,
-        table: format!("0 {} {} {}", found.length_sectors512(), found.target(), found.params()),
+        table: format!(
+            "0 {} {} {}",
+            found.length_sectors512(),
+            found.target(),
+            found.params()
+        ),
     })
 }

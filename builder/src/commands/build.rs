@@ -18,7 +18,11 @@ pub fn build(args: &BuildArgs, progress: &Progress) -> Result<Outcome> {
     };
     let plan = release::plan(&args.definition, over)?;
     let agents = Agents::locate(args.agents.as_deref());
-    let tools = Tools { agents: &agents, cache: &args.cache, progress };
+    let tools = Tools {
+        agents: &agents,
+        cache: &args.cache,
+        progress,
+    };
     let made = release::build(&plan, &args.release, &tools)?;
     if let Some(disk) = &args.disk {
         DiskPlan::new(std::slice::from_ref(&args.release))?.write(disk, progress)?;

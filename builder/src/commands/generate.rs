@@ -10,7 +10,8 @@ pub fn run(command: GenerateCommand) -> Result<Outcome> {
     match command {
         GenerateCommand::Man { directory } => {
             std::fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
-            clap_mangen::generate_to(Cli::command(), &directory).with_context(|| directory.display().to_string())?;
+            clap_mangen::generate_to(Cli::command(), &directory)
+                .with_context(|| directory.display().to_string())?;
         }
         GenerateCommand::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bennu", &mut std::io::stdout());

@@ -23,7 +23,11 @@ pub enum Outcome {
 /// # Errors
 /// It could not be decided (exit status 2).
 pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
-    let progress = if cli.quiet { Progress::Quiet } else { Progress::Auto };
+    let progress = if cli.quiet {
+        Progress::Quiet
+    } else {
+        Progress::Auto
+    };
     match cli.command {
         Command::Keys(command) => keys::run(command),
         Command::Build(args) => build::build(&args, &progress),

@@ -24,11 +24,17 @@ pub fn run(command: VmCommand) -> Result<Outcome> {
     let variables = args.state.join("vars.fd");
     if !variables.exists() {
         let keys = KeySet::read(&args.keys, AcceptedKeys::ThrowAway)?;
-        let stock = std::fs::read(OVMF_VARS).with_context(|| format!("{OVMF_VARS}: install the package ovmf"))?;
-        std::fs::write(&variables, enrolment::enrolled_variables(&stock, &keys, ENROLLED_AT)?)?;
+        let stock =
+            std::fs::read(OVMF_VARS).with_context(|| format!("{OVMF_VARS}: install the package ovmf"))?;
+        std::fs::write(
+            &variables,
+            enrolment::enrolled_variables(&stock, &keys, ENROLLED_AT)?,
+        )?;
     }
     let mut tpm = Tpm::start(&args.state)?;
-    let status = qemu(&args, &variables, &tpm.socket).status().context("qemu-system-x86_64: install qemu-system-x86")?;
+    let status = qemu(&args, &variables, &tpm.socket)
+        .status()
+        .context("qemu-system-x86_64: install qemu-system-x86")?;
     tpm.stop();
     ensure!(status.success(), "qemu ended with {status}");
     Ok(Outcome::Yes)
@@ -58,7 +64,11 @@ impl Tpm {
         let tpm = Self { child, socket };
         let since = Instant::now();
         while !tpm.socket.exists() {
-            ensure!(since.elapsed() < TPM_DEADLINE, "swtpm: no socket within {} s", TPM_DEADLINE.as_secs());
+            ensure!(
+                since.elapsed() < TPM_DEADLINE,
+                "swtpm: no socket within {} s",
+                TPM_DEADLINE.as_secs()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(tpm)
@@ -80,15 +90,59 @@ impl Drop for Tpm {
 fn qemu(args: &VmArgs, variables: &Path, tpm: &Path) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
     command
-        .args(["-machine", "q35,smm=on", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max", "-smp", "2"])
-        .args(["-m", &args.memory_mib.to_string(), "-nodefaults", "-nic", "none", "-display", "none"])
-        .args(["-serial", "mon:stdio", "-global", "driver=cfi.pflash01,property=secure,value=on"])
-        .args(["-drive", &format!("if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}")])
-        .args(["-drive", &format!("if=pflash,unit=1,format=raw,file={}", variables.display())])
+        .args([
+            "-machine",
+            "q35,smm=on",
+            "-accel",
+            "tcg,thread=multi,tb-size=512",
+            "-cpu",
+            "max",
+            "-smp",
+            "2",
+        ])
+        .args([
+            "-m",
+            &args.memory_mib.to_string(),
+            "-nodefaults",
+            "-nic",
+            "none",
+            "-display",
+            "none",
+        ])
+        .args([
+            "-serial",
+            "mon:stdio",
+            "-global",
+            "driver=cfi.pflash01,property=secure,value=on",
+        ])
+        .args([
+            "-drive",
+            &format!("if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}"),
+        ])
+        .args([
+            "-drive",
+            &format!("if=pflash,unit=1,format=raw,file={}", variables.display()),
+        ])
         .args(["-chardev", &format!("socket,id=tpm,path={}", tpm.display())])
-        .args(["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0"])
-        .args(["-drive", &format!("if=none,id=disk,format=raw,cache=writeback,file={}", args.image.display())])
-        .args(["-device", "virtio-blk-pci,drive=disk,bootindex=1", "-device", "virtio-rng-pci"]);
+        .args([
+            "-tpmdev",
+            "emulator,id=tpm0,chardev=tpm",
+            "-device",
+            "tpm-crb,tpmdev=tpm0",
+        ])
+        .args([
+            "-drive",
+            &format!(
+                "if=none,id=disk,format=raw,cache=writeback,file={}",
+                args.image.display()
+            ),
+        ])
+        .args([
+            "-device",
+            "virtio-blk-pci,drive=disk,bootindex=1",
+            "-device",
+            "virtio-rng-pci",
+        ]);
     if args.snapshot {
         command.arg("-snapshot");
     }

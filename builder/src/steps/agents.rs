@@ -17,7 +17,9 @@ pub enum AgentError {
         source: std::io::Error,
     },
     /// Not a static program: it would depend on the image's libraries.
-    #[error("agent {0}: expected a statically linked x86-64 ELF program, found something else; run `make build`")]
+    #[error(
+        "agent {0}: expected a statically linked x86-64 ELF program, found something else; run `make build`"
+    )]
     NotStatic(PathBuf),
 }
 
@@ -31,7 +33,9 @@ impl Agents {
         if let Some(path) = given {
             return Self(path.to_owned());
         }
-        let beside = std::env::current_exe().ok().and_then(|p| p.parent().map(|d| d.join("agents")));
+        let beside = std::env::current_exe()
+            .ok()
+            .and_then(|p| p.parent().map(|d| d.join("agents")));
         Self(beside.unwrap_or_else(|| PathBuf::from("agents")))
     }
 
@@ -46,19 +50,32 @@ impl Agents {
     /// Missing, or not a static program.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, AgentError> {
         let path = self.path(name);
-        let bytes = std::fs::read(&path).map_err(|source| AgentError::Read { path: path.clone(), source })?;
-        if is_static_elf(&bytes) { Ok(bytes) } else { Err(AgentError::NotStatic(path)) }
+        let bytes = std::fs::read(&path).map_err(|source| AgentError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        if is_static_elf(&bytes) {
+            Ok(bytes)
+        } else {
+            Err(AgentError::NotStatic(path))
+        }
     }
 }
 
 /// Whether an x86-64 ELF program asks for no interpreter (no `PT_INTERP`).
 fn is_static_elf(bytes: &[u8]) -> bool {
     const PT_INTERP: u32 = 3;
-    let word = |at: usize| bytes.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let word = |at: usize| {
+        bytes
+            .get(at..at + 4)
+            .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+    };
     let half = |at: usize| bytes.get(at..at + 2).map(|b| u16::from_le_bytes([b[0], b[1]]));
     if bytes.get(..5) != Some(b"\x7fELF\x02".as_slice()) || half(18) != Some(62) {
         return false;
     }
-    let (Some(table), Some(entry), Some(count)) = (word(32), half(54), half(56)) else { return false };
+    let (Some(table), Some(entry), Some(count)) = (word(32), half(54), half(56)) else {
+        return false;
+    };
     (0..usize::from(count)).all(|i| word(table as usize + i * usize::from(entry)) != Some(PT_INTERP))
 }

@@ -19,7 +19,12 @@ pub struct Cpio<W: Write> {
 impl<W: Write> Cpio<W> {
     /// An archive whose entries all carry `mtime` (seconds since 1970; the format has 32 bits).
     pub fn new(out: W, mtime: u64) -> Self {
-        Self { out, written: 0, inode: 0, mtime: u32::try_from(mtime).unwrap_or(u32::MAX) }
+        Self {
+            out,
+            written: 0,
+            inode: 0,
+            mtime: u32::try_from(mtime).unwrap_or(u32::MAX),
+        }
     }
 
     /// A directory.
@@ -33,7 +38,13 @@ impl<W: Write> Cpio<W> {
     }
 
     /// A character device.
-    pub fn character_device(&mut self, path: &str, permissions: u32, major: u32, minor: u32) -> io::Result<()> {
+    pub fn character_device(
+        &mut self,
+        path: &str,
+        permissions: u32,
+        major: u32,
+        minor: u32,
+    ) -> io::Result<()> {
         self.entry(path, MODE_DEVICE | permissions, (major, minor), b"")
     }
 
@@ -51,7 +62,19 @@ impl<W: Write> Cpio<W> {
         self.inode = self.inode.wrapping_add(1);
         let links = if mode & MODE_DIRECTORY != 0 { 2 } else { 1 };
         let fields = [
-            self.inode, mode, 0, 0, links, self.mtime, length, 0, 0, device.0, device.1, name_length, 0,
+            self.inode,
+            mode,
+            0,
+            0,
+            links,
+            self.mtime,
+            length,
+            0,
+            0,
+            device.0,
+            device.1,
+            name_length,
+            0,
         ];
         let mut header = String::from("070701");
         for field in fields {
@@ -97,7 +120,10 @@ mod tests {
         child.stdin.take().unwrap().write_all(&bytes).unwrap();
         let out = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
         assert!(out.contains("drwxr-xr-x"), "{out}");
-        assert!(out.contains("-rw-------") && out.contains(" 5 ") && out.contains("etc/a"), "{out}");
+        assert!(
+            out.contains("-rw-------") && out.contains(" 5 ") && out.contains("etc/a"),
+            "{out}"
+        );
         assert!(out.contains("crw-------"), "{out}");
     }
 }

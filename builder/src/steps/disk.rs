@@ -34,12 +34,32 @@ impl DiskPlan {
     /// # Errors
     /// They do not belong on one disk.
     pub fn new(directories: &[PathBuf]) -> Result<Self> {
-        ensure!((1..=2).contains(&directories.len()), "disk: expected one or two releases, found {}", directories.len());
-        let releases = directories.iter().map(|d| release::read(d)).collect::<Result<Vec<_>>>()?;
+        ensure!(
+            (1..=2).contains(&directories.len()),
+            "disk: expected one or two releases, found {}",
+            directories.len()
+        );
+        let releases = directories
+            .iter()
+            .map(|d| release::read(d))
+            .collect::<Result<Vec<_>>>()?;
         if let [(a, _), (b, _)] = releases.as_slice() {
-            ensure!(a.image_id == b.image_id, "disk: expected two releases of {}, found one of {}", a.image_id, b.image_id);
-            ensure!(a.version != b.version, "disk: expected two versions, found {} twice", a.version);
-            ensure!(a.root_hash != b.root_hash, "disk: both releases have root hash {}", a.root_hash);
+            ensure!(
+                a.image_id == b.image_id,
+                "disk: expected two releases of {}, found one of {}",
+                a.image_id,
+                b.image_id
+            );
+            ensure!(
+                a.version != b.version,
+                "disk: expected two versions, found {} twice",
+                a.version
+            );
+            ensure!(
+                a.root_hash != b.root_hash,
+                "disk: both releases have root hash {}",
+                a.root_hash
+            );
         }
         Ok(Self { releases })
     }
@@ -57,9 +77,14 @@ impl DiskPlan {
     /// # Errors
     /// Something does not fit, or writing failed.
     pub fn write(&self, out: &Path, progress: &Progress) -> Result<()> {
-        let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = out
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         std::fs::create_dir_all(parent).with_context(|| format!("disk {}", out.display()))?;
-        let scratch = tempfile::Builder::new().prefix(".bennu-disk").tempdir_in(parent)?;
+        let scratch = tempfile::Builder::new()
+            .prefix(".bennu-disk")
+            .tempdir_in(parent)?;
         let partial = scratch.path().join("disk.raw");
         self.write_to(&partial, progress)?;
         std::fs::rename(&partial, out).with_context(|| format!("disk {}", out.display()))
@@ -74,7 +99,9 @@ impl DiskPlan {
         for (part, placed) in parts.iter().zip(table.partitions()) {
             let Some(source) = &part.content else { continue };
             let step = progress.bytes(&format!("partition {}", placed.number), placed.byte_len());
-            image.copy_file(source, placed.byte_offset(), placed.byte_len(), &mut |done| step.at(done))?;
+            image.copy_file(source, placed.byte_offset(), placed.byte_len(), &mut |done| {
+                step.at(done)
+            })?;
             step.finish();
         }
         let esp = &table.partitions()[0];
@@ -88,12 +115,21 @@ impl DiskPlan {
 
     /// Everything that follows from what is on the disk, as one name.
     fn seed(&self) -> String {
-        let names: Vec<String> = self.releases.iter().map(|(r, _)| slot_label(&r.image_id, &r.version)).collect();
+        let names: Vec<String> = self
+            .releases
+            .iter()
+            .map(|(r, _)| slot_label(&r.image_id, &r.version))
+            .collect();
         names.join("+")
     }
 
     fn parts(&self) -> Result<Vec<Part>> {
-        let spec = |type_guid: [u8; 16], guid: Uuid, label: &str, bytes: u64, attributes: u64| -> Result<PartitionSpec> {
+        let spec = |type_guid: [u8; 16],
+                    guid: Uuid,
+                    label: &str,
+                    bytes: u64,
+                    attributes: u64|
+         -> Result<PartitionSpec> {
             Ok(PartitionSpec {
                 type_guid: Uuid::from_bytes(type_guid),
                 unique_guid: guid,
@@ -103,33 +139,62 @@ impl DiskPlan {
             })
         };
         let seed = self.seed();
-        let esp = spec(guids::TYPE_ESP, derived_uuid("esp", &seed), "esp", self.largest(|r| r.esp_bytes), guids::ATTRIBUTE_NO_AUTO)?;
-        let mut parts = vec![Part { spec: esp, content: None }];
+        let esp = spec(
+            guids::TYPE_ESP,
+            derived_uuid("esp", &seed),
+            "esp",
+            self.largest(|r| r.esp_bytes),
+            guids::ATTRIBUTE_NO_AUTO,
+        )?;
+        let mut parts = vec![Part {
+            spec: esp,
+            content: None,
+        }];
         let slot = self.largest(|r| r.slot_bytes);
         let tree = bennu_verity::max_tree_bytes_for_data(slot)?.next_multiple_of(1 << 20);
         let sizes = [slot, tree, verity_sig::PARTITION_BYTES as u64];
-        let types = [guids::TYPE_ROOT_X86_64, guids::TYPE_ROOT_VERITY_X86_64, guids::TYPE_ROOT_VERITY_SIG_X86_64];
+        let types = [
+            guids::TYPE_ROOT_X86_64,
+            guids::TYPE_ROOT_VERITY_X86_64,
+            guids::TYPE_ROOT_VERITY_SIG_X86_64,
+        ];
         let attributes = guids::ATTRIBUTE_READ_ONLY | guids::ATTRIBUTE_NO_AUTO;
         for slot in 0..2 {
             for kind in 0..3 {
                 let (guid, label, content) = match self.releases.get(slot) {
                     Some((release, dir)) => {
                         let hash = &release.root_hash;
-                        let guids =
-                            [hash.data_partition_uuid(), hash.verity_partition_uuid(), hash.verity_sig_partition_uuid()];
+                        let guids = [
+                            hash.data_partition_uuid(),
+                            hash.verity_partition_uuid(),
+                            hash.verity_sig_partition_uuid(),
+                        ];
                         let file = [release::ROOT, release::TREE, release::SIG][kind];
                         let label = slot_label(&release.image_id, &release.version);
                         (Uuid::from_bytes(guids[kind]), label, Some(dir.join(file)))
                     }
                     // Empty slots get GUIDs of their own, so that no two partitions share one.
-                    None => (derived_uuid(&format!("empty-{slot}-{kind}"), &seed), EMPTY_SLOT_LABEL.to_owned(), None),
+                    None => (
+                        derived_uuid(&format!("empty-{slot}-{kind}"), &seed),
+                        EMPTY_SLOT_LABEL.to_owned(),
+                        None,
+                    ),
                 };
-                parts.push(Part { spec: spec(types[kind], guid, &label, sizes[kind], attributes)?, content });
+                parts.push(Part {
+                    spec: spec(types[kind], guid, &label, sizes[kind], attributes)?,
+                    content,
+                });
             }
         }
         let state = derived_uuid("state", &seed);
         let attributes = guids::ATTRIBUTE_NO_AUTO;
-        let spec = spec(guids::TYPE_LINUX_GENERIC, state, "state", self.largest(|r| r.state_bytes), attributes)?;
+        let spec = spec(
+            guids::TYPE_LINUX_GENERIC,
+            state,
+            "state",
+            self.largest(|r| r.state_bytes),
+            attributes,
+        )?;
         parts.push(Part { spec, content: None });
         Ok(parts)
     }
@@ -137,17 +202,27 @@ impl DiskPlan {
     fn esp(&self, bytes: u64) -> Result<fat::Plan> {
         let mut entries = Vec::new();
         // Loader and enrolment files come from the newest release.
-        let newest = self.releases.iter().max_by(|(a, _), (b, _)| a.version.cmp(&b.version));
+        let newest = self
+            .releases
+            .iter()
+            .max_by(|(a, _), (b, _)| a.version.cmp(&b.version));
         let (_, dir) = newest.context("disk: no release")?;
         collect(&dir.join(release::ESP), "", &mut entries)?;
         let mut largest_uki = 0;
         for (release, dir) in &self.releases {
             let path = dir.join(release::UKI);
-            largest_uki = largest_uki.max(std::fs::metadata(&path).with_context(|| path.display().to_string())?.len());
+            largest_uki = largest_uki.max(
+                std::fs::metadata(&path)
+                    .with_context(|| path.display().to_string())?
+                    .len(),
+            );
             let name = UkiFileName {
                 image_id: release.image_id.clone(),
                 version: release.version.clone(),
-                counter: Some(BootCounter { tries_left: release.tries, tries_done: 0 }),
+                counter: Some(BootCounter {
+                    tries_left: release.tries,
+                    tries_done: 0,
+                }),
             };
             entries.push(fat::Entry {
                 path: format!("{}/{name}", paths::ESP_UKI_DIRECTORY),
@@ -190,11 +265,18 @@ fn collect(dir: &Path, prefix: &str, entries: &mut Vec<fat::Entry>) -> Result<()
     names.sort();
     for name in names {
         let path = dir.join(&name);
-        let inside = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let inside = if prefix.is_empty() {
+            name
+        } else {
+            format!("{prefix}/{name}")
+        };
         if path.is_dir() {
             collect(&path, &inside, entries)?;
         } else {
-            entries.push(fat::Entry { path: inside, content: fat::Content::File(path) });
+            entries.push(fat::Entry {
+                path: inside,
+                content: fat::Content::File(path),
+            });
         }
     }
     Ok(())

@@ -87,7 +87,10 @@ const LOADER_CONF: &str = "timeout 0\neditor no\nsecure-boot-enroll if-safe\n";
 
 fn put(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), EnrolmentError> {
     let path = dir.join(name);
-    let failed = |source| EnrolmentError::Write { path: path.clone(), source };
+    let failed = |source| EnrolmentError::Write {
+        path: path.clone(),
+        source,
+    };
     std::fs::create_dir_all(path.parent().unwrap_or(dir)).map_err(failed)?;
     std::fs::write(&path, bytes).map_err(failed)
 }

@@ -49,7 +49,18 @@ pub fn build(
     let set = modules::collect(boot, release, &plan.modules)?;
     let trust = trust(plan, keys)?;
     let mut cpio = Cpio::new(Vec::new(), plan.epoch);
-    for path in ["dev", "etc", "etc/bennu", "lib", "lib/modules", "proc", "root", "run", "sys", "sysroot"] {
+    for path in [
+        "dev",
+        "etc",
+        "etc/bennu",
+        "lib",
+        "lib/modules",
+        "proc",
+        "root",
+        "run",
+        "sys",
+        "sysroot",
+    ] {
         cpio.directory(path, 0o755)?;
     }
     cpio.character_device("dev/console", 0o600, 5, 1)?;

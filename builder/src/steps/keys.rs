@@ -101,7 +101,9 @@ impl KeySet {
     pub fn read(directory: &Path, accept: AcceptedKeys) -> Result<Self, KeySetError> {
         let marked = directory.join(THROW_AWAY_MARKER).exists();
         let db = signer(directory, "db")?;
-        if accept == AcceptedKeys::Production && (marked || db.certificate.subject().contains(THROW_AWAY_NAME)) {
+        if accept == AcceptedKeys::Production
+            && (marked || db.certificate.subject().contains(THROW_AWAY_NAME))
+        {
             return Err(KeySetError::ThrowAway(directory.to_owned()));
         }
         let release_path = directory.join("release.key");
@@ -111,7 +113,10 @@ impl KeySet {
         let policy_public = policy.public_key();
         let policy_modulus = policy_public.modulus().map_err(|e| bad(directory, &e))?;
         let owner_path = directory.join("owner.guid");
-        let owner = text(&owner_path)?.trim().parse().map_err(|e| bad(&owner_path, &e))?;
+        let owner = text(&owner_path)?
+            .trim()
+            .parse()
+            .map_err(|e| bad(&owner_path, &e))?;
         Ok(Self {
             pk: signer(directory, "PK")?,
             kek: signer(directory, "KEK")?,
@@ -160,20 +165,37 @@ impl PublicKeys {
         let policy_path = directory.join("tpm-policy.pub");
         let policy = PublicKey::from_spki(&bytes(&policy_path)?).map_err(|e| bad(&policy_path, &e))?;
         let policy_modulus = policy.modulus().map_err(|e| bad(&policy_path, &e))?;
-        let release = release.iter().map(|k| ReleaseKey(k.to_bytes().to_vec())).collect();
-        Ok(Self { db, release, policy, policy_modulus })
+        let release = release
+            .iter()
+            .map(|k| ReleaseKey(k.to_bytes().to_vec()))
+            .collect();
+        Ok(Self {
+            db,
+            release,
+            policy,
+            policy_modulus,
+        })
     }
 }
 
 fn bad(path: &Path, detail: &dyn std::fmt::Display) -> KeySetError {
-    KeySetError::Key { path: path.to_owned(), detail: detail.to_string() }
+    KeySetError::Key {
+        path: path.to_owned(),
+        detail: detail.to_string(),
+    }
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, KeySetError> {
-    let file = |source| KeySetError::File { path: path.to_owned(), source };
+    let file = |source| KeySetError::File {
+        path: path.to_owned(),
+        source,
+    };
     let length = std::fs::metadata(path).map_err(file)?.len();
     if length > MAX_KEY_BYTES {
-        return Err(bad(path, &format!("expected at most {MAX_KEY_BYTES} bytes, found {length}")));
+        return Err(bad(
+            path,
+            &format!("expected at most {MAX_KEY_BYTES} bytes, found {length}"),
+        ));
     }
     std::fs::read(path).map_err(file)
 }
@@ -203,11 +225,17 @@ pub fn read_release_public(path: &Path) -> Result<VerifyingKey, KeySetError> {
 }
 
 fn more_release_keys(directory: &Path) -> Result<Vec<VerifyingKey>, KeySetError> {
-    let file = |source| KeySetError::File { path: directory.to_owned(), source };
+    let file = |source| KeySetError::File {
+        path: directory.to_owned(),
+        source,
+    };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(file)? {
         let path = entry.map_err(file)?.path();
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
         if name.starts_with("release-") && name.ends_with(".pub") {
             paths.push(path);
         }
@@ -234,34 +262,73 @@ pub fn generate(directory: &Path, purpose: KeyPurpose, not_before: u64) -> Resul
     if directory.exists() {
         return Err(KeySetError::Exists(directory.to_owned()));
     }
-    let parent = directory.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = |source| KeySetError::File { path: directory.to_owned(), source };
+    let parent = directory
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let file = |source| KeySetError::File {
+        path: directory.to_owned(),
+        source,
+    };
     std::fs::create_dir_all(parent).map_err(file)?;
-    let scratch = tempfile::Builder::new().prefix(".bennu-keys").tempdir_in(parent).map_err(file)?;
-    let out = Writer { directory: scratch.path() };
-    let mark = if purpose == KeyPurpose::ThrowAway { format!(" {THROW_AWAY_NAME}") } else { String::new() };
+    let scratch = tempfile::Builder::new()
+        .prefix(".bennu-keys")
+        .tempdir_in(parent)
+        .map_err(file)?;
+    let out = Writer {
+        directory: scratch.path(),
+    };
+    let mark = if purpose == KeyPurpose::ThrowAway {
+        format!(" {THROW_AWAY_NAME}")
+    } else {
+        String::new()
+    };
     for name in ["PK", "KEK", "db"] {
         let key = SigningKey::generate().map_err(make)?;
         let certificate = key
-            .self_signed(&format!("Bennu {name}{mark}"), ValidityPeriod::ten_years_from(not_before))
+            .self_signed(
+                &format!("Bennu {name}{mark}"),
+                ValidityPeriod::ten_years_from(not_before),
+            )
             .map_err(make)?;
-        out.secret(&format!("{name}.key"), key.to_pkcs8_pem().map_err(make)?.as_bytes())?;
-        out.public(&format!("{name}.crt"), certificate.to_pem().map_err(make)?.as_bytes())?;
+        out.secret(
+            &format!("{name}.key"),
+            key.to_pkcs8_pem().map_err(make)?.as_bytes(),
+        )?;
+        out.public(
+            &format!("{name}.crt"),
+            certificate.to_pem().map_err(make)?.as_bytes(),
+        )?;
     }
     let policy = SigningKey::generate().map_err(make)?;
     out.secret("tpm-policy.key", policy.to_pkcs8_pem().map_err(make)?.as_bytes())?;
-    out.public("tpm-policy.pub", policy.public_key().to_spki_pem().map_err(make)?.as_bytes())?;
+    out.public(
+        "tpm-policy.pub",
+        policy.public_key().to_spki_pem().map_err(make)?.as_bytes(),
+    )?;
     let mut seed = Zeroizing::new([0u8; 32]);
     getrandom::fill(&mut *seed).map_err(make)?;
     let release = ReleaseSigningKey::from_bytes(&seed);
-    out.secret("release.key", release.to_pkcs8_pem(LineEnding::LF).map_err(make)?.as_bytes())?;
-    let public = release.verifying_key().to_public_key_pem(LineEnding::LF).map_err(make)?;
+    out.secret(
+        "release.key",
+        release.to_pkcs8_pem(LineEnding::LF).map_err(make)?.as_bytes(),
+    )?;
+    let public = release
+        .verifying_key()
+        .to_public_key_pem(LineEnding::LF)
+        .map_err(make)?;
     out.public("release.pub", public.as_bytes())?;
     let mut owner = [0u8; 16];
     getrandom::fill(&mut owner).map_err(make)?;
-    out.public("owner.guid", format!("{}\n", uuid::Builder::from_random_bytes(owner).into_uuid()).as_bytes())?;
+    out.public(
+        "owner.guid",
+        format!("{}\n", uuid::Builder::from_random_bytes(owner).into_uuid()).as_bytes(),
+    )?;
     if purpose == KeyPurpose::ThrowAway {
-        out.public(THROW_AWAY_MARKER, b"These keys were made for a demo or a test and protect nothing.\n")?;
+        out.public(
+            THROW_AWAY_MARKER,
+            b"These keys were made for a demo or a test and protect nothing.\n",
+        )?;
     }
     std::fs::rename(scratch.keep(), directory).map_err(file)
 }

@@ -49,15 +49,25 @@ pub struct RootFacts {
 ///
 /// # Errors
 /// The policy cannot be signed.
-pub fn compose(plan: &Plan, root: &RootFacts, uki: &Uki, keys: &KeySet) -> Result<SlotManifest, ManifestError> {
+pub fn compose(
+    plan: &Plan,
+    root: &RootFacts,
+    uki: &Uki,
+    keys: &KeySet,
+) -> Result<SlotManifest, ManifestError> {
     Ok(SlotManifest {
         schema: SlotManifest::SCHEMA,
-        critical: ["root", "verity", "security_version", "tpm_policy"].map(String::from).to_vec(),
+        critical: ["root", "verity", "security_version", "tpm_policy"]
+            .map(String::from)
+            .to_vec(),
         image_id: plan.image_id.clone(),
         version: plan.version.clone(),
         security_version: plan.security_version,
         architecture: plan.architecture,
-        root: RootImage { bytes: root.bytes, filesystem: "erofs".into() },
+        root: RootImage {
+            bytes: root.bytes,
+            filesystem: "erofs".into(),
+        },
         verity: VerityParameters {
             format: 1,
             hash: "sha256".into(),
@@ -86,9 +96,17 @@ pub fn compose(plan: &Plan, root: &RootFacts, uki: &Uki, keys: &KeySet) -> Resul
 
 /// The policy digest of a release: PolicyPCR over the values that hold while secrets may be unsealed.
 pub fn approved_policy(pcrs: &PredictedPcrs) -> Result<Sha256Digest, PolicyError> {
-    let values = [pcrs.pcr11_enter_initrd, pcrs.pcr12, pcrs.pcr13, Sha256Digest::ZERO];
-    let selection: Vec<(u8, [u8; 32])> =
-        POLICY_PCRS.iter().zip(values).map(|(pcr, value)| (*pcr as u8, value.0)).collect();
+    let values = [
+        pcrs.pcr11_enter_initrd,
+        pcrs.pcr12,
+        pcrs.pcr13,
+        Sha256Digest::ZERO,
+    ];
+    let selection: Vec<(u8, [u8; 32])> = POLICY_PCRS
+        .iter()
+        .zip(values)
+        .map(|(pcr, value)| (*pcr as u8, value.0))
+        .collect();
     Ok(Sha256Digest(tpm_policy::policy_pcr_digest(&selection)?))
 }
 
@@ -124,7 +142,11 @@ pub fn sign(manifest: &SlotManifest, keys: &KeySet) -> Result<Vec<u8>, ManifestE
         signature: bennu_uki::root_hash::sign(&root_hash.to_string(), &keys.db.key, &keys.db.certificate)?,
         certificate_fingerprint: Sha256Digest(keys.db.certificate.fingerprint()),
         bennu: BennuMember {
-            manifest: Envelope { payload_type: SLOT_PAYLOAD_TYPE.into(), payload, signatures: vec![signature] },
+            manifest: Envelope {
+                payload_type: SLOT_PAYLOAD_TYPE.into(),
+                payload,
+                signatures: vec![signature],
+            },
         },
     };
     Ok(json.encode()?)

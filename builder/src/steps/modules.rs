@@ -9,13 +9,38 @@ use std::collections::{BTreeMap, BTreeSet};
 /// File systems and targets that every boot needs, loaded by name. A module that the kernel has built in is
 /// found in `modules.builtin`.
 pub const REQUIRED: [&str; 9] = [
-    "dm_mod", "dm_verity", "erofs", "vfat", "nls_ascii", "nls_cp437", "efivarfs", "efi_pstore", "overlay",
+    "dm_mod",
+    "dm_verity",
+    "erofs",
+    "vfat",
+    "nls_ascii",
+    "nls_cp437",
+    "efivarfs",
+    "efi_pstore",
+    "overlay",
 ];
 /// Drivers that are loaded when the hardware asks for them, and faster hashing.
 const OPTIONAL: [&str; 20] = [
-    "virtio_blk", "virtio_scsi", "virtio_pci", "nvme", "ahci", "ata_piix", "sd_mod", "usb_storage", "uas", "xhci_pci",
-    "ehci_pci", "mmc_block", "sdhci_pci", "sdhci_acpi", "sha256_ssse3", "crc32c_intel", "tpm_tis", "tpm_crb",
-    "hv_storvsc", "vmw_pvscsi",
+    "virtio_blk",
+    "virtio_scsi",
+    "virtio_pci",
+    "nvme",
+    "ahci",
+    "ata_piix",
+    "sd_mod",
+    "usb_storage",
+    "uas",
+    "xhci_pci",
+    "ehci_pci",
+    "mmc_block",
+    "sdhci_pci",
+    "sdhci_acpi",
+    "sha256_ssse3",
+    "crc32c_intel",
+    "tpm_tis",
+    "tpm_crb",
+    "hv_storvsc",
+    "vmw_pvscsi",
 ];
 /// Largest module, packed or unpacked, in bytes.
 const MAX_MODULE_BYTES: u64 = 64 << 20;
@@ -29,7 +54,9 @@ pub enum ModuleError {
     #[error("kernel modules: {0}")]
     Tree(#[from] TreeError),
     /// A module that must be there.
-    #[error("kernel modules: `{name}` is neither in modules.dep nor built in for kernel {release}; the boot source needs it")]
+    #[error(
+        "kernel modules: `{name}` is neither in modules.dep nor built in for kernel {release}; the boot source needs it"
+    )]
     Missing {
         /// Module.
         name: String,
@@ -71,9 +98,16 @@ pub fn collect(boot: &Tree, release: &str, extra: &[String]) -> Result<ModuleSet
         &text("modules.alias")?,
     );
     let mut wanted = BTreeSet::new();
-    for name in REQUIRED.iter().map(|n| (*n).to_owned()).chain(extra.iter().map(|n| n.replace('-', "_"))) {
+    for name in REQUIRED
+        .iter()
+        .map(|n| (*n).to_owned())
+        .chain(extra.iter().map(|n| n.replace('-', "_")))
+    {
         if !index.add(&name, &mut wanted) {
-            return Err(ModuleError::Missing { name, release: release.to_owned() });
+            return Err(ModuleError::Missing {
+                name,
+                release: release.to_owned(),
+            });
         }
     }
     for name in OPTIONAL {
@@ -83,7 +117,9 @@ pub fn collect(boot: &Tree, release: &str, extra: &[String]) -> Result<ModuleSet
     let mut list = String::from("bennu-modules-v1\n");
     let mut files = Vec::new();
     for name in &wanted {
-        let Some((path, needs)) = index.modules.get(name) else { continue };
+        let Some((path, needs)) = index.modules.get(name) else {
+            continue;
+        };
         let target = format!("/lib/modules/{name}.ko");
         list.push_str(&format!("{name}\t{target}\t{}\n", needs.join(",")));
         let packed = boot.read_file(format!("{base}/{path}"), MAX_MODULE_BYTES)?;
@@ -121,7 +157,9 @@ impl Index {
         for (name, wanted) in soft_needs(softdep) {
             // Without a modprobe in the initrd a soft dependency is a dependency: the kernel's own request for
             // it would fail, and with it the module.
-            let Some(found) = provider(&wanted, alias, &modules, &builtin) else { continue };
+            let Some(found) = provider(&wanted, alias, &modules, &builtin) else {
+                continue;
+            };
             if let Some((_, needs)) = modules.get_mut(&name)
                 && !needs.contains(&found)
                 && found != name
@@ -140,7 +178,9 @@ impl Index {
         if self.builtin.contains(name) || wanted.contains(name) {
             return true;
         }
-        let Some((_, needs)) = self.modules.get(name) else { return false };
+        let Some((_, needs)) = self.modules.get(name) else {
+            return false;
+        };
         wanted.insert(name.to_owned());
         needs.iter().all(|need| self.add(need, wanted))
     }
@@ -151,7 +191,9 @@ fn soft_needs(softdep: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for line in softdep.lines() {
         let mut words = line.split_ascii_whitespace();
-        let (Some("softdep"), Some(name)) = (words.next(), words.next()) else { continue };
+        let (Some("softdep"), Some(name)) = (words.next(), words.next()) else {
+            continue;
+        };
         let mut before = false;
         for word in words {
             match word {
@@ -178,8 +220,11 @@ fn provider(
         return Some(plain);
     }
     let line = format!("alias {wanted} ");
-    let mut found: Vec<String> =
-        alias.lines().filter_map(|l| l.strip_prefix(&line)).map(|n| n.trim().replace('-', "_")).collect();
+    let mut found: Vec<String> = alias
+        .lines()
+        .filter_map(|l| l.strip_prefix(&line))
+        .map(|n| n.trim().replace('-', "_"))
+        .collect();
     found.sort_by_key(|name| !name.ends_with("_generic"));
     found.into_iter().next()
 }
@@ -191,7 +236,10 @@ fn module_name(path: &str) -> String {
 }
 
 fn unpack(path: &str, packed: Vec<u8>) -> Result<Vec<u8>, ModuleError> {
-    let failed = |detail: String| ModuleError::Unpack { path: path.to_owned(), detail };
+    let failed = |detail: String| ModuleError::Unpack {
+        path: path.to_owned(),
+        detail,
+    };
     if path.ends_with(".xz") {
         let mut out = Vec::new();
         lzma_rs::xz_decompress(&mut packed.as_slice(), &mut out).map_err(|e| failed(format!("{e:?}")))?;
@@ -219,7 +267,10 @@ mod tests {
         assert!(index.add("dm_verity", &mut wanted));
         assert!(index.add("virtio_pci", &mut wanted));
         assert!(!index.add("nothing", &mut wanted));
-        assert_eq!(wanted.into_iter().collect::<Vec<_>>(), ["dm_bufio", "dm_mod", "dm_verity"]);
+        assert_eq!(
+            wanted.into_iter().collect::<Vec<_>>(),
+            ["dm_bufio", "dm_mod", "dm_verity"]
+        );
     }
 
     #[test]
@@ -232,6 +283,9 @@ mod tests {
         );
         let mut wanted = BTreeSet::new();
         assert!(index.add("libcrc32c", &mut wanted));
-        assert_eq!(wanted.into_iter().collect::<Vec<_>>(), ["crc32c_generic", "libcrc32c"]);
+        assert_eq!(
+            wanted.into_iter().collect::<Vec<_>>(),
+            ["crc32c_generic", "libcrc32c"]
+        );
     }
 }

@@ -30,13 +30,17 @@ pub fn with_identity(
         text.push('\n');
     }
     let title = title.unwrap_or(&name);
-    text.push_str(&format!("PRETTY_NAME=\"{title} ({id} {version})\"\nIMAGE_ID={id}\nIMAGE_VERSION={version}\n"));
+    text.push_str(&format!(
+        "PRETTY_NAME=\"{title} ({id} {version})\"\nIMAGE_ID={id}\nIMAGE_VERSION={version}\n"
+    ));
     text
 }
 
 /// The one value of `key`, as written; `None` when there is no such line or several.
 pub fn value<'t>(text: &'t str, key: &str) -> Option<&'t str> {
-    let mut found = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    let mut found = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     match (found.next(), found.next()) {
         (Some(value), None) => Some(value),
         _ => None,
@@ -57,7 +61,10 @@ mod tests {
             &version,
             None,
         );
-        assert_eq!(found, "ID=debian\nPRETTY_NAME=\"Debian 13 (demo 2)\"\nIMAGE_ID=demo\nIMAGE_VERSION=2\n");
+        assert_eq!(
+            found,
+            "ID=debian\nPRETTY_NAME=\"Debian 13 (demo 2)\"\nIMAGE_ID=demo\nIMAGE_VERSION=2\n"
+        );
     }
 
     #[test]

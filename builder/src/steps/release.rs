@@ -90,10 +90,19 @@ pub fn plan(path: &Path, over: crate::plan::Overrides) -> Result<Plan> {
 /// # Errors
 /// Any step's; nothing is left under `out`.
 pub fn build(plan: &Plan, out: &Path, tools: &Tools<'_>) -> Result<Release> {
-    anyhow::ensure!(!out.exists(), "release {}: exists already; name another directory or remove it", out.display());
-    let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    anyhow::ensure!(
+        !out.exists(),
+        "release {}: exists already; name another directory or remove it",
+        out.display()
+    );
+    let parent = out
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).with_context(|| format!("release {}", out.display()))?;
-    let scratch = tempfile::Builder::new().prefix(".bennu-release").tempdir_in(parent)?;
+    let scratch = tempfile::Builder::new()
+        .prefix(".bennu-release")
+        .tempdir_in(parent)?;
     let release = build_in(plan, scratch.path(), tools)?;
     let made = scratch.keep();
     std::fs::rename(&made, out).with_context(|| format!("release {}", out.display()))?;
@@ -104,9 +113,17 @@ fn build_in(plan: &Plan, dir: &Path, tools: &Tools<'_>) -> Result<Release> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755))?;
     let keys = KeySet::read(&plan.keys, plan.accept)?;
-    let sources = Sources { cache: tools.cache, epoch: plan.epoch, progress: tools.progress };
+    let sources = Sources {
+        cache: tools.cache,
+        epoch: plan.epoch,
+        progress: tools.progress,
+    };
     let source = sources.tree(&plan.root)?;
-    let other = plan.boot_source.as_ref().map(|section| sources.tree(section)).transpose()?;
+    let other = plan
+        .boot_source
+        .as_ref()
+        .map(|section| sources.tree(section))
+        .transpose()?;
     let boot: &Tree = other.as_ref().unwrap_or(&source);
     let parts = BootParts::read(boot)?;
     let initrd = initrd::build(plan, boot, &parts.release, &keys, tools.agents)?;
@@ -134,12 +151,18 @@ fn build_in(plan: &Plan, dir: &Path, tools: &Tools<'_>) -> Result<Release> {
 
 /// The salt is one constant an image id, so that equal blocks have equal leaf hashes across releases.
 fn salt(id: &ImageId) -> [u8; 32] {
-    Sha256::new_with_prefix(b"bennu-verity-salt\0").chain_update(id.as_str()).finalize().into()
+    Sha256::new_with_prefix(b"bennu-verity-salt\0")
+        .chain_update(id.as_str())
+        .finalize()
+        .into()
 }
 
 /// A UUID that follows from the image's name and from what it is for.
 pub fn derived_uuid(purpose: &str, name: &str) -> uuid::Uuid {
-    let digest = Sha256::new_with_prefix(b"bennu-uuid\0").chain_update(purpose).chain_update([0]).chain_update(name);
+    let digest = Sha256::new_with_prefix(b"bennu-uuid\0")
+        .chain_update(purpose)
+        .chain_update([0])
+        .chain_update(name);
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest.finalize()[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
@@ -147,8 +170,7 @@ pub fn derived_uuid(purpose: &str, name: &str) -> uuid::Uuid {
 
 fn write_root(plan: &Plan, tree: &Tree, dir: &Path, progress: &Progress) -> Result<RootFacts> {
     let path = dir.join(ROOT);
-    let mut options =
-        ImageOptions::new(*derived_uuid("root", &plan.name()).as_bytes(), plan.epoch);
+    let mut options = ImageOptions::new(*derived_uuid("root", &plan.name()).as_bytes(), plan.epoch);
     options.volume_name = VolumeName::new(plan.image_id.as_str())?;
     options.size_limit_bytes = Some(plan.slot.0);
     let step = progress.bytes("root file system", plan.slot.0);
@@ -170,7 +192,12 @@ fn write_root(plan: &Plan, tree: &Tree, dir: &Path, progress: &Progress) -> Resu
     tree_file.flush()?;
     step.finish();
     let tree = std::fs::metadata(dir.join(TREE))?.len();
-    Ok(RootFacts { bytes: Bytes(summary.bytes), root_hash: RootHash(hash.0), tree: Bytes(tree), salt })
+    Ok(RootFacts {
+        bytes: Bytes(summary.bytes),
+        root_hash: RootHash(hash.0),
+        tree: Bytes(tree),
+        salt,
+    })
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -184,8 +211,14 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Not there or not a description.
 pub fn read(dir: &Path) -> Result<(Release, PathBuf)> {
     let path = dir.join(DESCRIPTION);
-    let bytes = std::fs::read(&path).with_context(|| format!("release {}: made by `bennu build`?", dir.display()))?;
+    let bytes =
+        std::fs::read(&path).with_context(|| format!("release {}: made by `bennu build`?", dir.display()))?;
     let release: Release = serde_json::from_slice(&bytes).with_context(|| path.display().to_string())?;
-    anyhow::ensure!(release.schema == 1, "{}: expected schema 1, found {}", path.display(), release.schema);
+    anyhow::ensure!(
+        release.schema == 1,
+        "{}: expected schema 1, found {}",
+        path.display(),
+        release.schema
+    );
     Ok((release, dir.to_owned()))
 }

@@ -62,12 +62,18 @@ pub enum RootError {
 pub fn compose(plan: &Plan, mut tree: Tree, agents: &Agents) -> Result<(Tree, String), RootError> {
     let now = Timestamp::from_seconds(i64::try_from(plan.epoch).unwrap_or(i64::MAX));
     let mut editor = Editor { tree: &mut tree, now };
-    for path in ALWAYS_EXCLUDED.iter().map(|p| (*p).to_owned()).chain(plan.root.exclude.iter().cloned()) {
+    for path in ALWAYS_EXCLUDED
+        .iter()
+        .map(|p| (*p).to_owned())
+        .chain(plan.root.exclude.iter().cloned())
+    {
         editor.tree.remove(&path)?;
     }
     for (path, mode) in MOUNT_POINTS {
         if editor.tree.get_following(path)?.is_none() {
-            editor.tree.insert_directory(path, Metadata::root_owned(mode, now))?;
+            editor
+                .tree
+                .insert_directory(path, Metadata::root_owned(mode, now))?;
         }
     }
     editor.definition_files(plan, &plan.root)?;
@@ -92,7 +98,8 @@ impl Editor<'_> {
     }
 
     fn link(&mut self, path: &str, target: &str) -> Result<(), RootError> {
-        self.tree.insert_symlink(path, target.as_bytes(), Metadata::root_owned(0o777, self.now))?;
+        self.tree
+            .insert_symlink(path, target.as_bytes(), Metadata::root_owned(0o777, self.now))?;
         Ok(())
     }
 
@@ -107,9 +114,12 @@ impl Editor<'_> {
                     self.text(&file.path, mode, text.as_bytes())?;
                 }
                 (None, Some(source)) => {
-                    let content = Content::whole_file(source)
-                        .map_err(|e| RootError::Source { path: source.clone(), source: e })?;
-                    self.tree.insert_file(&file.path, Metadata::root_owned(mode, self.now), content)?;
+                    let content = Content::whole_file(source).map_err(|e| RootError::Source {
+                        path: source.clone(),
+                        source: e,
+                    })?;
+                    self.tree
+                        .insert_file(&file.path, Metadata::root_owned(mode, self.now), content)?;
                 }
                 _ => return Err(RootError::FileContent(file.path.clone())),
             }
@@ -125,8 +135,15 @@ impl Editor<'_> {
     fn agents(&mut self, plan: &Plan, agents: &Agents) -> Result<(), RootError> {
         self.text("/usr/lib/bennu/bennud", 0o755, &agents.read("bennud")?)?;
         self.text("/usr/bin/bennuctl", 0o755, &agents.read("bennuctl")?)?;
-        self.text("/usr/lib/systemd/system/bennud.service", 0o644, BENNUD_UNIT.as_bytes())?;
-        self.link("/usr/lib/systemd/system/sysinit.target.wants/bennud.service", "../bennud.service")?;
+        self.text(
+            "/usr/lib/systemd/system/bennud.service",
+            0o644,
+            BENNUD_UNIT.as_bytes(),
+        )?;
+        self.link(
+            "/usr/lib/systemd/system/sysinit.target.wants/bennud.service",
+            "../bennud.service",
+        )?;
         self.link("/etc/systemd/system/systemd-bless-boot.service", "/dev/null")?;
         let mut health = serde_json::to_vec_pretty(&plan.health).map_err(RootError::Health)?;
         health.push(b'\n');
@@ -161,5 +178,8 @@ fn file_mode(file: &FileEntry) -> Result<u32, RootError> {
     u32::from_str_radix(text, 8)
         .ok()
         .filter(|mode| *mode <= 0o7777)
-        .ok_or_else(|| RootError::Mode { path: file.path.clone(), found: text.clone() })
+        .ok_or_else(|| RootError::Mode {
+            path: file.path.clone(),
+            found: text.clone(),
+        })
 }

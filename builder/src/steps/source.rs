@@ -11,7 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Packages that every Debian source gets: what a verified, headless boot needs.
-const BASE_PACKAGES: [&str; 6] = ["systemd", "systemd-sysv", "udev", "dbus", "kmod", "systemd-boot-efi"];
+const BASE_PACKAGES: [&str; 6] = [
+    "systemd",
+    "systemd-sysv",
+    "udev",
+    "dbus",
+    "kmod",
+    "systemd-boot-efi",
+];
 /// The stock kernel.
 const KERNEL_PACKAGE: &str = "linux-image-amd64";
 /// Trees left out of the archive: documentation, and the initrd that we do not use.
@@ -27,7 +34,9 @@ pub enum SourceError {
     #[error("root source: {0}")]
     Directory(#[from] bennu_erofs::DirectoryError),
     /// The host's apt names no Debian mirror.
-    #[error("debian source: no Debian mirror found in /etc/apt; add one to /etc/apt/sources.list.d/debian.sources")]
+    #[error(
+        "debian source: no Debian mirror found in /etc/apt; add one to /etc/apt/sources.list.d/debian.sources"
+    )]
     NoMirror,
     /// mmdebstrap is not there.
     #[error("debian source: mmdebstrap cannot be started: {0}; install it with `apt-get install mmdebstrap`")]
@@ -75,7 +84,13 @@ impl Sources<'_> {
                     Some(OwnerRule::AsFound) => OwnerPolicy::AsRecorded,
                     Some(OwnerRule::Root) | None => OwnerPolicy::AllRoot,
                 };
-                Ok(Tree::from_directory(&path, &DirectoryOptions { owners, ..Default::default() })?)
+                Ok(Tree::from_directory(
+                    &path,
+                    &DirectoryOptions {
+                        owners,
+                        ..Default::default()
+                    },
+                )?)
             }
             Some(SourceKind::Tar) => Ok(Tree::from_tar(&path, &self.tar_options())?),
             Some(SourceKind::Debian) => {
@@ -86,7 +101,10 @@ impl Sources<'_> {
     }
 
     fn tar_options(&self) -> TarOptions {
-        TarOptions { scratch_directory: self.cache.to_owned(), ..TarOptions::default() }
+        TarOptions {
+            scratch_directory: self.cache.to_owned(),
+            ..TarOptions::default()
+        }
     }
 
     /// The tar of a Debian root, made now or taken from the cache.
@@ -106,9 +124,16 @@ impl Sources<'_> {
         if tar.is_file() {
             return Ok(tar);
         }
-        let io = |source| SourceError::Cache { path: self.cache.to_owned(), source };
+        let io = |source| SourceError::Cache {
+            path: self.cache.to_owned(),
+            source,
+        };
         std::fs::create_dir_all(self.cache).map_err(io)?;
-        let partial = self.cache.join(format!("debian-{suite}-{}.{}.partial.tar", &key[..16], std::process::id()));
+        let partial = self.cache.join(format!(
+            "debian-{suite}-{}.{}.partial.tar",
+            &key[..16],
+            std::process::id()
+        ));
         let made = self.mmdebstrap(&suite, &packages, &mirror, &partial);
         if made.is_err() {
             // The error of mmdebstrap is the one to show; a left-over partial file is only litter.
@@ -119,8 +144,16 @@ impl Sources<'_> {
         Ok(tar)
     }
 
-    fn mmdebstrap(&self, suite: &str, packages: &[&str], mirror: &str, out: &Path) -> Result<(), SourceError> {
-        let step = self.progress.spinner(&format!("mmdebstrap {suite}, {} packages", packages.len()));
+    fn mmdebstrap(
+        &self,
+        suite: &str,
+        packages: &[&str],
+        mirror: &str,
+        out: &Path,
+    ) -> Result<(), SourceError> {
+        let step = self
+            .progress
+            .spinner(&format!("mmdebstrap {suite}, {} packages", packages.len()));
         let mut command = Command::new("mmdebstrap");
         command
             .env("SOURCE_DATE_EPOCH", self.epoch.to_string())
@@ -139,8 +172,11 @@ impl Sources<'_> {
             format!("deb {mirror} {suite}-updates main"),
             format!("deb {mirror}-security {suite}-security main"),
         ]);
-        let output =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).output().map_err(SourceError::NoMmdebstrap)?;
+        let output = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .output()
+            .map_err(SourceError::NoMmdebstrap)?;
         step.finish();
         if output.status.success() {
             return Ok(());
@@ -158,7 +194,11 @@ impl Sources<'_> {
 /// What a Debian tar is made from, as a digest.
 fn recipe_key(suite: &str, packages: &[&str], epoch: u64) -> String {
     let mut hasher = Sha256::new();
-    for part in ["bennu-debian-3", suite].iter().chain(packages).chain(&DPKG_EXCLUDES) {
+    for part in ["bennu-debian-3", suite]
+        .iter()
+        .chain(packages)
+        .chain(&DPKG_EXCLUDES)
+    {
         hasher.update(part.as_bytes());
         hasher.update([0]);
     }
@@ -174,7 +214,10 @@ fn host_mirror() -> Option<String> {
         more.sort();
         files.extend(more);
     }
-    let text: Vec<String> = files.iter().filter_map(|f| std::fs::read_to_string(f).ok()).collect();
+    let text: Vec<String> = files
+        .iter()
+        .filter_map(|f| std::fs::read_to_string(f).ok())
+        .collect();
     find_mirror(&text.join("\n"))
 }
 
@@ -195,7 +238,10 @@ mod tests {
     fn the_mirror_is_found_in_both_styles_of_sources() {
         let deb822 = "Types: deb\n# http://a.invalid/archive/debian/2025\nURIs: http://m.invalid/debian/\n";
         assert_eq!(find_mirror(deb822).unwrap(), "http://m.invalid/debian");
-        assert_eq!(find_mirror("deb https://m.invalid/debian trixie main\n").unwrap(), "https://m.invalid/debian");
+        assert_eq!(
+            find_mirror("deb https://m.invalid/debian trixie main\n").unwrap(),
+            "https://m.invalid/debian"
+        );
         assert_eq!(find_mirror("deb http://m.invalid/other x y\n"), None);
     }
 

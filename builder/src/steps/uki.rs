@@ -32,7 +32,9 @@ pub enum UkiError {
         found: String,
     },
     /// No kernel image for the release.
-    #[error("uki: boot source: kernel {release}: expected /boot/vmlinuz-{release} or /usr/lib/modules/{release}/vmlinuz, found neither")]
+    #[error(
+        "uki: boot source: kernel {release}: expected /boot/vmlinuz-{release} or /usr/lib/modules/{release}/vmlinuz, found neither"
+    )]
     NoKernelImage {
         /// Kernel release.
         release: String,
@@ -80,9 +82,14 @@ impl BootParts {
             releases.push(String::from_utf8_lossy(name).into_owned());
         }
         let [release] = releases.as_slice() else {
-            return Err(UkiError::Kernels { found: format!("{releases:?}") });
+            return Err(UkiError::Kernels {
+                found: format!("{releases:?}"),
+            });
         };
-        let candidates = [format!("/boot/vmlinuz-{release}"), format!("/usr/lib/modules/{release}/vmlinuz")];
+        let candidates = [
+            format!("/boot/vmlinuz-{release}"),
+            format!("/usr/lib/modules/{release}/vmlinuz"),
+        ];
         let mut kernel = None;
         for path in &candidates {
             if boot.get_following(path)?.is_some() {
@@ -91,7 +98,9 @@ impl BootParts {
             }
         }
         Ok(Self {
-            kernel: kernel.ok_or_else(|| UkiError::NoKernelImage { release: release.clone() })?,
+            kernel: kernel.ok_or_else(|| UkiError::NoKernelImage {
+                release: release.clone(),
+            })?,
             stub: boot.read_file(STUB, MAX_PART_BYTES)?,
             loader: boot.read_file(LOADER, MAX_PART_BYTES)?,
             release: release.clone(),
@@ -115,7 +124,11 @@ pub fn cmdline(plan: &Plan, root_hash: &RootHash) -> String {
     let ours = format!(
         "{ROOT_HASH_PARAMETER}{root_hash} panic={PANIC_SECONDS} gpt systemd.gpt_auto=0 systemd.volatile=no"
     );
-    if plan.cmdline.is_empty() { ours } else { format!("{ours} {}", plan.cmdline) }
+    if plan.cmdline.is_empty() {
+        ours
+    } else {
+        format!("{ours} {}", plan.cmdline)
+    }
 }
 
 /// Assembles, predicts and signs.
@@ -133,23 +146,51 @@ pub fn build(
     let cmdline = cmdline(plan, root_hash);
     let pcrpkey = keys.policy_public.to_spki_pem()?;
     let mut sections = vec![
-        Section { name: ".osrel", data: os_release.as_bytes() },
-        Section { name: ".cmdline", data: cmdline.as_bytes() },
-        Section { name: ".uname", data: parts.release.as_bytes() },
-        Section { name: ".pcrpkey", data: pcrpkey.as_bytes() },
-        Section { name: ".initrd", data: initrd },
-        Section { name: ".linux", data: &parts.kernel },
+        Section {
+            name: ".osrel",
+            data: os_release.as_bytes(),
+        },
+        Section {
+            name: ".cmdline",
+            data: cmdline.as_bytes(),
+        },
+        Section {
+            name: ".uname",
+            data: parts.release.as_bytes(),
+        },
+        Section {
+            name: ".pcrpkey",
+            data: pcrpkey.as_bytes(),
+        },
+        Section {
+            name: ".initrd",
+            data: initrd,
+        },
+        Section {
+            name: ".linux",
+            data: &parts.kernel,
+        },
     ];
     // `.pcrsig` is not measured, so the prediction of the image without it holds for the image with it.
     let unsigned = pe::assemble(&parts.stub, &sections)?;
     let prediction = measure::predict_pcr11(&unsigned, Bank::Sha256)?;
     let pcrsig = PcrSignatures::sign(&prediction, &keys.policy)?.to_json()?;
-    sections.insert(4, Section { name: ".pcrsig", data: pcrsig.as_bytes() });
+    sections.insert(
+        4,
+        Section {
+            name: ".pcrsig",
+            data: pcrsig.as_bytes(),
+        },
+    );
     let image = pe::assemble(&parts.stub, &sections)?;
     let pcrs = predict(&image)?;
     let stub_version = stub_version(&PeImage::parse(&image)?);
     let bytes = authenticode::sign(&image, &keys.db.key, &keys.db.certificate)?;
-    Ok(Uki { bytes, pcrs, stub_version })
+    Ok(Uki {
+        bytes,
+        pcrs,
+        stub_version,
+    })
 }
 
 /// What a UKI, signed or not, will make of the PCRs.
@@ -184,6 +225,14 @@ pub fn digest(value: &measure::PcrValue) -> Sha256Digest {
 
 /// The version in `#### LoaderInfo: systemd-stub 257.13-1 ####`.
 pub fn stub_version(image: &PeImage<'_>) -> String {
-    let magic = image.section_data(".sdmagic").map(|b| String::from_utf8_lossy(b).into_owned()).unwrap_or_default();
-    magic.split("systemd-stub ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("unknown").to_owned()
+    let magic = image
+        .section_data(".sdmagic")
+        .map(|b| String::from_utf8_lossy(b).into_owned())
+        .unwrap_or_default();
+    magic
+        .split("systemd-stub ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next())
+        .unwrap_or("unknown")
+        .to_owned()
 }

@@ -75,11 +75,16 @@ pub enum EspError {
 
 /// Names of the files in `path` that are text.
 pub(crate) fn list(path: &Path) -> Result<Vec<String>, EspError> {
-    let failed = |source| EspError::List { path: path.to_owned(), source };
+    let failed = |source| EspError::List {
+        path: path.to_owned(),
+        source,
+    };
     let mut names = Vec::new();
     for entry in fs::read_dir(path).map_err(failed)? {
         if names.len() == MAX_DIRECTORY_ENTRIES {
-            return Err(EspError::TooManyFiles { path: path.to_owned() });
+            return Err(EspError::TooManyFiles {
+                path: path.to_owned(),
+            });
         }
         if let Ok(name) = entry.map_err(failed)?.file_name().into_string() {
             names.push(name);
@@ -90,7 +95,10 @@ pub(crate) fn list(path: &Path) -> Result<Vec<String>, EspError> {
 
 /// At most `limit` bytes of `path`; `None` where there is no such file. Any other error is an error.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, EspError> {
-    let failed = |source| EspError::Read { path: path.to_owned(), source };
+    let failed = |source| EspError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -103,19 +111,28 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, EspErro
 
 /// Writes `bytes` under `path`: temporary name, flush, rename, flush of the directory.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), EspError> {
-    let failed = |source| EspError::Write { path: path.to_owned(), source };
+    let failed = |source| EspError::Write {
+        path: path.to_owned(),
+        source,
+    };
     let directory = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(directory).map_err(failed)?;
     let temporary = path.with_extension("new");
     let mut file = File::create(&temporary).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(failed)?;
     drop(file);
     rename(&temporary, path)
 }
 
 /// Renames and flushes the directory.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), EspError> {
-    let failed = |source| EspError::Rename { from: from.to_owned(), to: to.to_owned(), source };
+    let failed = |source| EspError::Rename {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        source,
+    };
     fs::rename(from, to).map_err(failed)?;
     let directory = to.parent().unwrap_or(Path::new("."));
     File::open(directory).and_then(|d| d.sync_all()).map_err(failed)

@@ -47,7 +47,9 @@ pub struct Esp {
 impl Esp {
     /// The ESP that is mounted at `root`.
     pub fn at(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self {
+            root: root.to_owned(),
+        }
     }
 
     /// Where it is mounted.
@@ -61,9 +63,16 @@ impl Esp {
     /// The directory cannot be listed, or has more than [`MAX_DIRECTORY_ENTRIES`] files.
     pub fn entries(&self, id: &ImageId) -> Result<Vec<UkiFileName>, EspError> {
         let names = files::list(&self.root.join(paths::ESP_UKI_DIRECTORY))?;
-        let mut entries: Vec<UkiFileName> =
-            names.iter().filter_map(|n| n.parse::<UkiFileName>().ok()).filter(|e| e.image_id == *id).collect();
-        entries.sort_by(|a, b| b.version.cmp(&a.version).then_with(|| a.to_string().cmp(&b.to_string())));
+        let mut entries: Vec<UkiFileName> = names
+            .iter()
+            .filter_map(|n| n.parse::<UkiFileName>().ok())
+            .filter(|e| e.image_id == *id)
+            .collect();
+        entries.sort_by(|a, b| {
+            b.version
+                .cmp(&a.version)
+                .then_with(|| a.to_string().cmp(&b.to_string()))
+        });
         Ok(entries)
     }
 
@@ -78,7 +87,10 @@ impl Esp {
         change: impl FnOnce(&UkiFileName) -> UkiFileName,
     ) -> Result<UkiFileName, EspError> {
         let found = self.entries(id)?.into_iter().find(|e| e.version == *version);
-        let old = found.ok_or_else(|| EspError::NoEntry { id: id.clone(), version: version.clone() })?;
+        let old = found.ok_or_else(|| EspError::NoEntry {
+            id: id.clone(),
+            version: version.clone(),
+        })?;
         let new = change(&old);
         if new != old {
             let directory = self.root.join(paths::ESP_UKI_DIRECTORY);
@@ -118,9 +130,10 @@ impl Esp {
         let path = self.secret_path(name);
         let bytes = files::read(&path, MAX_SEALED_BYTES + 1)?;
         match bytes {
-            Some(bytes) if bytes.len() > MAX_SEALED_BYTES => {
-                Err(EspError::TooLong { path, limit: MAX_SEALED_BYTES })
-            }
+            Some(bytes) if bytes.len() > MAX_SEALED_BYTES => Err(EspError::TooLong {
+                path,
+                limit: MAX_SEALED_BYTES,
+            }),
             other => Ok(other),
         }
     }
@@ -134,7 +147,9 @@ impl Esp {
     }
 
     fn secret_path(&self, name: &str) -> PathBuf {
-        self.root.join(paths::ESP_SECRETS_DIRECTORY).join(format!("{name}{}", paths::SEALED_SUFFIX))
+        self.root
+            .join(paths::ESP_SECRETS_DIRECTORY)
+            .join(format!("{name}{}", paths::SEALED_SUFFIX))
     }
 }
 
@@ -155,8 +170,12 @@ mod tests {
     #[test]
     fn entries_are_those_of_the_image_newest_first() {
         let (_dir, esp) = esp(&["demo_9+3-0.efi", "demo_10+1-2.efi", "other_11.efi", "notes.txt"]);
-        let found: Vec<String> =
-            esp.entries(&"demo".parse().unwrap()).unwrap().iter().map(ToString::to_string).collect();
+        let found: Vec<String> = esp
+            .entries(&"demo".parse().unwrap())
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(found, ["demo_10+1-2.efi", "demo_9+3-0.efi"]);
     }
 
@@ -164,9 +183,22 @@ mod tests {
     fn an_entry_is_marked_bad_and_armed_again_by_renaming() {
         let (dir, esp) = esp(&["demo_2+2-1.efi"]);
         let (id, version) = ("demo".parse().unwrap(), "2".parse().unwrap());
-        assert_eq!(esp.rename_entry(&id, &version, UkiFileName::bad).unwrap().to_string(), "demo_2+0-1.efi");
-        assert_eq!(esp.rename_entry(&id, &version, |e| e.armed(3)).unwrap().to_string(), "demo_2+3-0.efi");
-        assert_eq!(std::fs::read(dir.path().join("EFI/Linux/demo_2+3-0.efi")).unwrap(), b"demo_2+2-1.efi");
+        assert_eq!(
+            esp.rename_entry(&id, &version, UkiFileName::bad)
+                .unwrap()
+                .to_string(),
+            "demo_2+0-1.efi"
+        );
+        assert_eq!(
+            esp.rename_entry(&id, &version, |e| e.armed(3))
+                .unwrap()
+                .to_string(),
+            "demo_2+3-0.efi"
+        );
+        assert_eq!(
+            std::fs::read(dir.path().join("EFI/Linux/demo_2+3-0.efi")).unwrap(),
+            b"demo_2+2-1.efi"
+        );
         let missing = esp.rename_entry(&id, &"3".parse().unwrap(), UkiFileName::bad);
         assert!(matches!(missing, Err(EspError::NoEntry { .. })));
     }
@@ -180,9 +212,15 @@ mod tests {
         esp.write_boot_record(&record).unwrap();
         assert_eq!(esp.boot_record().unwrap(), FoundRecord::Whole(record));
         std::fs::write(dir.path().join("bennu/boot-record.json"), b"{").unwrap();
-        assert!(matches!(esp.boot_record().unwrap(), FoundRecord::Damaged(DecodeError::Malformed { .. })));
+        assert!(matches!(
+            esp.boot_record().unwrap(),
+            FoundRecord::Damaged(DecodeError::Malformed { .. })
+        ));
         std::fs::write(dir.path().join("bennu/boot-record.json"), vec![b' '; 100_000]).unwrap();
-        assert!(matches!(esp.boot_record().unwrap(), FoundRecord::Damaged(DecodeError::TooLong { .. })));
+        assert!(matches!(
+            esp.boot_record().unwrap(),
+            FoundRecord::Damaged(DecodeError::TooLong { .. })
+        ));
     }
 
     #[test]
@@ -191,7 +229,11 @@ mod tests {
         assert_eq!(esp.sealed_secret("a").unwrap(), None);
         esp.write_sealed_secret("a", b"blob").unwrap();
         assert_eq!(esp.sealed_secret("a").unwrap().unwrap(), b"blob");
-        std::fs::write(dir.path().join("bennu/secrets/a.sealed"), vec![0; MAX_SEALED_BYTES + 1]).unwrap();
+        std::fs::write(
+            dir.path().join("bennu/secrets/a.sealed"),
+            vec![0; MAX_SEALED_BYTES + 1],
+        )
+        .unwrap();
         assert!(matches!(esp.sealed_secret("a"), Err(EspError::TooLong { .. })));
     }
 }

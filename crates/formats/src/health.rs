@@ -7,6 +7,9 @@ use crate::boot_record::Failure;
 use crate::decode::{DecodeError, Document};
 use serde::{Deserialize, Serialize};
 
+/// Most checks that an image may have.
+pub const MAX_CHECKS: usize = 64;
+
 /// One thing that must hold before the slot is marked good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
@@ -58,7 +61,7 @@ impl Document for HealthConfig {
                 found: found.to_string(),
             })
         };
-        if self.checks.len() > 64 {
+        if self.checks.len() > MAX_CHECKS {
             return bad("checks", "at most 64", self.checks.len() as u64);
         }
         if !(1..=86_400).contains(&self.deadline_s) {

@@ -244,7 +244,7 @@ impl SlotManifest {
         if v.data_blocks.to_bytes() != Some(self.root.bytes) {
             return Err(bad("root.bytes", "verity.data_blocks × 4096", self.root.bytes.0));
         }
-        if v.tree_bytes.0 % BLOCK_BYTES != 0 || v.tree_bytes.0 < BLOCK_BYTES {
+        if !v.tree_bytes.0.is_multiple_of(BLOCK_BYTES) || v.tree_bytes.0 < BLOCK_BYTES {
             return Err(bad(
                 "verity.tree_bytes",
                 "a positive multiple of 4096",

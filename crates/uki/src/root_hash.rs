@@ -4,7 +4,6 @@
 //!
 //! Written by the builder, read by the kernel, systemd and `bennu verify`.
 
-
 use crate::keys::{Certificate, SigningKey};
 use crate::pkcs7::{self, Content, OID_DATA};
 
@@ -62,11 +61,10 @@ pub fn verify(
     }
     let signed = pkcs7::from_content_info(signature).ok_or(RootHashSignatureError::NotSignedData)?;
     let message = root_hash_hex.as_bytes();
-    let holds = signed
-        .signer_infos
-        .0
-        .iter()
-        .any(|info| pkcs7::names(info, certificate) && pkcs7::holds(info, certificate, OID_DATA, message));
+    let holds =
+        signed.signer_infos.0.iter().any(|info| {
+            pkcs7::names(info, certificate) && pkcs7::holds(info, certificate, OID_DATA, message)
+        });
     if holds {
         Ok(())
     } else {

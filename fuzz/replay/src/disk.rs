@@ -15,7 +15,7 @@ const MAX_FILE: u32 = 1 << 20;
 pub fn gpt(bytes: &[u8]) -> bool {
     let mut disk = Sparse::decode(bytes);
     let plain = open_gpt(&mut disk);
-    let last = disk.bytes() / 512;
+    let last = disk.length() / 512;
     for header in [1, last.saturating_sub(1)] {
         reseal_gpt(&mut disk, header * 512);
     }
@@ -60,7 +60,7 @@ fn reseal_gpt(disk: &mut Sparse, at: u64) {
 /// A FAT32 volume on a [`Sparse`] disk: everything in it is listed and read.
 pub fn fat_reader(bytes: &[u8]) -> bool {
     let disk = Sparse::decode(bytes);
-    let length = disk.bytes();
+    let length = disk.length();
     let Ok(mut volume) = Volume::open(disk, 0, length) else {
         return false;
     };

@@ -67,7 +67,7 @@ impl Sparse {
 
     /// Length in bytes.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub fn length(&self) -> u64 {
         self.length
     }
 
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn any_bytes_make_an_image_within_the_limit() {
         for input in [&[][..], &[1], &[0xff; 2000]] {
-            assert!(Sparse::decode(input).bytes() <= u64::from(MAX_SECTORS) * SECTOR as u64);
+            assert!(Sparse::decode(input).length() <= u64::from(MAX_SECTORS) * SECTOR as u64);
         }
     }
 }

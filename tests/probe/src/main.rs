@@ -55,18 +55,35 @@ fn show(path: &str) {
 /// A short digest-like number of each secret: enough to see that two boots have the same one, too little to
 /// be the secret.
 fn secrets() {
-    let Ok(directory) = fs::read_dir("/run/secrets") else { return say("PROBE no secrets") };
+    let Ok(directory) = fs::read_dir("/run/secrets") else {
+        return say("PROBE no secrets");
+    };
     for entry in directory.flatten() {
         if let Ok(bytes) = fs::read(entry.path()) {
-            let mark = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3));
-            say(&format!("PROBE SECRET {} {} {mark:016x}", entry.file_name().to_string_lossy(), bytes.len()));
+            let mark = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+                (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3)
+            });
+            say(&format!(
+                "PROBE SECRET {} {} {mark:016x}",
+                entry.file_name().to_string_lossy(),
+                bytes.len()
+            ));
         }
     }
 }
 
 fn writable() {
-    for path in ["/probe-was-here", "/usr/probe-was-here", "/etc/probe-was-here", "/var/probe-was-here"] {
-        let word = if fs::write(path, b"x").is_ok() { "writable" } else { "read-only" };
+    for path in [
+        "/probe-was-here",
+        "/usr/probe-was-here",
+        "/etc/probe-was-here",
+        "/var/probe-was-here",
+    ] {
+        let word = if fs::write(path, b"x").is_ok() {
+            "writable"
+        } else {
+            "read-only"
+        };
         say(&format!("PROBE {path} {word}"));
     }
 }
@@ -97,7 +114,10 @@ fn perform(line: &str) {
             }
             Err(error) => say(&format!("PROBE bennud cannot be started: {error}")),
         },
-        "exists" => say(&format!("PROBE EXISTS {argument} {}", Path::new(argument).exists())),
+        "exists" => say(&format!(
+            "PROBE EXISTS {argument} {}",
+            Path::new(argument).exists()
+        )),
         // Never becomes healthy, and says so.
         "reboot" => {
             say("PROBE REBOOT");

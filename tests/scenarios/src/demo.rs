@@ -50,14 +50,17 @@ fn demo() -> Result<()> {
         std::fs::remove_dir_all(&folder)?;
     }
     std::fs::create_dir_all(&folder)?;
-    let mut machine = Machine::create(&folder, MachineSpec {
-        memory_mib: 2048,
-        vcpus: 2,
-        firmware: Firmware::with_vars(images::variables()?),
-        disk: DiskSource::CopyOf(disk.into()),
-        extra_args: ["-device", "virtio-rng-pci"].map(Into::into).to_vec(),
-        ..MachineSpec::default()
-    })?;
+    let mut machine = Machine::create(
+        &folder,
+        MachineSpec {
+            memory_mib: 2048,
+            vcpus: 2,
+            firmware: Firmware::with_vars(images::variables()?),
+            disk: DiskSource::CopyOf(disk.into()),
+            extra_args: ["-device", "virtio-rng-pci"].map(Into::into).to_vec(),
+            ..MachineSpec::default()
+        },
+    )?;
     healthy_boot(&mut account, &mut machine)?;
     account.observe(STEPS[6], || tamper(&machine))?;
     recover(&mut account, &mut machine)?;
@@ -68,20 +71,31 @@ fn demo() -> Result<()> {
 
 fn healthy_boot(account: &mut Account<std::io::Stdout>, machine: &mut Machine) -> Result<()> {
     let mut on = machine.power_on()?;
-    account.observe(STEPS[3], || Ok(on.wait_for("bennu-init: verified demo 2 ", MULTI_USER)?.text))?;
+    account.observe(STEPS[3], || {
+        Ok(on.wait_for("bennu-init: verified demo 2 ", MULTI_USER)?.text)
+    })?;
     account.observe(STEPS[4], || {
         on.wait_for("made secret machine and sealed it to this TPM", MULTI_USER)?;
         on.wait_for("unsealed secret machine (32 bytes)", MULTI_USER)?;
-        Ok(on.wait_for("latched: the TPM refused a second unseal", MULTI_USER)?.text)
+        Ok(on
+            .wait_for("latched: the TPM refused a second unseal", MULTI_USER)?
+            .text)
     })?;
-    account.observe(STEPS[5], || Ok(on.wait_for("bennud: slot 2 marked good (+3)", MULTI_USER)?.text))?;
+    account.observe(STEPS[5], || {
+        Ok(on.wait_for("bennud: slot 2 marked good (+3)", MULTI_USER)?.text)
+    })?;
     on.kill()
 }
 
 /// Changes one byte of a program that every start of Debian executes.
 fn tamper(machine: &Machine) -> Result<String> {
     let release = images::release("demo/v2.toml")?;
-    let block = forge::flip_in_file(machine.disk()?, "demo_2", &release, "/usr/lib/systemd/systemd-journald")?;
+    let block = forge::flip_in_file(
+        machine.disk()?,
+        "demo_2",
+        &release,
+        "/usr/lib/systemd/systemd-journald",
+    )?;
     Ok(format!("block {block} of slot 2: a byte of systemd-journald"))
 }
 
@@ -103,7 +117,10 @@ fn recover(account: &mut Account<std::io::Stdout>, machine: &mut Machine) -> Res
         on.wait_for("bennud: slot 1 marked good (+3)", MULTI_USER)?;
         let lines = texts(&on);
         on.kill()?;
-        lines.into_iter().find(|l| l.contains("fell back from 2: ")).context("no reason was given")
+        lines
+            .into_iter()
+            .find(|l| l.contains("fell back from 2: "))
+            .context("no reason was given")
     })?;
     Ok(())
 }

@@ -7,6 +7,9 @@ use bennu_harness::prelude::*;
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use ed25519_dalek::{Signer as _, SigningKey};
 
+/// Bytes that are searched at a time.
+const SEARCH_BYTES: u64 = 32 << 20;
+
 /// The release key of the stories.
 pub fn release_key() -> Result<SigningKey> {
     let pem = std::fs::read_to_string(crate::images::keys().join("release.key"))?;
@@ -19,7 +22,12 @@ pub fn foreign_key() -> SigningKey {
 }
 
 /// Reads the manifest of the slot labelled `label`, lets `change` edit it, signs it with `key` and writes it back.
-pub fn resign(disk: &Disk, label: &str, key: &SigningKey, change: impl FnOnce(&mut serde_json::Value)) -> Result<()> {
+pub fn resign(
+    disk: &Disk,
+    label: &str,
+    key: &SigningKey,
+    change: impl FnOnce(&mut serde_json::Value),
+) -> Result<()> {
     let sig_type = bennu_formats::digest::uuid_text(&bennu_formats::guids::TYPE_ROOT_VERITY_SIG_X86_64);
     let partition = disk
         .partitions()?
@@ -52,12 +60,34 @@ pub fn flip_in_root(disk: &Disk, label: &str, content: &[u8]) -> Result<u64> {
         .into_iter()
         .find(|p| p.label == label && p.type_guid.eq_ignore_ascii_case(&root_type))
         .with_context(|| format!("no root partition labelled {label}"))?;
-    let bytes = disk.read(partition.number, 0, usize::try_from(partition.bytes)?)?;
-    let mut places = bytes.windows(content.len()).enumerate().filter(|(_, w)| *w == content).map(|(at, _)| at);
-    let at = places.next().context("the content is not in the root partition")? as u64;
-    ensure!(places.next().is_none(), "the content is more than once in the root partition");
+    let at = find_once(disk, &partition, content)?;
     disk.flip_byte(partition.number, at)?;
     Ok(at / 4096)
+}
+
+/// Where `content` lies in a partition; refused where it is missing or there twice.
+fn find_once(disk: &Disk, partition: &bennu_harness::partitions::Partition, content: &[u8]) -> Result<u64> {
+    let mut found = None;
+    let mut start = 0;
+    while start < partition.bytes {
+        // Windows overlap, so that nothing is missed between two of them.
+        let length = (partition.bytes - start).min(SEARCH_BYTES + content.len() as u64);
+        let bytes = disk.read(partition.number, start, usize::try_from(length)?)?;
+        for (at, _) in bytes
+            .windows(content.len())
+            .enumerate()
+            .filter(|(_, w)| *w == content)
+        {
+            let at = start + at as u64;
+            ensure!(
+                found.is_none() || found == Some(at),
+                "the content is more than once in the partition"
+            );
+            found = Some(at);
+        }
+        start += SEARCH_BYTES;
+    }
+    found.context("the content is not in the partition")
 }
 
 /// Flips the first byte of the file `path` of `release`, in the slot labelled `label`. Gives the number of the block.
@@ -69,7 +99,11 @@ pub fn flip_in_file(disk: &Disk, label: &str, release: &std::path::Path, path: &
             .arg(release.join("root.erofs"))
             .output()
             .context("fsck.erofs: install erofs-utils")?;
-        ensure!(output.status.success(), "fsck.erofs: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "fsck.erofs: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     let content = std::fs::read(tree.join(path.trim_start_matches('/')))?;
     flip_in_root(disk, label, &content[..content.len().min(4096)])
@@ -77,7 +111,7 @@ pub fn flip_in_file(disk: &Disk, label: &str, release: &std::path::Path, path: &
 
 /// Name of the boot entry of `version` on the ESP.
 pub fn entry(disk: &Disk, prefix: &str) -> Result<String> {
-    let names = disk.esp()?.list("EFI/Linux")?;
+    let names = disk.esp()?.list("/EFI/Linux")?;
     names
         .into_iter()
         .map(|e| e.name)

@@ -28,14 +28,27 @@ pub fn keys() -> PathBuf {
 
 /// Everything that the results of stories depend on.
 pub fn inputs() -> Vec<PathBuf> {
-    vec![bennu(), target("release/agents"), top().join("images"), top().join("tests/scenarios/src/lib.rs")]
+    vec![
+        bennu(),
+        target("release/agents"),
+        top().join("images"),
+        top().join("tests/scenarios/src/lib.rs"),
+    ]
 }
 
 /// Runs `bennu`, gives its standard output.
 pub fn run_bennu(args: &[&str]) -> Result<String> {
-    let output = Command::new(bennu()).args(args).output().context("target/release/bennu: run `make build`")?;
+    let output = Command::new(bennu())
+        .args(args)
+        .output()
+        .context("target/release/bennu: run `make build`")?;
     let words = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "bennu {}: {}\n{words}", args.join(" "), output.status);
+    ensure!(
+        output.status.success(),
+        "bennu {}: {}\n{words}",
+        args.join(" "),
+        output.status
+    );
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -77,7 +90,11 @@ fn images_directory() -> Result<PathBuf> {
 fn list(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(directory).with_context(|| text(directory))? {
         let path = entry?.path();
-        if path.is_dir() { list(&path, files)? } else { files.push(path) }
+        if path.is_dir() {
+            list(&path, files)?
+        } else {
+            files.push(path)
+        }
     }
     Ok(())
 }
@@ -91,7 +108,14 @@ pub fn release(definition: &str) -> Result<PathBuf> {
         let path = top().join("images").join(definition);
         let cache = target("cache");
         run_bennu(&[
-            "build", &text(&path), "--release", &text(&release), "--keys", &text(&keys()), "--cache", &text(&cache),
+            "build",
+            &text(&path),
+            "--release",
+            &text(&release),
+            "--keys",
+            &text(&keys()),
+            "--cache",
+            &text(&cache),
         ])?;
     }
     Ok(release)
@@ -99,7 +123,10 @@ pub fn release(definition: &str) -> Result<PathBuf> {
 
 /// A disk with these definitions in its slots.
 pub fn disk(definitions: &[&str]) -> Result<PathBuf> {
-    let releases = definitions.iter().map(|d| release(d)).collect::<Result<Vec<_>>>()?;
+    let releases = definitions
+        .iter()
+        .map(|d| release(d))
+        .collect::<Result<Vec<_>>>()?;
     disk_of(&definitions.join("+").replace(['/', '.'], "-"), &releases)
 }
 

@@ -32,13 +32,19 @@ fn run() -> Result<usize> {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--tier-file" => {
-                let file = arguments.next().context("--tier-file: expected a file and a tier")?;
-                let tier = arguments.next().context("--tier-file: expected a tier after the file")?;
+                let file = arguments
+                    .next()
+                    .context("--tier-file: expected a file and a tier")?;
+                let tier = arguments
+                    .next()
+                    .context("--tier-file: expected a tier after the file")?;
                 selected = of_tier(selected, &file, &tier)?;
             }
             "--repeat" => {
                 let text = arguments.next().context("--repeat: expected a number")?;
-                repeat = text.parse().with_context(|| format!("--repeat: expected a number, found {text}"))?;
+                repeat = text
+                    .parse()
+                    .with_context(|| format!("--repeat: expected a number, found {text}"))?;
             }
             _ => rest.push(argument),
         }
@@ -46,27 +52,55 @@ fn run() -> Result<usize> {
     let options = Options::parse(rest, std::env::var("BENNU_VM_JOBS").ok())?;
     let mut failed = 0;
     for round in 0..repeat {
-        let runner = Runner { stories: &selected, inputs: images::inputs(), artefacts: Artefacts::in_target() };
+        let runner = Runner {
+            stories: &selected,
+            inputs: images::inputs(),
+            artefacts: Artefacts::in_target(),
+        };
         // A repetition that took the first round's result would repeat nothing.
-        let options = Options { fresh: options.fresh || round > 0, ..options.clone() };
+        let options = Options {
+            fresh: options.fresh || round > 0,
+            ..options.clone()
+        };
         failed += runner.run(&options, &mut std::io::stdout())?.failed;
     }
     Ok(failed)
 }
 
 fn of_tier(stories: Vec<Story>, file: &str, tier: &str) -> Result<Vec<Story>> {
-    ensure!(["ci", "all"].contains(&tier), "tier: expected ci or all, found {tier}");
+    ensure!(
+        ["ci", "all"].contains(&tier),
+        "tier: expected ci or all, found {tier}"
+    );
     let text = std::fs::read_to_string(file).with_context(|| file.to_owned())?;
     let mut tiers = BTreeMap::new();
-    for line in text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')) {
-        let (tier, name) = line.split_once(char::is_whitespace).with_context(|| format!("{file}: {line}"))?;
-        ensure!(tiers.insert(name.trim().to_owned(), tier.to_owned()).is_none(), "{file}: {name} stands twice");
+    for line in text
+        .lines()
+        .filter(|l| !l.trim().is_empty() && !l.starts_with('#'))
+    {
+        let (tier, name) = line
+            .split_once(char::is_whitespace)
+            .with_context(|| format!("{file}: {line}"))?;
+        ensure!(
+            tiers.insert(name.trim().to_owned(), tier.to_owned()).is_none(),
+            "{file}: {name} stands twice"
+        );
     }
     for story in &stories {
-        ensure!(tiers.contains_key(story.name), "{file}: story {} is not listed", story.name);
+        ensure!(
+            tiers.contains_key(story.name),
+            "{file}: story {} is not listed",
+            story.name
+        );
     }
     for name in tiers.keys() {
-        ensure!(stories.iter().any(|s| s.name == name), "{file}: there is no story {name}");
+        ensure!(
+            stories.iter().any(|s| s.name == name),
+            "{file}: there is no story {name}"
+        );
     }
-    Ok(stories.into_iter().filter(|s| tier == "all" || tiers.get(s.name).is_some_and(|t| t == "ci")).collect())
+    Ok(stories
+        .into_iter()
+        .filter(|s| tier == "all" || tiers.get(s.name).is_some_and(|t| t == "ci"))
+        .collect())
 }

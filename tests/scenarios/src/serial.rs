@@ -20,9 +20,16 @@ pub fn boot_that_fails(machine: &mut Machine, code: &str) -> Result<String> {
     let mut on = machine.power_on()?;
     let failed = format!("bennu-init: FAILED {code}:");
     let line = on.wait_for_without(failed.as_str(), &["PROBE BEGIN".into()], INITRD)?;
-    on.wait_for_without("marked bad; restarting into the other one", &["HALTED".into()], INITRD)?;
+    on.wait_for_without(
+        "marked bad; restarting into the other one",
+        &["HALTED".into()],
+        INITRD,
+    )?;
     let ending = on.wait_exit(Duration::from_secs(60))?;
-    ensure!(ending.reason == Some(ShutdownReason::GuestReset), "expected a reset, found {ending:?}");
+    ensure!(
+        ending.reason == Some(ShutdownReason::GuestReset),
+        "expected a reset, found {ending:?}"
+    );
     Ok(line.text)
 }
 
@@ -33,7 +40,11 @@ pub fn texts(on: &PowerOn<'_>) -> Vec<String> {
 
 /// Demands a line with `part`.
 pub fn expect_line(lines: &[String], part: &str) -> Result<String> {
-    lines.iter().find(|l| l.contains(part)).cloned().with_context(|| format!("expected a line with `{part}`, found none"))
+    lines
+        .iter()
+        .find(|l| l.contains(part))
+        .cloned()
+        .with_context(|| format!("expected a line with `{part}`, found none"))
 }
 
 /// Demands that version `version` of the small image was verified and reached its root.

@@ -21,12 +21,18 @@ fn boots_the_newest_slot(context: &mut Context) -> Result<()> {
     let manifest = images::manifest(&images::release("small/v2.toml")?)?;
     for (index, name) in [(11, "pcr11_leave_initrd"), (12, "pcr12"), (13, "pcr13")] {
         let predicted = manifest["pcrs"][name].as_str().context("no prediction")?;
-        ensure!(pcr(&first, "sha256", index)? == predicted, "PCR {index}: expected {predicted}");
+        ensure!(
+            pcr(&first, "sha256", index)? == predicted,
+            "PCR {index}: expected {predicted}"
+        );
     }
     // PCR 15 is latched in every bank that the TPM has.
     for bank in ["sha1", "sha256", "sha384"] {
         if let Ok(value) = pcr(&first, bank, 15) {
-            ensure!(value.bytes().any(|b| b != b'0'), "PCR 15 of bank {bank} is not latched");
+            ensure!(
+                value.bytes().any(|b| b != b'0'),
+                "PCR 15 of bank {bank} is not latched"
+            );
         }
     }
     for path in ["/probe-was-here", "/usr/probe-was-here"] {
@@ -36,7 +42,13 @@ fn boots_the_newest_slot(context: &mut Context) -> Result<()> {
 
     // The second start opens the same secret and makes no new one.
     let second = boot_to_probe(&mut machine)?;
-    ensure!(!second.iter().any(|l| l.contains("made secret")), "the secret was made twice");
-    ensure!(secret_mark(&second, "machine")? == secret_mark(&first, "machine")?, "the secret changed");
+    ensure!(
+        !second.iter().any(|l| l.contains("made secret")),
+        "the secret was made twice"
+    );
+    ensure!(
+        secret_mark(&second, "machine")? == secret_mark(&first, "machine")?,
+        "the secret changed"
+    );
     Ok(())
 }

@@ -9,13 +9,17 @@ use bennu_harness::story;
 pub fn stories() -> Vec<Story> {
     vec![
         story!("changed-uki-on-a-fresh-machine", Tier::Fast, fresh),
-        story!("changed-uki-on-a-slot-marked-good-long-ago", Tier::Fast, marked_good),
+        story!(
+            "changed-uki-on-a-slot-marked-good-long-ago",
+            Tier::Fast,
+            marked_good
+        ),
     ]
 }
 
 /// Changes one byte in the middle of the UKI's kernel.
 fn change_uki(disk: &Disk, prefix: &str) -> Result<()> {
-    let path = format!("EFI/Linux/{}", forge::entry(disk, prefix)?);
+    let path = format!("/EFI/Linux/{}", forge::entry(disk, prefix)?);
     let mut uki = disk.esp()?.get(&path)?;
     let at = uki.len() / 2;
     uki[at] ^= 1;
@@ -32,9 +36,15 @@ fn falls_back(machine: &mut Machine, tries: u32) -> Result<()> {
     expect_version(&lines, "1")?;
     expect_line(&lines, "fell back from 2: UKI-NOT-STARTED: ")?;
     let returned = lines.iter().filter(|l| l.contains("B-LOADER-RETURNED")).count();
-    ensure!(returned == tries as usize, "expected {tries} refused starts, found {returned}");
+    ensure!(
+        returned == tries as usize,
+        "expected {tries} refused starts, found {returned}"
+    );
     let entry = forge::entry(machine.disk()?, "small_2+")?;
-    ensure!(entry.starts_with("small_2+0-"), "expected an entry without tries, found {entry}");
+    ensure!(
+        entry.starts_with("small_2+0-"),
+        "expected an entry without tries, found {entry}"
+    );
     Ok(())
 }
 
@@ -54,7 +64,10 @@ fn marked_good(context: &mut Context) -> Result<()> {
     on.wait_exit(Duration::from_secs(60))?;
     drop(on);
     let entry = forge::entry(machine.disk()?, "small_2")?;
-    ensure!(entry == "small_2+3-0.efi", "expected the counter armed again, found {entry}");
+    ensure!(
+        entry == "small_2+3-0.efi",
+        "expected the counter armed again, found {entry}"
+    );
     change_uki(machine.disk()?, "small_2")?;
     falls_back(&mut machine, 3)
 }

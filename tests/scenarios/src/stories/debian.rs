@@ -21,7 +21,10 @@ fn debian_13(context: &mut Context) -> Result<()> {
     on.wait_for("health", MULTI_USER)?;
     drop(on);
     let entry = forge::entry(machine.disk()?, "demo_2")?;
-    ensure!(entry == "demo_2+3-0.efi", "expected the counter armed again, found {entry}");
+    ensure!(
+        entry == "demo_2+3-0.efi",
+        "expected the counter armed again, found {entry}"
+    );
     Ok(())
 }
 
@@ -34,9 +37,15 @@ fn debian_12(context: &mut Context) -> Result<()> {
     let manifest = images::manifest(&images::release("small/bookworm.toml")?)?;
     for (index, name) in [(11, "pcr11_leave_initrd"), (12, "pcr12")] {
         let predicted = manifest["pcrs"][name].as_str().context("no prediction")?;
-        ensure!(pcr(&lines, "sha256", index)? == predicted, "PCR {index}: expected {predicted}");
+        ensure!(
+            pcr(&lines, "sha256", index)? == predicted,
+            "PCR {index}: expected {predicted}"
+        );
     }
-    ensure!(pcr(&lines, "sha256", 12)?.bytes().any(|b| b != b'0'), "expected a command-line event in PCR 12");
+    ensure!(
+        pcr(&lines, "sha256", 12)?.bytes().any(|b| b != b'0'),
+        "expected a command-line event in PCR 12"
+    );
     expect_line(&lines, "latched: the TPM refused a second unseal of 1 secrets")?;
     Ok(())
 }

@@ -12,7 +12,11 @@ pub fn stories() -> Vec<Story> {
         story!("manifest-by-an-unknown-release-key", Tier::Fast, unknown_key),
         story!("manifest-for-another-root-hash", Tier::Fast, other_root_hash),
         story!("manifest-for-another-image-id", Tier::Fast, other_image_id),
-        story!("manifest-for-another-architecture", Tier::Fast, other_architecture),
+        story!(
+            "manifest-for-another-architecture",
+            Tier::Fast,
+            other_architecture
+        ),
     ]
 }
 
@@ -31,7 +35,11 @@ fn unknown_key(context: &mut Context) -> Result<()> {
     forge::resign(machine.disk()?, "small_2", &forge::release_key()?, |_| {})?;
     expect_version(&boot_to_probe(&mut machine)?, "2")?;
     forge::resign(machine.disk()?, "small_2", &forge::foreign_key(), |_| {})?;
-    refused(&mut machine, "MANIFEST-SIGNATURE", "expected signatures by 1 of 1 trusted release keys, found 0")
+    refused(
+        &mut machine,
+        "MANIFEST-SIGNATURE",
+        "expected signatures by 1 of 1 trusted release keys, found 0",
+    )
 }
 
 fn altered(context: &mut Context, code: &str, reason: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
@@ -42,15 +50,30 @@ fn altered(context: &mut Context, code: &str, reason: &str, change: impl FnOnce(
 
 fn other_root_hash(context: &mut Context) -> Result<()> {
     let other = images::manifest(&images::release("small/image.toml")?)?["verity"]["root_hash"].clone();
-    altered(context, "MANIFEST-ROOT-HASH", "expected the UKI's root hash", |m| m["verity"]["root_hash"] = other)
+    altered(
+        context,
+        "MANIFEST-ROOT-HASH",
+        "expected the UKI's root hash",
+        |m| m["verity"]["root_hash"] = other,
+    )
 }
 
 fn other_image_id(context: &mut Context) -> Result<()> {
-    altered(context, "MANIFEST-IMAGE-ID", "expected image id small, found large", |m| m["image_id"] = json!("large"))
+    altered(
+        context,
+        "MANIFEST-IMAGE-ID",
+        "expected image id small, found large",
+        |m| m["image_id"] = json!("large"),
+    )
 }
 
 fn other_architecture(context: &mut Context) -> Result<()> {
-    altered(context, "MANIFEST-ARCHITECTURE", "expected architecture x86-64, found arm64", |m| {
-        m["architecture"] = json!("arm64");
-    })
+    altered(
+        context,
+        "MANIFEST-ARCHITECTURE",
+        "expected architecture x86-64, found arm64",
+        |m| {
+            m["architecture"] = json!("arm64");
+        },
+    )
 }

@@ -6,7 +6,11 @@ use bennu_harness::prelude::*;
 use bennu_harness::story;
 
 pub fn stories() -> Vec<Story> {
-    vec![story!("slots-in-swapped-order", Tier::Fast, slots_in_swapped_order)]
+    vec![story!(
+        "slots-in-swapped-order",
+        Tier::Fast,
+        slots_in_swapped_order
+    )]
 }
 
 fn slots_in_swapped_order(context: &mut Context) -> Result<()> {

@@ -100,7 +100,7 @@ fn erofs() -> anyhow::Result<Vec<u8>> {
     tree.insert_directory("etc", labelled.clone())?;
     tree.insert_file("etc/hostname", plain.clone(), Content::inline(*b"demo\n"))?;
     tree.insert_file("etc/long", labelled, Content::inline(vec![b'l'; 5000]))?;
-    tree.insert_symlink("bin", Metadata::root_owned(0o777, time), b"usr/bin".to_vec())?;
+    tree.insert_symlink("bin", b"usr/bin".to_vec(), Metadata::root_owned(0o777, time))?;
     tree.insert_directory("usr/bin", Metadata::root_owned(0o755, time))?;
     tree.insert_file("usr/bin/init", plain, Content::inline(vec![b'i'; 4096]))?;
     let mut image = Vec::new();
@@ -123,6 +123,8 @@ fn archive() -> anyhow::Result<Vec<u8>> {
         header.set_mode(mode);
         header.set_size(size);
         header.set_mtime(EPOCH_S);
+        header.set_uid(1000);
+        header.set_gid(0);
         header
     };
     use tar::EntryType as T;
@@ -142,6 +144,9 @@ fn archive() -> anyhow::Result<Vec<u8>> {
     let mut gnu = tar::Header::new_gnu();
     gnu.set_mode(0o600);
     gnu.set_size(1);
+    gnu.set_mtime(EPOCH_S);
+    gnu.set_uid(0);
+    gnu.set_gid(0);
     builder.append_data(&mut gnu, long, &b"x"[..])?;
     let mut device = header(T::Char, 0o600, 0);
     device.set_device_major(1)?;
