@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
+mod workshop;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use std::path::Path;
 use bennu_disk::fat::reader::{Kind, Volume};
 use bennu_disk::fat::{Content, Entry, FatError, MIN_VOLUME_BYTES, Plan};
 
-use common::{MIB, crc32, file, noise, spec, tool};
+use workshop::{MIB, crc32, file, noise, spec, tool};
 
 const OFFSET: u64 = MIB;
 

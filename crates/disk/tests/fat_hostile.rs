@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
+mod workshop;
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::sync::OnceLock;
 
 use bennu_disk::fat::Plan;
 use bennu_disk::fat::reader::{BootError, Kind, ReadError, Volume};
-use common::{MIB, file, noise, spec};
 use proptest::prelude::*;
+use workshop::{MIB, file, noise, spec};
 
 /// A volume of which only the first bytes are kept (the rest is zero), with a few bytes changed.
 #[derive(Debug)]

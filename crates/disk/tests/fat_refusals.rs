@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
+mod workshop;
 
 use std::fs::File;
 use std::io::Cursor;
 
 use bennu_disk::Window;
 use bennu_disk::fat::{Content, Entry, FatError, GeometryError, NameError, Plan, TreeError};
-use common::{MIB, file, spec};
+use workshop::{MIB, file, spec};
 
 #[test]
 fn plans_that_cannot_be_written_are_refused_for_their_own_reason() {

@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
+mod workshop;
 
 use std::io::Cursor;
 
 use bennu_disk::gpt::{HeaderError, Health, OpenError, PartitionSpec, Place, PlanError, Table, TableError};
-use common::table::*;
-use common::{MIB, crc32};
 use uuid::Uuid;
+use workshop::table::*;
+use workshop::{MIB, crc32};
 
 #[test]
 fn sgdisk_and_sfdisk_read_the_table_that_was_planned() {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
+mod workshop;
 
 use std::fs::{self, File};
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
@@ -11,9 +11,9 @@ use bennu_disk::Durable;
 use bennu_disk::gpt::{
     Attributes, ChangeError, EntryChange, Health, Partition, Place, Table, TableError, change_entry, open,
 };
-use common::table::*;
 use proptest::prelude::*;
 use uuid::Uuid;
+use workshop::table::*;
 
 #[test]
 fn a_change_renames_one_entry_and_nothing_else() {

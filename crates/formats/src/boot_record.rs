@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 /// Most slots that are remembered.
 pub const MAX_SLOTS: usize = 8;
-/// Most characters of a failure's words.
-pub const MAX_REASON_CHARS: usize = 400;
+/// Most bytes of a failure's words.
+pub const MAX_REASON_BYTES: usize = 400;
 
 /// How far a start got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,13 +37,21 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with its words cut to [`MAX_REASON_CHARS`] and control characters replaced.
+    /// A failure with its words cut to [`MAX_REASON_BYTES`] and control characters replaced.
     pub fn new(code: Code, reason: &str) -> Self {
-        let clean = |c: char| if c.is_control() { ' ' } else { c };
-        Self {
-            code,
-            reason: reason.chars().map(clean).take(MAX_REASON_CHARS).collect(),
+        let mut clean = String::new();
+        for c in reason.chars().map(|c| if c.is_control() { ' ' } else { c }) {
+            if clean.len() + c.len_utf8() > MAX_REASON_BYTES {
+                break;
+            }
+            clean.push(c);
         }
+        Self { code, reason: clean }
+    }
+
+    /// Whether [`Failure::new`] could have made it: words from the ESP are printed on a console.
+    fn is_clean(&self) -> bool {
+        self.reason.len() <= MAX_REASON_BYTES && !self.reason.chars().any(char::is_control)
     }
 }
 
@@ -123,7 +131,7 @@ impl BootRecord {
 impl Document for BootRecord {
     const NAME: &'static str = "boot record";
     const SCHEMA: u32 = 1;
-    const MAX_BYTES: usize = 16 * 1024;
+    const MAX_BYTES: usize = 32 * 1024;
 
     fn check(&self) -> Result<(), DecodeError> {
         if self.slots.len() > MAX_SLOTS {
@@ -132,6 +140,18 @@ impl Document for BootRecord {
                 member: "slots",
                 expected: "at most 8",
                 found: self.slots.len().to_string(),
+            });
+        }
+        let failures = self
+            .slots
+            .values()
+            .flat_map(|slot| slot.bad.iter().chain(&slot.last_failure));
+        if let Some(wrong) = failures.into_iter().find(|failure| !failure.is_clean()) {
+            return Err(DecodeError::BadValue {
+                document: Self::NAME,
+                member: "reason",
+                expected: "at most 400 bytes without control characters",
+                found: format!("{} bytes", wrong.reason.len()),
             });
         }
         Ok(())

@@ -6,15 +6,15 @@
     reason = "helpers of tests fail by panicking"
 )]
 
-mod common;
+mod workshop;
 
 use bennu_tpm::{
     BlobError, Event, EventKind, FakeTpm, HashAlg, Measured, Name, PcrMask, RsaPublic, SealPolicy,
     SealedBlob, SealedPublic, SrkTrust, Tpm, TpmError, UnsealError, WireError, policy_authorize_digest,
     policy_key_name, policy_pcr_digest,
 };
-use common::{POLICY_REF, SECRET, zero_pcrs};
 use proptest::prelude::*;
+use workshop::{POLICY_REF, SECRET, zero_pcrs};
 
 fn blob() -> SealedBlob {
     SealedBlob {

@@ -6,13 +6,13 @@
     reason = "helpers of tests fail by panicking"
 )]
 
-mod common;
+mod workshop;
 
 use bennu_tpm::{
     Digest, Event, EventKind, HashAlg, Measured, NvAttributes, NvCompare, NvCondition, NvPublic, PcrMask,
     SessionKind, Tpm, TpmError, policy_authorize_digest, policy_nv_digest, policy_pcr_digest, signed_digest,
 };
-use common::{POLICY_REF, Signer, Swtpm, meddled};
+use workshop::{POLICY_REF, Signer, Swtpm, meddled};
 
 fn phase(text: &str) -> Event<'_> {
     Event {
@@ -116,10 +116,10 @@ fn an_active_bank_that_we_cannot_compute_is_refused_before_anything_is_extended(
     let mut sent = Vec::new();
     {
         let mut tpm = meddled(swtpm.transport(), |inner, command| {
-            sent.push(common::code_of(command));
+            sent.push(workshop::code_of(command));
             let mut response = bennu_tpm::Transport::transact(inner, command)?;
             // The first bank in the allocation becomes SM3-256.
-            if common::code_of(command) == 0x17A {
+            if workshop::code_of(command) == 0x17A {
                 response[19..21].copy_from_slice(&[0x00, 0x12]);
             }
             Ok(response)

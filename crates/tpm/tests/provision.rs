@@ -6,13 +6,13 @@
     reason = "helpers of tests fail by panicking"
 )]
 
-mod common;
+mod workshop;
 
 use bennu_tpm::{
     Auth, Hierarchy, NvAttributes, NvAuth, NvCompare, NvCondition, NvPublic, ReleasePolicy, ResponseCode,
     SRK_HANDLE, SessionKind, Tpm, TpmError, UnsealError, policy_authorize_digest,
 };
-use common::{POLICY_REF, SECRET, Signer, Swtpm};
+use workshop::{POLICY_REF, SECRET, Signer, Swtpm};
 
 const FLOOR: NvPublic = NvPublic {
     index: 0x0180_BE00,
@@ -156,7 +156,7 @@ fn a_release_below_the_floor_does_not_unseal() {
     let mut tpm = swtpm.connect();
     let blob = tpm.seal(SECRET, &Signer::ours().seal_policy()).unwrap();
     tpm.nv_define(Auth::Password(&[]), &FLOOR).unwrap();
-    let set = |tpm: &mut bennu_tpm::Client<common::Unix>, floor: u64| {
+    let set = |tpm: &mut bennu_tpm::Client<workshop::Unix>, floor: u64| {
         let nv = tpm.nv_read_public(FLOOR.index).unwrap();
         tpm.nv_write(&nv, NvAuth::Owner(Auth::Password(&[])), &floor.to_be_bytes())
             .unwrap();

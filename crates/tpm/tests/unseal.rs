@@ -6,13 +6,13 @@
     reason = "helpers of tests fail by panicking"
 )]
 
-mod common;
+mod workshop;
 
 use bennu_tpm::{
     Client, Event, EventKind, Measured, PolicyDigest, ResponseCode, SealError, SealPolicy, SealedBlob,
     SessionKind, SrkTrust, Tpm, TpmError, Transport, UnsealError, policy_authorize_digest, signed_digest,
 };
-use common::{POLICY_REF, SECRET, Signer, Swtpm};
+use workshop::{POLICY_REF, SECRET, Signer, Swtpm};
 
 fn extend(tpm: &mut impl Tpm, pcr: u8, text: &str) {
     let measured = Measured::Data(text.as_bytes());
@@ -26,7 +26,7 @@ fn extend(tpm: &mut impl Tpm, pcr: u8, text: &str) {
 }
 
 /// A TPM with a blob that opens: the positive control of all refusals below.
-fn sealed() -> (Swtpm, Client<common::Unix>, SealedBlob) {
+fn sealed() -> (Swtpm, Client<workshop::Unix>, SealedBlob) {
     let swtpm = Swtpm::start();
     let mut tpm = swtpm.connect();
     let blob = tpm.seal(SECRET, &Signer::ours().seal_policy()).unwrap();
@@ -117,7 +117,7 @@ fn after_the_latch_nothing_opens_any_more() {
 fn a_new_release_of_the_same_signer_opens_the_same_blob() {
     let (_swtpm, mut tpm, blob) = sealed();
     extend(&mut tpm, 11, "enter-initrd");
-    let pcrs = common::zero_pcrs().mask();
+    let pcrs = workshop::zero_pcrs().mask();
     let values = tpm.pcr_read(bennu_tpm::HashAlg::Sha256, pcrs).unwrap();
     let release = Signer::ours().release_for(values);
     assert_eq!(tpm.unseal(&blob, &release).unwrap().as_slice(), SECRET);

@@ -6,13 +6,13 @@
     reason = "helpers of tests fail by panicking"
 )]
 
-mod common;
+mod workshop;
 
 use std::cell::{Cell, RefCell};
 
 use bennu_tpm::{Exchange, SealError, Tpm, TpmError, Transport, TransportError, UnsealError, WireError};
-use common::{CC_START_AUTH_SESSION, CC_UNSEAL, SECRET, Signer, Swtpm, code_of, meddled};
 use proptest::prelude::*;
+use workshop::{CC_START_AUTH_SESSION, CC_UNSEAL, SECRET, Signer, Swtpm, code_of, meddled};
 
 const CC_CREATE_PRIMARY: u32 = 0x131;
 const CC_CREATE: u32 = 0x153;

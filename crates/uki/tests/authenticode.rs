@@ -1,11 +1,11 @@
 //! Signed images, judged by `sbverify` and by our own verifier.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed helper is a failed test
 
-mod common;
+mod workshop;
 
 use bennu_uki::authenticode::{AuthenticodeError, image_digest, sign, verify};
 use bennu_uki::pe::{Section, assemble, strip_coff_symbols};
-use common::*;
+use workshop::*;
 
 fn uki() -> Vec<u8> {
     let sections = [

@@ -1,13 +1,13 @@
 //! Key enrolment: `.auth` files judged by `openssl`, and OVMF variable stores.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed helper is a failed test
 
-mod common;
+mod workshop;
 
 use bennu_uki::efivars::*;
 use bennu_uki::keys::Certificate;
 use bennu_uki::ovmf::{Enrolment, OvmfError, VariableStore};
-use common::*;
 use proptest::prelude::*;
+use workshop::*;
 
 const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 const OWNER: EfiGuid = EfiGuid::from_u128(0x77fa9abd_0359_4d32_bd60_28f4e78f784b);

@@ -1,10 +1,10 @@
 //! Keys and certificates, judged by `openssl`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed helper is a failed test
 
-mod common;
+mod workshop;
 
 use bennu_uki::keys::*;
-use common::*;
+use workshop::*;
 
 #[test]
 fn a_generated_key_reads_back_from_pem_and_der_and_openssl_accepts_it() {

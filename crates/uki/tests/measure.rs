@@ -2,14 +2,14 @@
 //! against the tool itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed helper is a failed test
 
-mod common;
+mod workshop;
 
 use bennu_uki::measure::*;
 use bennu_uki::pcrsig::{PcrSigError, PcrSignatures};
 use bennu_uki::pe::{PeImage, Section, assemble};
-use common::*;
 use proptest::prelude::*;
 use std::path::PathBuf;
+use workshop::*;
 
 /// What the pinned answers are about; `.pcrpkey` is tests/fixtures/pcr.pub.
 const CONTENTS: [(&str, &[u8]); 8] = [
@@ -71,7 +71,7 @@ fn pcr_11_of_stub_252_leaves_uname_and_sbat_out() {
 fn our_pcrsig_is_byte_for_byte_what_systemd_measure_signs() {
     let key = fixture("pcr.pub");
     let prediction = predict_pcr11_of(StubVersion::V257, &contents(&key), Bank::Sha256);
-    let ours = PcrSignatures::sign(&prediction, &common::key("pcr")).unwrap();
+    let ours = PcrSignatures::sign(&prediction, &workshop::key("pcr")).unwrap();
     let theirs = fixture("systemd-measure-257.pcrsig.json");
     assert_eq!(
         format!("{}\n", ours.to_json().unwrap()),
@@ -82,12 +82,12 @@ fn our_pcrsig_is_byte_for_byte_what_systemd_measure_signs() {
         PcrSignatures::parse(&[&theirs[..], &[0; 5]].concat()).unwrap(),
         ours
     );
-    ours.verify(&common::key("pcr").public_key()).unwrap();
+    ours.verify(&workshop::key("pcr").public_key()).unwrap();
 }
 
 #[test]
 fn each_wrong_pcrsig_is_refused() {
-    let key = common::key("pcr");
+    let key = workshop::key("pcr");
     let predict = |bank| predict_pcr11_of(StubVersion::V257, &CONTENTS, bank);
     let good = PcrSignatures::sign(&predict(Bank::Sha256), &key).unwrap();
     good.verify(&key.public_key()).unwrap();
@@ -96,7 +96,7 @@ fn each_wrong_pcrsig_is_refused() {
         matches!(refusal, PcrSigError::WrongBank { found: "sha1" }),
         "{refusal}"
     );
-    let refusal = good.verify(&common::key("stranger").public_key()).unwrap_err();
+    let refusal = good.verify(&workshop::key("stranger").public_key()).unwrap_err();
     assert!(matches!(refusal, PcrSigError::OtherKey { .. }), "{refusal}");
     let refusal = PcrSignatures::default().verify(&key.public_key()).unwrap_err();
     assert!(matches!(refusal, PcrSigError::NoSha256Signature), "{refusal}");
@@ -156,7 +156,7 @@ fn a_uki_is_measured_by_the_version_of_its_stub_and_the_stubs_own_sbat() {
     let expected = predict_pcr11_of(version, &all, Bank::Sha256);
     assert_eq!(predict_pcr11(&uki, Bank::Sha256).unwrap(), expected);
     let db = certificate("db");
-    let signed = bennu_uki::authenticode::sign(&uki, &common::key("db"), &db).unwrap();
+    let signed = bennu_uki::authenticode::sign(&uki, &workshop::key("db"), &db).unwrap();
     assert_eq!(
         predict_pcr11(&signed, Bank::Sha256).unwrap(),
         expected,
@@ -297,7 +297,7 @@ fn the_targets_own_systemd_measure_agrees_on_a_uki_of_the_targets_own_stub() {
         "--bank=sha384",
     ];
     assert_eq!(measure(&banks), calculate_json(&predictions));
-    let ours = PcrSignatures::sign(&predictions[1], &common::key("pcr")).unwrap();
+    let ours = PcrSignatures::sign(&predictions[1], &workshop::key("pcr")).unwrap();
     let keys = [
         format!("--private-key={}", private.display()),
         format!("--public-key={}", public.display()),

@@ -1,11 +1,11 @@
 //! UKIs as PE images, judged by `objdump` and `objcopy`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed helper is a failed test
 
-mod common;
+mod workshop;
 
 use bennu_uki::pe::{AssembleError, PeError, PeImage, Section, StripError, assemble, strip_coff_symbols};
-use common::*;
 use proptest::prelude::*;
+use workshop::*;
 
 const KERNEL: Section<'static> = Section {
     name: ".linux",

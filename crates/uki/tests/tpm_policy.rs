@@ -1,14 +1,14 @@
 //! Policy digests and Names, judged by a software TPM through tpm2-tools.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed helper is a failed test
 
-mod common;
+mod workshop;
 
 use bennu_uki::keys::KeyError;
 use bennu_uki::tpm_policy::*;
-use common::*;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use workshop::*;
 
 /// A software TPM on Unix sockets in a scratch directory.
 struct Tpm {

@@ -2,7 +2,7 @@
 
 use crate::loader::{Ending, Event, Machine, TRIES, version};
 use bennu_formats::Code;
-use bennu_formats::boot_record::{BootRecord, Failure, MAX_REASON_CHARS, MAX_SLOTS};
+use bennu_formats::boot_record::{BootRecord, Failure, MAX_REASON_BYTES, MAX_SLOTS};
 use bennu_policy::boot::{
     BootAction, Entry, FailureFacts, PanicNote, StartDecision, StartFacts, on_failure, on_start,
 };
@@ -329,7 +329,7 @@ proptest! {
             prop_assert!(!was_bad || matches!(decision, StartDecision::GiveUp(_)));
         }
         let failure = Failure::new(Code::ALL[code], &words);
-        prop_assert!(failure.reason.chars().count() <= MAX_REASON_CHARS);
+        prop_assert!(failure.reason.len() <= MAX_REASON_BYTES);
         let facts = FailureFacts { this: Some(&this), entries: Some(&entries) };
         if on_failure(&mut after, &failure, &facts) == BootAction::FallBack {
             prop_assert!(entries.iter().any(|e| e.version != this && e.tries_left != Some(0)));
