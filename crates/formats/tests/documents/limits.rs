@@ -43,7 +43,7 @@ fn the_length_limits_are_these() {
     assert_eq!(TrustConfig::MAX_BYTES, 65_536);
     assert_eq!(Handover::MAX_BYTES, 65_536);
     assert_eq!(HealthConfig::MAX_BYTES, 65_536);
-    assert_eq!(BootRecord::MAX_BYTES, 16_384);
+    assert_eq!(BootRecord::MAX_BYTES, 32_768);
     assert_eq!(HealthReport::MAX_BYTES, 16_384);
     assert_eq!((MAX_ENVELOPE_BYTES, PARTITION_BYTES), (98_304, 131_072));
 }
