@@ -7,7 +7,7 @@ TARGET := $(CURDIR)/target
 HOST := x86_64-unknown-linux-gnu
 AGENTS := $(TARGET)/release/agents
 
-.PHONY: help tools build agents demo test test-all bench lint unit scenarios deny fmt clean
+.PHONY: help tools build agents demo test test-all  fmt clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -37,9 +37,6 @@ test: build ## The test suite that CI runs
 
 test-all: build ## Everything, every story twice, fuzzing; resumable
 	@tests/run all
-
-bench: build ## Side-by-side benchmarks: table and target/bench/report.json
-	@tests/bench/run
 
 fmt: ## Format
 	@cargo fmt --all
