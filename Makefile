@@ -7,7 +7,7 @@ TARGET := $(CURDIR)/target
 HOST := x86_64-unknown-linux-gnu
 AGENTS := $(TARGET)/release/agents
 
-.PHONY: help tools build agents demo test test-all  fmt clean
+.PHONY: help tools build agents demo test test-all fmt clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"

@@ -2,25 +2,15 @@
 
 use crate::error::InitError;
 use crate::journal::Journal;
+use bennu_formats::initrd_modules::REQUIRED;
 use bennu_formats::paths;
 use bennu_linux::modules::{Loader, ModuleList, modaliases};
 use std::path::Path;
 
-/// Needed by every boot; absent from the list means built in (the builder checked that).
-const BY_NAME: [&str; 10] = [
-    "sha256_ssse3",
-    "dm_mod",
-    "dm_verity",
-    "erofs",
-    "vfat",
-    "nls_ascii",
-    "nls_cp437",
-    "efivarfs",
-    "efi_pstore",
-    "overlay",
-];
+/// Faster hashing, loaded before dm-verity looks for an implementation.
+const FASTER_HASH: &str = "sha256_ssse3";
 /// Not needed for a boot that goes well.
-const DISPENSABLE: [&str; 2] = ["sha256_ssse3", "efi_pstore"];
+const DISPENSABLE: [&str; 2] = [FASTER_HASH, "efi_pstore"];
 
 /// Reads the list that the builder made.
 pub fn read_list() -> Result<ModuleList, InitError> {
@@ -30,7 +20,8 @@ pub fn read_list() -> Result<ModuleList, InitError> {
 /// Loads the modules by name, then those for the hardware that is there.
 pub fn load(list: &ModuleList, journal: &mut Journal) -> Result<(), InitError> {
     let mut loader = Loader::new(list);
-    for name in BY_NAME {
+    // One that is not in the list is built in: the builder checked that.
+    for name in std::iter::once(FASTER_HASH).chain(REQUIRED) {
         let listed = bennu_linux::modules::ModuleName::new(name).is_some_and(|n| list.module(&n).is_some());
         if !listed {
             continue;

@@ -4,21 +4,9 @@
 //! (`/lib/modules/list`, format in `bennu_linux::modules`).
 
 use bennu_erofs::{Tree, TreeError};
+use bennu_formats::initrd_modules::REQUIRED;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// File systems and targets that every boot needs, loaded by name. A module that the kernel has built in is
-/// found in `modules.builtin`.
-pub const REQUIRED: [&str; 9] = [
-    "dm_mod",
-    "dm_verity",
-    "erofs",
-    "vfat",
-    "nls_ascii",
-    "nls_cp437",
-    "efivarfs",
-    "efi_pstore",
-    "overlay",
-];
 /// Drivers that are loaded when the hardware asks for them, and faster hashing.
 const OPTIONAL: [&str; 20] = [
     "virtio_blk",

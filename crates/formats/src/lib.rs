@@ -14,6 +14,7 @@ pub mod dsse;
 pub mod guids;
 pub mod handover;
 pub mod health;
+pub mod initrd_modules;
 pub mod manifest;
 pub mod names;
 pub mod paths;
