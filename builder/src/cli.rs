@@ -25,6 +25,8 @@ pub enum Command {
     Keys(KeysCommand),
     /// Build a release from an image definition, and optionally a disk with it in slot A
     Build(BuildArgs),
+    /// Add one more release key's signature to a release, on whichever machine holds that key
+    Sign(SignArgs),
     /// Put one or two releases on a disk image
     Disk(DiskArgs),
     /// Show what is on a disk image
@@ -89,6 +91,19 @@ pub struct BuildArgs {
     /// Directory for Debian roots that were made before
     #[arg(long, env = "BENNU_CACHE", default_value = "target/cache")]
     pub cache: PathBuf,
+    /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bennu sign`
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// Release directory
+    pub release: PathBuf,
+    /// ed25519 private key, PKCS#8 PEM
+    #[arg(long)]
+    pub key: PathBuf,
     /// Report as JSON
     #[arg(long)]
     pub json: bool,

@@ -33,6 +33,11 @@ pub fn build(args: &BuildArgs, progress: &Progress) -> Result<Outcome> {
         println!("{} {}", made.image_id, made.version);
         println!("root hash  {}", made.root_hash);
         println!("release    {}", args.release.display());
+        let found = release::signatures(&args.release)?;
+        if found < made.release_threshold as usize {
+            let needed = made.release_threshold;
+            println!("signatures {found}, {needed} needed: add the others with `bennu sign`");
+        }
         if let Some(disk) = &args.disk {
             println!("disk       {}", disk.display());
         }

@@ -4,6 +4,7 @@ mod build;
 mod generate;
 mod inspect;
 mod keys;
+mod sign;
 mod verify;
 mod vm;
 
@@ -31,6 +32,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
         Command::Keys(command) => keys::run(command),
         Command::Build(args) => build::build(&args, &progress),
+        Command::Sign(args) => sign::run(&args),
         Command::Disk(args) => build::disk(&args, &progress),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args, &progress),

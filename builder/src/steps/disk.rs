@@ -43,6 +43,17 @@ impl DiskPlan {
             .iter()
             .map(|d| release::read(d))
             .collect::<Result<Vec<_>>>()?;
+        for (release, directory) in &releases {
+            let found = release::signatures(directory)?;
+            ensure!(
+                found >= release.release_threshold as usize,
+                "disk: release {}: expected signatures by {} release keys, found {found}; add one with \
+                 `bennu sign {} --key release-….key`",
+                release.version,
+                release.release_threshold,
+                directory.display()
+            );
+        }
         if let [(a, _), (b, _)] = releases.as_slice() {
             ensure!(
                 a.image_id == b.image_id,

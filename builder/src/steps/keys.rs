@@ -7,6 +7,7 @@
 //! | `db.key`, `db.crt` | Secure Boot signature key | loader, UKI, PKCS#7 over the root hash |
 //! | `release.key`, `release.pub` | ed25519 release key | slot manifest |
 //! | `release-*.pub` | further trusted release keys (optional) | trust configuration |
+//! | `release-*.key` | their private halves, where this machine holds them (optional) | slot manifest |
 //! | `tpm-policy.key`, `tpm-policy.pub` | RSA-2048 TPM policy key | TPM policy, `.pcrsig` |
 //! | `owner.guid` | owner GUID in EFI signature lists | enrolment |
 //! | `THROW-AWAY` | says that the keys protect nothing | refused by production images |
@@ -79,8 +80,8 @@ pub struct KeySet {
     pub kek: Signer,
     /// Signature database key.
     pub db: Signer,
-    /// Release key.
-    pub release: ReleaseSigningKey,
+    /// Release keys that sign: `release.key` first, then `release-*.key` by name.
+    pub release: Vec<ReleaseSigningKey>,
     /// Other trusted release keys.
     pub more_release: Vec<VerifyingKey>,
     /// TPM policy key.
@@ -106,9 +107,7 @@ impl KeySet {
         {
             return Err(KeySetError::ThrowAway(directory.to_owned()));
         }
-        let release_path = directory.join("release.key");
-        let pem = Zeroizing::new(text(&release_path)?);
-        let release = ReleaseSigningKey::from_pkcs8_pem(&pem).map_err(|e| bad(&release_path, &e))?;
+        let more_release = more_release_keys(directory)?;
         let policy = rsa_key(&directory.join("tpm-policy.key"))?;
         let policy_public = policy.public_key();
         let policy_modulus = policy_public.modulus().map_err(|e| bad(directory, &e))?;
@@ -121,8 +120,8 @@ impl KeySet {
             pk: signer(directory, "PK")?,
             kek: signer(directory, "KEK")?,
             db,
-            release,
-            more_release: more_release_keys(directory)?,
+            release: release_signers(directory, &more_release)?,
+            more_release,
             policy,
             policy_modulus,
             policy_public,
@@ -132,9 +131,9 @@ impl KeySet {
 
     /// The release keys that the initrd trusts.
     pub fn trusted_release_keys(&self) -> Vec<ReleaseKey> {
-        let own = self.release.verifying_key();
-        let mut keys = vec![own];
-        keys.extend(self.more_release.iter().filter(|k| **k != own));
+        let own = self.release.first().map(ReleaseSigningKey::verifying_key);
+        let mut keys: Vec<_> = own.into_iter().collect();
+        keys.extend(self.more_release.iter().filter(|k| Some(**k) != own));
         keys.iter().map(|k| ReleaseKey(k.to_bytes().to_vec())).collect()
     }
 }
@@ -225,6 +224,18 @@ pub fn read_release_public(path: &Path) -> Result<VerifyingKey, KeySetError> {
 }
 
 fn more_release_keys(directory: &Path) -> Result<Vec<VerifyingKey>, KeySetError> {
+    let paths = release_files(directory, ".pub")?;
+    paths.iter().map(|p| read_release_public(p)).collect()
+}
+
+/// One ed25519 private key, PKCS#8 PEM.
+pub fn read_release_key(path: &Path) -> Result<ReleaseSigningKey, KeySetError> {
+    let pem = Zeroizing::new(text(path)?);
+    ReleaseSigningKey::from_pkcs8_pem(&pem).map_err(|e| bad(path, &e))
+}
+
+/// `release-*` files with this ending, by name.
+fn release_files(directory: &Path, ending: &str) -> Result<Vec<PathBuf>, KeySetError> {
     let file = |source| KeySetError::File {
         path: directory.to_owned(),
         source,
@@ -232,16 +243,35 @@ fn more_release_keys(directory: &Path) -> Result<Vec<VerifyingKey>, KeySetError>
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(file)? {
         let path = entry.map_err(file)?.path();
-        let name = path
-            .file_name()
-            .map(|n| n.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        if name.starts_with("release-") && name.ends_with(".pub") {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("release-") && name.ends_with(ending) {
             paths.push(path);
         }
     }
     paths.sort();
-    paths.iter().map(|p| read_release_public(p)).collect()
+    Ok(paths)
+}
+
+/// The release keys whose private halves lie here. One that is not trusted by its `.pub` would sign for nobody.
+fn release_signers(
+    directory: &Path,
+    trusted: &[VerifyingKey],
+) -> Result<Vec<ReleaseSigningKey>, KeySetError> {
+    let mut signers = vec![read_release_key(&directory.join("release.key"))?];
+    for path in release_files(directory, ".key")? {
+        let signer = read_release_key(&path)?;
+        if !trusted.contains(&signer.verifying_key()) {
+            let detail = "expected its public half in a file release-*.pub beside it, found none";
+            return Err(bad(&path, &detail));
+        }
+        if !signers
+            .iter()
+            .any(|s| s.verifying_key() == signer.verifying_key())
+        {
+            signers.push(signer);
+        }
+    }
+    Ok(signers)
 }
 
 /// What kind of keys are made.

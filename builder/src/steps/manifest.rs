@@ -13,7 +13,7 @@ use bennu_formats::manifest::{
 use bennu_formats::units::{Blocks4K, Bytes};
 use bennu_formats::verity_sig::{BennuMember, VeritySig};
 use bennu_uki::tpm_policy::{self, PolicyError};
-use ed25519_dalek::Signer as _;
+use ed25519_dalek::{Signer as _, SigningKey};
 
 /// Why there is no manifest.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,12 @@ pub enum ManifestError {
     /// What bennu-init would refuse.
     #[error("{0}")]
     Decode(#[from] DecodeError),
+    /// The key has signed already.
+    #[error("manifest: expected a release key that has not signed yet, found a signature by {keyid}")]
+    SignedAlready {
+        /// Key id.
+        keyid: Sha256Digest,
+    },
     /// PKCS#7 over the root hash.
     #[error("manifest: {0}")]
     Pkcs7(#[from] bennu_uki::root_hash::RootHashSignatureError),
@@ -123,7 +129,7 @@ fn policy(pcrs: &PredictedPcrs, keys: &KeySet) -> Result<TpmPolicy, ManifestErro
     })
 }
 
-/// Signs the manifest and wraps it as the root-verity-sig partition's content.
+/// Signs the manifest with every release key at hand and wraps it as the root-verity-sig partition's content.
 ///
 /// # Errors
 /// Encoding or signing failed, or the result is too long.
@@ -132,10 +138,6 @@ pub fn sign(manifest: &SlotManifest, keys: &KeySet) -> Result<Vec<u8>, ManifestE
     // What bennu-init would refuse is refused here.
     SlotManifest::decode(&payload)?;
     let message = dsse::pre_authentication_encoding(SLOT_PAYLOAD_TYPE, &payload);
-    let signature = Signature {
-        keyid: dsse::key_id(keys.release.verifying_key().as_bytes()),
-        sig: keys.release.sign(&message).to_bytes().to_vec(),
-    };
     let root_hash = manifest.verity.root_hash;
     let json = VeritySig {
         root_hash,
@@ -145,9 +147,35 @@ pub fn sign(manifest: &SlotManifest, keys: &KeySet) -> Result<Vec<u8>, ManifestE
             manifest: Envelope {
                 payload_type: SLOT_PAYLOAD_TYPE.into(),
                 payload,
-                signatures: vec![signature],
+                signatures: keys.release.iter().map(|key| signature(key, &message)).collect(),
             },
         },
     };
     Ok(json.encode()?)
+}
+
+fn signature(key: &SigningKey, message: &[u8]) -> Signature {
+    Signature {
+        keyid: dsse::key_id(key.verifying_key().as_bytes()),
+        sig: key.sign(message).to_bytes().to_vec(),
+    }
+}
+
+/// Adds `key`'s signature to a root-verity-sig partition's content; the signed bytes stay as they are.
+///
+/// # Errors
+/// The content or its manifest is malformed, or the key has signed already.
+pub fn add_signature(content: &[u8], key: &SigningKey) -> Result<VeritySig, ManifestError> {
+    let mut json = VeritySig::decode(content)?;
+    let envelope = &mut json.bennu.manifest;
+    SlotManifest::decode(&envelope.payload)?;
+    let signature = signature(key, &envelope.pre_authentication_encoding());
+    if envelope.signatures.iter().any(|s| s.keyid == signature.keyid) {
+        return Err(ManifestError::SignedAlready {
+            keyid: signature.keyid,
+        });
+    }
+    envelope.signatures.push(signature);
+    envelope.check_signature_count()?;
+    Ok(json)
 }

@@ -22,6 +22,7 @@ use crate::steps::{enrolment, initrd, root, uki};
 use anyhow::{Context as _, Result};
 use bennu_erofs::{ImageOptions, Tree, VolumeName, write_image};
 use bennu_formats::units::Bytes;
+use bennu_formats::verity_sig::VeritySig;
 use bennu_formats::{ImageId, ImageVersion, RootHash};
 use bennu_verity::{Salt, VerityParams};
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,39 @@ pub struct Release {
     pub state_bytes: Bytes,
     /// Time stamp.
     pub epoch: u64,
+    /// How many release keys must have signed before the release can be put on a disk.
+    pub release_threshold: u32,
+}
+
+/// How many signatures the manifest in a release has.
+///
+/// # Errors
+/// It cannot be read or is malformed.
+pub fn signatures(dir: &Path) -> Result<usize> {
+    let path = dir.join(SIG);
+    let content = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    let json = VeritySig::decode(&content).with_context(|| path.display().to_string())?;
+    Ok(json.bennu.manifest.signatures.len())
+}
+
+/// Signs the manifest of a release with one more release key; gives how many signatures there are now.
+///
+/// # Errors
+/// The release cannot be read, the key has signed already, or writing failed: the release is as it was.
+pub fn add_signature(dir: &Path, key: &ed25519_dalek::SigningKey) -> Result<usize> {
+    let path = dir.join(SIG);
+    let content = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    let json = manifest::add_signature(&content, key).with_context(|| path.display().to_string())?;
+    let mut partial = tempfile::NamedTempFile::new_in(dir)?;
+    partial.write_all(&json.encode()?)?;
+    partial.as_file().sync_all()?;
+    partial
+        .as_file()
+        .set_permissions(std::fs::metadata(&path)?.permissions())?;
+    partial
+        .persist(&path)
+        .with_context(|| path.display().to_string())?;
+    Ok(json.bennu.manifest.signatures.len())
 }
 
 /// What a build needs besides the plan.
@@ -144,6 +178,7 @@ fn build_in(plan: &Plan, dir: &Path, tools: &Tools<'_>) -> Result<Release> {
         slot_bytes: plan.slot,
         state_bytes: plan.state,
         epoch: plan.epoch,
+        release_threshold: plan.release_threshold,
     };
     write(&dir.join(DESCRIPTION), &serde_json::to_vec_pretty(&release)?)?;
     Ok(release)

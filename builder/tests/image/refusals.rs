@@ -1,6 +1,7 @@
 //! Builds that are refused, and what they leave behind: nothing.
 
 use crate::workshop::{DEFINITION, Said, bennu, workshop};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
@@ -192,4 +193,56 @@ fn verify_without_keys_or_with_too_high_a_threshold_cannot_decide() {
     ])
     .ends_with(2);
     assert!(said.err.contains("expected 1 to 1"), "{}", said.err);
+}
+
+#[test]
+fn a_release_with_too_few_signatures_gets_on_no_disk_until_the_second_key_has_signed() {
+    let workshop = workshop();
+    let dir = TempDir::new().unwrap();
+    let keys = dir.path().join("keys");
+    fs::create_dir(&keys).unwrap();
+    for entry in fs::read_dir(workshop.file("keys")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, keys.join(path.file_name().unwrap())).unwrap();
+    }
+    fs::copy(workshop.stranger.join("release.pub"), keys.join("release-2.pub")).unwrap();
+    let text = DEFINITION.replacen("[keys]", "[keys]\nrelease_threshold = 2", 1);
+    fs::write(workshop.input.join("two-keys.toml"), text).unwrap();
+    let (release, disk) = (dir.path().join("release"), dir.path().join("disk.raw"));
+    let keys = keys.as_os_str();
+    let said = workshop
+        .build("two-keys.toml", &release, &["--keys".as_ref(), keys])
+        .ends_with(0);
+    assert!(said.out.contains("signatures 1, 2 needed"), "{}", said.out);
+
+    let (release, image) = (release.as_os_str(), disk.as_os_str());
+    let make: [&OsStr; 4] = ["disk".as_ref(), release, "--output".as_ref(), image];
+    let said = bennu(&make).ends_with(2);
+    assert!(
+        said.err
+            .contains("expected signatures by 2 release keys, found 1"),
+        "{}",
+        said.err
+    );
+    assert!(!disk.exists());
+
+    let own = workshop.file("keys").join("release.key");
+    let sign = |key: &OsStr| bennu(&["sign".as_ref(), release, "--key".as_ref(), key]);
+    let said = sign(own.as_os_str()).ends_with(2);
+    assert!(said.err.contains("that has not signed yet"), "{}", said.err);
+    let said = sign(workshop.stranger.join("release.key").as_os_str()).ends_with(0);
+    assert!(said.out.contains("signatures 2, 2 needed"), "{}", said.out);
+
+    bennu(&make).ends_with(0);
+    let two = "--release-threshold=2".as_ref();
+    bennu(&["verify".as_ref(), image, "--keys".as_ref(), keys, two]).ends_with(0);
+    let other = workshop.file("keys");
+    let said = bennu(&[
+        "verify".as_ref(),
+        image,
+        "--keys".as_ref(),
+        other.as_os_str(),
+        two,
+    ]);
+    said.ends_with(2);
 }

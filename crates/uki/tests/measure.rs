@@ -251,7 +251,7 @@ fn what_cannot_be_predicted_is_refused() {
 
 /// `BENNU_TARGET_ROOT` is the directory of an unpacked Debian 13 root with systemd-boot-efi.
 #[test]
-#[ignore = "needs the target root; run by make test-vm"]
+#[ignore = "needs the target root; tests/run gives it"]
 fn the_targets_own_systemd_measure_agrees_on_a_uki_of_the_targets_own_stub() {
     let root = PathBuf::from(std::env::var_os("BENNU_TARGET_ROOT").expect("set BENNU_TARGET_ROOT"));
     let stub = std::fs::read(root.join("usr/lib/systemd/boot/efi/linuxx64.efi.stub")).unwrap();

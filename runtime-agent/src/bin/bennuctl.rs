@@ -4,12 +4,13 @@ use bennu_formats::handover::Handover;
 use bennu_runtime::esp::{self, Access};
 use bennu_runtime::status::times::BootTimes;
 use bennu_runtime::status::why::{History, Why};
-use bennu_runtime::status::{Answer, Sources, Status, render, verity};
+use bennu_runtime::status::{Answer, Sources, Status, render, verdict, verity};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Shows which slot runs, how it was verified, and why the machine fell back
 #[derive(Parser)]
@@ -27,6 +28,9 @@ struct Arguments {
 enum Command {
     /// Slot, root hash, keys, tries, PCRs, health (exit status 0: marked good, 1: not, 2: cannot tell)
     Status {
+        /// Wait up to this long for the verdict on the slot's health
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+        wait: Option<u32>,
         /// JSON instead of text
         #[arg(long)]
         json: bool,
@@ -61,7 +65,10 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
     let sources = Sources::default();
     match command {
-        Command::Status { json } => {
+        Command::Status { json, wait } => {
+            if let Some(seconds) = wait {
+                verdict::wait(&sources, Duration::from_secs((*seconds).into()))?;
+            }
             let status = Status::gather(&sources, verity::ask)?;
             print(*json, &status, render::status)?;
             Ok(status.answer())

@@ -7,6 +7,7 @@
 pub mod pcrs;
 pub mod render;
 pub mod times;
+pub mod verdict;
 pub mod verity;
 pub mod why;
 

@@ -48,6 +48,9 @@ pub struct Runner<'a> {
     pub inputs: Vec<PathBuf>,
     /// Where artefacts and kept passes lie.
     pub artefacts: Artefacts,
+    /// Which run of the stories this is, from 1. The passes of each round are kept by themselves, so that an
+    /// interrupted second round is resumed and never takes a result of the first.
+    pub round: u32,
 }
 
 /// `main` of a scenario program: arguments and environment in, report on standard output, exit status 0 if all
@@ -59,6 +62,7 @@ pub fn main(stories: &[Story], inputs: Vec<PathBuf>) -> ExitCode {
         stories,
         inputs,
         artefacts: Artefacts::in_target(),
+        round: 1,
     };
     let tally = options
         .map_err(anyhow::Error::from)
@@ -80,6 +84,7 @@ struct Run<'r> {
     results: Mutex<Results>,
     out: Mutex<&'r mut (dyn Write + Send)>,
     artefacts: &'r Artefacts,
+    round: u32,
 }
 
 /// What became of one story.
@@ -122,7 +127,10 @@ impl Runner<'_> {
         let mut queue = Vec::new();
         for story in selected {
             let key = inputs.key(story.name, &source_path(story))?;
-            match results.find(story.name, &key).filter(|_| !options.fresh) {
+            match results
+                .find(&kept_as(story, self.round), &key)
+                .filter(|_| !options.fresh)
+            {
                 Some(pass) => {
                     tally.passed += 1;
                     writeln!(
@@ -142,6 +150,7 @@ impl Runner<'_> {
             results,
             out: Mutex::new(out),
             artefacts: &self.artefacts,
+            round: self.round,
         };
         let done = run.all(options.jobs)?;
         tally = Tally {
@@ -204,7 +213,7 @@ impl Run<'_> {
             self.results
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .note(story.name, pass)?;
+                .note(&kept_as(story, self.round), pass)?;
             match &outcome.failure {
                 None => tally.passed += 1,
                 Some(_) => tally.failed += 1,
@@ -280,6 +289,14 @@ impl Run<'_> {
         out.write_all(text.as_bytes())
             .and_then(|()| out.flush())
             .context("write the report")
+    }
+}
+
+/// The name under which a round keeps the story's pass.
+fn kept_as(story: &Story, round: u32) -> String {
+    match round {
+        1 => story.name.to_owned(),
+        _ => format!("{} (round {round})", story.name),
     }
 }
 

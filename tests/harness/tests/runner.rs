@@ -17,10 +17,15 @@ use bennu_harness::story;
 use bennu_harness::story::{Context, Story, Tier};
 
 fn run(stories: &[Story], folder: &std::path::Path, options: &Options) -> (Tally, String) {
+    run_round(1, stories, folder, options)
+}
+
+fn run_round(round: u32, stories: &[Story], folder: &std::path::Path, options: &Options) -> (Tally, String) {
     let runner = Runner {
         stories,
         inputs: Vec::new(),
         artefacts: Artefacts::at(folder.join("vm")),
+        round,
     };
     let mut out = Vec::new();
     let tally = runner.run(options, &mut out).unwrap();
@@ -184,6 +189,18 @@ fn a_pass_is_reused_and_a_failure_is_not() {
 }
 
 #[test]
+fn a_second_round_takes_no_result_of_the_first_and_resumes_its_own() {
+    let stories = [story!("good", Tier::Fast, passes)];
+    let folder = tempfile::tempdir().unwrap();
+    let reused = |round| {
+        let (tally, text) = run_round(round, &stories, folder.path(), &Options::default());
+        assert_eq!(tally, Tally { passed: 1, failed: 0 });
+        text.starts_with("reused  good")
+    };
+    assert_eq!([1, 2, 1, 2].map(reused), [false, false, true, true]);
+}
+
+#[test]
 fn a_run_that_cannot_mean_anything_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let error = |stories: &[Story], inputs: Vec<std::path::PathBuf>, parts: &[&str]| {
@@ -191,6 +208,7 @@ fn a_run_that_cannot_mean_anything_is_an_error() {
             stories,
             inputs,
             artefacts: Artefacts::at(folder.path()),
+            round: 1,
         };
         let parts = parts.iter().map(ToString::to_string).collect();
         runner

@@ -51,17 +51,16 @@ fn run() -> Result<usize> {
     }
     let options = Options::parse(rest, std::env::var("BENNU_VM_JOBS").ok())?;
     let mut failed = 0;
-    for round in 0..repeat {
+    for round in 1..=repeat {
         let runner = Runner {
             stories: &selected,
             inputs: images::inputs(),
             artefacts: Artefacts::in_target(),
+            round,
         };
-        // A repetition that took the first round's result would repeat nothing.
-        let options = Options {
-            fresh: options.fresh || round > 0,
-            ..options.clone()
-        };
+        if repeat > 1 {
+            println!("round {round} of {repeat}");
+        }
         failed += runner.run(&options, &mut std::io::stdout())?.failed;
     }
     Ok(failed)

@@ -18,7 +18,8 @@ fn debian_13(context: &mut Context) -> Result<()> {
     let mut on = machine.power_on()?;
     on.wait_for("bennu-init: verified demo 2 ", MULTI_USER)?;
     on.wait_for_without("bennud: slot 2 marked good (+3)", &["FAILED".into()], MULTI_USER)?;
-    on.wait_for("health", MULTI_USER)?;
+    // bennuctl waits for the verdict before it reports.
+    on.wait_for("health       good, marked ", MULTI_USER)?;
     drop(on);
     let entry = forge::entry(machine.disk()?, "demo_2")?;
     ensure!(
