@@ -99,6 +99,18 @@ pub enum InitError {
         name: String,
         source: bennu_tpm::UnsealError,
     },
+    #[error("{0}")]
+    Floor(bennu_tpm::FloorError),
+    #[error(
+        "floor: expected at most this slot's security_version {security_version}, found {floor}: a newer release was marked good"
+    )]
+    BelowFloor { security_version: u64, floor: u64 },
+    #[error("floor: expected the nv index {index:#x} of a machine with sealed secrets, found {found}")]
+    FloorMissing { index: u32, found: &'static str },
+    #[error("secret tpm.owner: expected {expected} bytes, found {found}")]
+    OwnerSecret { expected: usize, found: usize },
+    #[error("tpm owner: {0}")]
+    Owner(bennu_tpm::TpmError),
     #[error("secret: no random bytes: {0}")]
     Random(String),
     #[error("latch: a second unseal of {0} succeeded")]
@@ -143,7 +155,14 @@ impl InitError {
             Self::RootMount(_) => Code::RootMount,
             Self::TpmMissing(_) => Code::TpmMissing,
             Self::TpmExtend(_) | Self::TpmRead(_) => Code::TpmExtend,
-            Self::SecretBlob { .. } => Code::SecretBlob,
+            Self::BelowFloor { .. } => Code::BelowFloor,
+            Self::FloorMissing { .. } => Code::FloorMissing,
+            Self::Floor(error) => floor_code(error),
+            Self::Owner(error) if error.base_code() == Some(bennu_tpm::ResponseCode::BAD_AUTH) => {
+                Code::TpmOwned
+            }
+            Self::Owner(_) => Code::FloorAccess,
+            Self::SecretBlob { .. } | Self::OwnerSecret { .. } => Code::SecretBlob,
             Self::SecretSeal { .. } | Self::Random(_) => Code::SecretSeal,
             Self::SecretUnseal {
                 source: bennu_tpm::UnsealError::PcrMismatch { .. },
@@ -159,5 +178,16 @@ impl InitError {
     /// For the boot record and the screen.
     pub fn failure(&self) -> Failure {
         Failure::new(self.code(), &self.to_string())
+    }
+}
+
+fn floor_code(error: &bennu_tpm::FloorError) -> Code {
+    use bennu_tpm::{FloorError, UnsealError};
+    match error {
+        FloorError::Foreign { .. } => Code::FloorForeign,
+        FloorError::Owned => Code::TpmOwned,
+        FloorError::Policy(UnsealError::NvConditionFailed { .. }) => Code::BelowFloor,
+        FloorError::Policy(UnsealError::PcrMismatch { .. }) => Code::PcrUnexpected,
+        FloorError::Policy(_) | FloorError::Tpm(_) => Code::FloorAccess,
     }
 }

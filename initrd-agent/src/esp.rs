@@ -29,6 +29,8 @@ pub struct Start {
     pub entry: String,
     /// Starts since the last healthy one.
     pub attempts: u32,
+    /// This slot was marked good at its last start: the record's word, which anybody with the disk can write.
+    pub was_healthy: bool,
     /// The newer slot that was passed over.
     pub fell_back: Option<FellBack>,
 }
@@ -70,6 +72,7 @@ impl Mounted {
             FoundRecord::None => journal.say("no boot record: this is the first start on this disk"),
             FoundRecord::Damaged(why) => journal.warn(&format!("{why}; a new one is begun")),
         }
+        let was_healthy = boot::was_healthy(&self.record, &trust.version);
         let panic = past::last_panic(journal);
         let names = self.esp.entries(&trust.image_id)?;
         let decision = boot::on_start(
@@ -110,6 +113,7 @@ impl Mounted {
         Ok(Start {
             entry,
             attempts,
+            was_healthy,
             fell_back,
         })
     }

@@ -7,6 +7,7 @@
 mod error;
 mod esp;
 mod failure;
+mod floor;
 mod handover;
 mod hardware;
 mod journal;
@@ -61,9 +62,10 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         device.path.display()
     ));
 
-    journal.step("tpm: enter-initrd, unseal");
+    journal.step("tpm: enter-initrd, floor, unseal");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
     tpm.enter_initrd()?;
+    floor::hold(tpm, esp, &trust, &manifest, &start, journal)?;
     let secrets = secrets::unseal_or_seal(tpm, esp, &trust, &manifest, journal)?;
 
     journal.step("tpm: latch");

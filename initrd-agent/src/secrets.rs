@@ -6,6 +6,7 @@
 
 use crate::error::InitError;
 use crate::esp::Mounted;
+use crate::floor;
 use crate::journal::Journal;
 use crate::tpm::Measured;
 use bennu_formats::Sha256Digest;
@@ -63,7 +64,8 @@ pub fn unseal_or_seal(
     Ok(secrets)
 }
 
-fn release_policy(
+/// What the release says of the machine it runs on: PCRs and floor, signed by the policy key.
+pub fn release_policy(
     trust: &TrustConfig,
     manifest: &Verified<SlotManifest>,
 ) -> Result<ReleasePolicy, InitError> {
@@ -83,9 +85,11 @@ fn release_policy(
         expected,
         found: format!("{found} bytes"),
     };
+    let key = RsaPublic::new(&trust.tpm_policy_modulus)
+        .map_err(|e| format(e.to_string(), trust.tpm_policy_modulus.len()))?;
     Ok(ReleasePolicy {
         pcrs,
-        nv: None,
+        nv: Some(floor::of(&key).at_most(m.security_version)),
         approved_policy: *m.tpm_policy.approved_policy.as_bytes(),
         signature: m
             .tpm_policy
@@ -93,13 +97,12 @@ fn release_policy(
             .as_slice()
             .try_into()
             .map_err(|_| format("a signature of 256 bytes".into(), m.tpm_policy.signature.len()))?,
-        key: RsaPublic::new(&trust.tpm_policy_modulus)
-            .map_err(|e| format(e.to_string(), trust.tpm_policy_modulus.len()))?,
+        key,
         policy_ref: POLICY_REF.as_bytes().to_vec(),
     })
 }
 
-/// Random bytes of kernel and TPM together, sealed and written; no copy stays.
+/// A fresh secret, sealed and written; no copy stays.
 fn make(
     tpm: &mut Measured,
     esp: &Mounted,
@@ -107,17 +110,35 @@ fn make(
     key: &RsaPublic,
     journal: &mut Journal,
 ) -> Result<SealedBlob, InitError> {
-    let length = spec.bytes as usize;
-    let mut secret = Zeroizing::new(vec![0u8; length]);
-    getrandom::fill(&mut secret).map_err(|e| InitError::Random(e.to_string()))?;
+    let secret = random(tpm, spec.bytes as usize)?;
+    let blob = seal_to_esp(tpm, esp, &spec.name, &secret, key)?;
+    journal.say(&format!("made secret {} and sealed it to this TPM", spec.name));
+    Ok(blob)
+}
+
+/// Random bytes of kernel and TPM together.
+pub fn random(tpm: &mut Measured, length: usize) -> Result<Zeroizing<Vec<u8>>, InitError> {
+    let mut bytes = Zeroizing::new(vec![0u8; length]);
+    getrandom::fill(&mut bytes).map_err(|e| InitError::Random(e.to_string()))?;
     let more = tpm
         .client()
         .random(length)
         .map_err(|e: TpmError| InitError::Random(e.to_string()))?;
-    secret
+    bytes
         .iter_mut()
         .zip(more.iter())
         .for_each(|(ours, theirs)| *ours ^= theirs);
+    Ok(bytes)
+}
+
+/// Seals `secret` and writes the blob to the ESP.
+pub fn seal_to_esp(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    name: &str,
+    secret: &[u8],
+    key: &RsaPublic,
+) -> Result<SealedBlob, InitError> {
     let policy = SealPolicy {
         authorize_key: key,
         policy_ref: POLICY_REF.as_bytes(),
@@ -125,14 +146,13 @@ fn make(
     };
     let blob = tpm
         .client()
-        .seal(&secret, &policy)
+        .seal(secret, &policy)
         .map_err(|source| InitError::SecretSeal {
-            name: spec.name.clone(),
+            name: name.to_owned(),
             source,
         })?;
     let bytes = blob.encode().map_err(|e| InitError::Random(e.to_string()))?;
-    esp.files().write_sealed_secret(&spec.name, &bytes)?;
-    journal.say(&format!("made secret {} and sealed it to this TPM", spec.name));
+    esp.files().write_sealed_secret(name, &bytes)?;
     Ok(blob)
 }
 

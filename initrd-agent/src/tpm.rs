@@ -41,7 +41,7 @@ impl Measured {
     }
 
     /// The client.
-    pub fn client(&mut self) -> &mut impl Tpm {
+    pub fn client(&mut self) -> &mut Client<Device> {
         &mut self.client
     }
 

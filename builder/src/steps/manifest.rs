@@ -6,13 +6,14 @@ use crate::steps::uki::Uki;
 use bennu_formats::decode::{DecodeError, Document};
 use bennu_formats::digest::{RootHash, Sha256Digest};
 use bennu_formats::dsse::{self, Envelope, SLOT_PAYLOAD_TYPE, Signature};
+use bennu_formats::floor;
 use bennu_formats::manifest::{
     BuildParameters, POLICY_PCRS, POLICY_REF, PredictedPcrs, RootImage, SlotManifest, TpmPolicy, UkiBinding,
     VerityParameters,
 };
 use bennu_formats::units::{Blocks4K, Bytes};
 use bennu_formats::verity_sig::{BennuMember, VeritySig};
-use bennu_uki::tpm_policy::{self, PolicyError};
+use bennu_uki::tpm_policy::{self, NvComparison, PolicyError};
 use ed25519_dalek::{Signer as _, SigningKey};
 
 /// Why there is no manifest.
@@ -91,7 +92,7 @@ pub fn compose(
             stub_version: uki.stub_version.clone(),
         },
         pcrs: uki.pcrs.clone(),
-        tpm_policy: policy(&uki.pcrs, keys)?,
+        tpm_policy: policy(&uki.pcrs, plan.security_version, keys)?,
         state_schema: plan.state_schema,
         build: BuildParameters {
             source_date_epoch: plan.epoch,
@@ -100,8 +101,28 @@ pub fn compose(
     })
 }
 
-/// The policy digest of a release: PolicyPCR over the values that hold while secrets may be unsealed.
-pub fn approved_policy(pcrs: &PredictedPcrs) -> Result<Sha256Digest, PolicyError> {
+/// The TPM Name of a policy key.
+pub fn policy_key_name(modulus: &[u8; 256]) -> [u8; 34] {
+    tpm_policy::tpm_public_name(&tpm_policy::tpmt_public_rsa2048(modulus))
+}
+
+/// The Name of the anti-rollback floor that a policy key guards (`docs/spec/floor.md`).
+fn floor_name(key_name: &[u8]) -> [u8; 34] {
+    let policy = tpm_policy::policy_or_digest(&[
+        tpm_policy::policy_authorize_digest(key_name, POLICY_REF.as_bytes()),
+        tpm_policy::policy_nv_never_written_digest(),
+    ]);
+    let attributes = floor::NV_ATTRIBUTES | floor::NV_WRITTEN;
+    tpm_policy::nv_index_name(floor::NV_INDEX, attributes, &policy, floor::NV_BYTES)
+}
+
+/// The policy digest of a release: PolicyPCR over the values that hold while secrets may be unsealed, then
+/// PolicyNV: floor ≤ `security_version`.
+pub fn approved_policy(
+    pcrs: &PredictedPcrs,
+    security_version: u64,
+    key_name: &[u8],
+) -> Result<Sha256Digest, PolicyError> {
     let values = [
         pcrs.pcr11_enter_initrd,
         pcrs.pcr12,
@@ -113,17 +134,22 @@ pub fn approved_policy(pcrs: &PredictedPcrs) -> Result<Sha256Digest, PolicyError
         .zip(values)
         .map(|(pcr, value)| (*pcr as u8, value.0))
         .collect();
-    Ok(Sha256Digest(tpm_policy::policy_pcr_digest(&selection)?))
+    Ok(Sha256Digest(tpm_policy::policy_nv_digest(
+        &tpm_policy::policy_pcr_digest(&selection)?,
+        &floor_name(key_name),
+        &security_version.to_be_bytes(),
+        NvComparison::AtMost,
+    )))
 }
 
-fn policy(pcrs: &PredictedPcrs, keys: &KeySet) -> Result<TpmPolicy, ManifestError> {
-    let approved = approved_policy(pcrs)?;
+fn policy(pcrs: &PredictedPcrs, security_version: u64, keys: &KeySet) -> Result<TpmPolicy, ManifestError> {
+    let key_name = policy_key_name(&keys.policy_modulus);
+    let approved = approved_policy(pcrs, security_version, &key_name)?;
     let signature = tpm_policy::sign_policy(&keys.policy, approved.as_bytes(), POLICY_REF.as_bytes())?;
-    let area = tpm_policy::tpmt_public_rsa2048(&keys.policy_modulus);
     Ok(TpmPolicy {
         policy_ref: POLICY_REF.into(),
         pcrs: POLICY_PCRS.to_vec(),
-        key_name: tpm_policy::tpm_public_name(&area).to_vec(),
+        key_name: key_name.to_vec(),
         approved_policy: approved,
         signature: signature.to_vec(),
     })
@@ -178,4 +204,33 @@ pub fn add_signature(content: &[u8], key: &SigningKey) -> Result<VeritySig, Mani
     envelope.signatures.push(signature);
     envelope.check_signature_count()?;
     Ok(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floors_name_and_a_release_policy_are_those_of_the_specification() {
+        let key = policy_key_name(&[0xFF; 256]);
+        assert_eq!(
+            hex::encode(floor_name(&key)),
+            "000b2bb5bd1e554eed0fd15786119d04d5c77e4ba0d0d3c167f9ab92c824aa5ae921"
+        );
+        let zero = Sha256Digest::ZERO;
+        let pcrs = PredictedPcrs {
+            pcr11_sections: zero,
+            pcr11_enter_initrd: zero,
+            pcr11_leave_initrd: zero,
+            pcr11_sysinit: zero,
+            pcr11_ready: zero,
+            pcr12: zero,
+            pcr13: zero,
+        };
+        let policy = approved_policy(&pcrs, 5, &key).unwrap();
+        assert_eq!(
+            policy.to_string(),
+            "3ffc4ac27d5ed265962a5988f39f41f619a98930ea9827a8d9abc5906e570896"
+        );
+    }
 }

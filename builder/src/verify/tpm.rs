@@ -3,7 +3,7 @@
 use super::{Refusal, Section};
 use crate::image::UkiFacts;
 use crate::steps::keys::PublicKeys;
-use crate::steps::manifest::approved_policy;
+use crate::steps::manifest::{approved_policy, policy_key_name};
 use bennu_formats::digest::Sha256Digest;
 use bennu_formats::manifest::{PredictedPcrs, SlotManifest};
 use bennu_uki::keys::PublicKey;
@@ -83,14 +83,15 @@ pub fn signatures(facts: &UkiFacts, predicted: &PredictedPcrs, keys: &PublicKeys
 /// Checks the policy that secrets are sealed to.
 pub fn policy(manifest: &SlotManifest, keys: &PublicKeys) -> Result<String, Refusal> {
     let found = &manifest.tpm_policy;
-    let expected = approved_policy(&manifest.pcrs).map_err(Refusal::PolicySignature)?;
+    let name = policy_key_name(&keys.policy_modulus);
+    let expected = approved_policy(&manifest.pcrs, manifest.security_version, &name)
+        .map_err(Refusal::PolicySignature)?;
     if expected != found.approved_policy {
         return Err(Refusal::Policy {
             expected,
             found: found.approved_policy,
         });
     }
-    let name = tpm_policy::tpm_public_name(&tpm_policy::tpmt_public_rsa2048(&keys.policy_modulus));
     if name.as_slice() != found.key_name {
         return Err(Refusal::PolicyKeyName {
             expected: hex::encode(name),

@@ -83,6 +83,16 @@ codes! {
         "the machine does not go on unmeasured: restart it; replace the TPM if it recurs";
     PcrUnexpected = "PCR-UNEXPECTED", "PCR values are not those that the signed policy names",
         "something was measured that the release did not foresee: an add-on, a credential, another firmware path";
+    BelowFloor = "BELOW-FLOOR", "the slot's security_version is below this machine's anti-rollback floor",
+        "install a release with a higher security_version: one that was marked good here has raised the floor";
+    FloorMissing = "FLOOR-MISSING", "the anti-rollback floor is gone from the TPM of a machine that has sealed secrets",
+        "the TPM was cleared or replaced: provision the machine anew";
+    FloorForeign = "FLOOR-FOREIGN", "the TPM has another NV index where the anti-rollback floor belongs",
+        "clear the TPM in the firmware's setup and provision the machine anew";
+    FloorAccess = "FLOOR-ACCESS", "the anti-rollback floor could not be read or written",
+        "restart the machine; replace the TPM if it recurs";
+    TpmOwned = "TPM-OWNED", "the TPM has an owner that this machine does not know",
+        "clear the TPM in the firmware's setup and provision the machine anew";
     SecretBlob = "SECRET-BLOB", "a sealed secret on the ESP is malformed or not of the form that we seal",
         "restore the file from a backup of this machine's ESP, or provision the machine anew";
     SecretSeal = "SECRET-SEAL", "a secret could not be sealed to the TPM",

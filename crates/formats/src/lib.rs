@@ -11,6 +11,7 @@ pub mod codes;
 pub mod decode;
 pub mod digest;
 pub mod dsse;
+pub mod floor;
 pub mod guids;
 pub mod handover;
 pub mod health;

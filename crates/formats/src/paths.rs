@@ -14,6 +14,9 @@ pub const ESP_BENNU_DIRECTORY: &str = "bennu";
 pub const ESP_BOOT_RECORD: &str = "bennu/boot-record.json";
 /// On the ESP: one sealed secret a file, named `<secret>.sealed`.
 pub const ESP_SECRETS_DIRECTORY: &str = "bennu/secrets";
+/// Name, among the sealed secrets, of the TPM's owner and lockout authorisations. No secret of an image can have
+/// it: their names have no dot.
+pub const OWNER_SECRET: &str = "tpm.owner";
 /// File name suffix of a sealed secret.
 pub const SEALED_SUFFIX: &str = ".sealed";
 

@@ -93,6 +93,15 @@ pub fn on_start(record: &mut BootRecord, facts: &StartFacts<'_>) -> StartDecisio
     StartDecision::Go(passed_over(record, facts))
 }
 
+/// Whether the last start of `version` ended in its good mark; asked before [`on_start`] counts the next one.
+/// The floor rises on this word: who forges it can make older releases unusable, and open nothing.
+pub fn was_healthy(record: &BootRecord, version: &ImageVersion) -> bool {
+    record
+        .slots
+        .get(version)
+        .is_some_and(|slot| slot.stage == Stage::Healthy && slot.attempts == 0 && slot.bad.is_none())
+}
+
 /// A panic belongs to the slot that started last.
 fn note_panic(record: &mut BootRecord, panic: Option<&PanicNote>) {
     let (Some(panic), Some(last)) = (panic, record.last.clone()) else {
@@ -197,6 +206,7 @@ fn fault(code: Code) -> BootAction {
         | Code::RootIdentity
         | Code::PcrUnexpected
         | Code::SecretUnseal
+        | Code::BelowFloor
         | Code::SwitchRoot
         | Code::SlotUnhealthy
         | Code::SlotPanic
@@ -204,12 +214,17 @@ fn fault(code: Code) -> BootAction {
         | Code::ApiMount
         | Code::Internal => BootAction::FallBack,
         // May pass by itself; the attempts are counted.
-        Code::TpmMissing | Code::TpmExtend | Code::SecretSeal | Code::BootDisk => BootAction::Retry,
+        Code::TpmMissing | Code::TpmExtend | Code::FloorAccess | Code::SecretSeal | Code::BootDisk => {
+            BootAction::Retry
+        }
         // The machine, not the slot: another slot or another start meets the same.
         Code::SecureBootOff
         | Code::DuplicatePartition
         | Code::Esp
         | Code::SecretBlob
+        | Code::FloorMissing
+        | Code::FloorForeign
+        | Code::TpmOwned
         | Code::LatchOpen
         | Code::NoSlot => BootAction::Halt,
         // Codes of `bennu verify`, which never decides a start.

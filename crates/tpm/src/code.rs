@@ -20,6 +20,7 @@ pub(crate) mod cc {
     pub(crate) const LOAD_EXTERNAL: u32 = 0x167;
     pub(crate) const NV_READ_PUBLIC: u32 = 0x169;
     pub(crate) const POLICY_AUTHORIZE: u32 = 0x16A;
+    pub(crate) const POLICY_OR: u32 = 0x171;
     pub(crate) const READ_PUBLIC: u32 = 0x173;
     pub(crate) const START_AUTH_SESSION: u32 = 0x176;
     pub(crate) const VERIFY_SIGNATURE: u32 = 0x177;
@@ -29,6 +30,7 @@ pub(crate) mod cc {
     pub(crate) const POLICY_PCR: u32 = 0x17F;
     pub(crate) const PCR_EXTEND: u32 = 0x182;
     pub(crate) const POLICY_GET_DIGEST: u32 = 0x189;
+    pub(crate) const POLICY_NV_WRITTEN: u32 = 0x18F;
 }
 
 /// Algorithm identifiers (Part 2, 6.3).

@@ -23,6 +23,7 @@ mod error;
 mod eventlog;
 #[cfg(any(test, feature = "fake"))]
 mod fake;
+mod floor;
 mod hash;
 mod kdf;
 mod pcr;
@@ -45,11 +46,12 @@ pub use error::{TpmError, TransportError};
 pub use eventlog::{EventKind, EventRecord};
 #[cfg(any(test, feature = "fake"))]
 pub use fake::FakeTpm;
+pub use floor::{Floor, FloorError, FloorIndex, FloorState};
 pub use hash::{Digest, HashAlg};
 pub use pcr::{PcrBank, PcrMask, PcrValues};
 pub use policy::{
-    NvCompare, NvCondition, PolicyDigest, policy_authorize_digest, policy_nv_digest, policy_pcr_digest,
-    signed_digest,
+    NvCompare, NvCondition, NvWritten, PolicyDigest, policy_authorize_digest, policy_nv_digest,
+    policy_nv_written_digest, policy_or_digest, policy_pcr_digest, signed_digest,
 };
 pub use public::{ModulusError, Name, RsaPublic, SealedPublic, policy_key_name};
 pub use seal::{SealError, SealPolicy, SrkTrust};

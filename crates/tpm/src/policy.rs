@@ -69,6 +69,31 @@ pub fn policy_nv_digest(before: &[u8; 32], condition: &NvCondition) -> [u8; 32] 
     ])
 }
 
+/// Policy digest after TPM2_PolicyOR of `branches`, 2 to 8 of them; it replaces what stood before (Part 3, 23.6).
+#[must_use]
+pub fn policy_or_digest(branches: &[[u8; 32]]) -> [u8; 32] {
+    let code = cc::POLICY_OR.to_be_bytes();
+    let mut parts: Vec<&[u8]> = vec![&EMPTY, &code];
+    parts.extend(branches.iter().map(<[u8; 32]>::as_slice));
+    sha256(&parts)
+}
+
+/// Policy digest after TPM2_PolicyNvWritten follows a policy with digest `before` (Part 3, 23.20).
+#[must_use]
+pub fn policy_nv_written_digest(before: &[u8; 32], written: NvWritten) -> [u8; 32] {
+    sha256(&[before, &cc::POLICY_NV_WRITTEN.to_be_bytes(), &[written as u8]])
+}
+
+/// Whether an index must have been written before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum NvWritten {
+    /// Never: this is its first write.
+    No = 0,
+    /// At least once.
+    Yes = 1,
+}
+
 /// How TPM2_PolicyNV compares the index (operand A) with the given value (operand B), as unsigned big-endian
 /// numbers: TPM_EO (Part 2, 6.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -349,7 +349,7 @@ impl<T: Transport> Client<T> {
 }
 
 /// Waits a little longer each time, by a random amount, so as not to keep step with whoever extends.
-fn pause(attempt: u32) -> Result<(), TpmError> {
+pub(crate) fn pause(attempt: u32) -> Result<(), TpmError> {
     let mut jitter = [0];
     fill_random(&mut jitter)?;
     let millis = u64::from(attempt) * 2 + u64::from(jitter[0] % 8);

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | PolicyPCR | H(old ‖ 0000017F ‖ TPML_PCR_SELECTION ‖ H(PCR values, ascending)) |
 //! | PolicyNV | H(old ‖ 00000149 ‖ H(operandB ‖ offset ‖ operation) ‖ Name of the index) |
+//! | PolicyOR | H(0³² ‖ 00000171 ‖ branches) |
+//! | PolicyNvWritten | H(old ‖ 0000018F ‖ 00 or 01) |
 //! | PolicyAuthorize | H(H(0³² ‖ 0000016A ‖ Name of the key) ‖ policyRef) |
 
 use crate::keys::{KeyError, PublicKey, RSA_BYTES, SigningKey};
@@ -36,7 +38,9 @@ const TPM_ALG_ECC: u16 = 0x0023;
 const TPM_ECC_NIST_P256: u16 = 0x0003;
 const TPM_CC_POLICY_NV: u32 = 0x0000_0149;
 const TPM_CC_POLICY_AUTHORIZE: u32 = 0x0000_016a;
+const TPM_CC_POLICY_OR: u32 = 0x0000_0171;
 const TPM_CC_POLICY_PCR: u32 = 0x0000_017f;
+const TPM_CC_POLICY_NV_WRITTEN: u32 = 0x0000_018f;
 
 /// TPMA_OBJECT of a key that is loaded to check signatures: sign (bit 18), decrypt (17), userWithAuth (6),
 /// the attributes that systemd gives such a key.
@@ -133,6 +137,31 @@ pub fn policy_nv_digest(
 ) -> PolicyDigest {
     let arguments = hash(&[operand, &0u16.to_be_bytes(), &(comparison as u16).to_be_bytes()]);
     hash(&[policy, &TPM_CC_POLICY_NV.to_be_bytes(), &arguments, index_name])
+}
+
+/// TPM2_PolicyOR of `branches` (2 to 8), which replaces what stood before.
+pub fn policy_or_digest(branches: &[PolicyDigest]) -> PolicyDigest {
+    let command = TPM_CC_POLICY_OR.to_be_bytes();
+    let mut parts: Vec<&[u8]> = vec![&EMPTY_POLICY, &command];
+    parts.extend(branches.iter().map(PolicyDigest::as_slice));
+    hash(&parts)
+}
+
+/// TPM2_PolicyNvWritten(NO) in a fresh session: for the first write of an NV index only.
+pub fn policy_nv_never_written_digest() -> PolicyDigest {
+    hash(&[&EMPTY_POLICY, &TPM_CC_POLICY_NV_WRITTEN.to_be_bytes(), &[0]])
+}
+
+/// The Name of an NV index (Part 2 §13.5) with nameAlg SHA-256: handle ‖ nameAlg ‖ attributes (TPMA_NV) ‖
+/// authPolicy ‖ size in bytes.
+pub fn nv_index_name(index: u32, attributes: u32, auth_policy: &PolicyDigest, size: u16) -> [u8; 34] {
+    let mut area = index.to_be_bytes().to_vec();
+    area.extend_from_slice(&TPM_ALG_SHA256.to_be_bytes());
+    area.extend_from_slice(&attributes.to_be_bytes());
+    area.extend_from_slice(&(auth_policy.len() as u16).to_be_bytes());
+    area.extend_from_slice(auth_policy);
+    area.extend_from_slice(&size.to_be_bytes());
+    tpm_public_name(&area)
 }
 
 /// TPM2_PolicyAuthorize: what a blob is sealed to so that any policy approved by the key opens it.

@@ -1,5 +1,5 @@
 //! Sessions and policies: TPM2_StartAuthSession (Part 3, 11.1), TPM2_PolicyPCR (23.7), TPM2_PolicyNV (23.9),
-//! TPM2_VerifySignature (20.1), TPM2_PolicyAuthorize (23.16), TPM2_PolicyGetDigest (23.19).
+//! TPM2_PolicyOR (23.6), TPM2_PolicyNvWritten (23.20), TPM2_VerifySignature (20.1), TPM2_PolicyAuthorize (23.16), TPM2_PolicyGetDigest (23.19).
 
 use super::object::Loaded;
 use super::storage::StorageKey;
@@ -8,7 +8,7 @@ use crate::code::{alg, cc, rh, st};
 use crate::error::TpmError;
 use crate::kdf::{fill_random, kdf_a, salt_for};
 use crate::pcr::PcrMask;
-use crate::policy::NvCondition;
+use crate::policy::{NvCondition, NvWritten};
 use crate::public::Name;
 use crate::session::{Auth, Encrypted, Session, SessionKind};
 use crate::transport::Transport;
@@ -156,6 +156,37 @@ impl<T: Transport> Client<T> {
             parameters,
         ))?
         .nothing()
+    }
+
+    /// Adds PolicyOR: the policy so far must be one of `branches`, and is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`TpmError`]; [`crate::ResponseCode::VALUE`] when the session's policy is none of them.
+    pub fn policy_or(&mut self, session: &Session, branches: &[[u8; 32]]) -> Result<(), TpmError> {
+        let handles = [Handle::plain(session.handle())];
+        let count = u32::try_from(branches.len()).unwrap_or(u32::MAX);
+        let list = Writer::new().u32(count);
+        let parameters = branches.iter().fold(list, |list, branch| list.sized(branch));
+        self.run(Call::new("TPM2_PolicyOR", cc::POLICY_OR, &handles, parameters))?
+            .nothing()
+    }
+
+    /// Adds PolicyNvWritten; checked when the session is used on an index.
+    ///
+    /// # Errors
+    ///
+    /// [`TpmError`].
+    pub fn policy_nv_written(&mut self, session: &Session, written: NvWritten) -> Result<(), TpmError> {
+        let handles = [Handle::plain(session.handle())];
+        let parameters = Writer::new().u8(written as u8);
+        let call = Call::new(
+            "TPM2_PolicyNvWritten",
+            cc::POLICY_NV_WRITTEN,
+            &handles,
+            parameters,
+        );
+        self.run(call)?.nothing()
     }
 
     /// The policy digest the session has reached.

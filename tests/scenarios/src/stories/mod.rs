@@ -4,6 +4,7 @@ mod boots_the_newest_slot;
 mod changed_uki;
 mod debian;
 mod falls_back_when_never_healthy;
+mod floor;
 mod manifests;
 mod root_blocks;
 mod secrets;
@@ -17,6 +18,7 @@ pub fn all() -> Vec<Story> {
         boots_the_newest_slot::stories(),
         slots_in_swapped_order::stories(),
         falls_back_when_never_healthy::stories(),
+        floor::stories(),
         changed_uki::stories(),
         root_blocks::stories(),
         manifests::stories(),

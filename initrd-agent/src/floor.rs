@@ -1,0 +1,155 @@
+//! The anti-rollback floor: begun on the first start, checked at each one, raised one start after a release with a
+//! higher `security_version` was marked good. And the TPM's owner: its authorisations become random on the first
+//! start, so that nobody at runtime can remove the floor.
+//!
+//! What enforces the floor is the TPM (PolicyNV in every release's policy); the check here says so in words.
+
+use crate::error::InitError;
+use crate::esp::{Mounted, Start};
+use crate::journal::Journal;
+use crate::secrets::{self, release_policy};
+use crate::tpm::Measured;
+use bennu_formats::manifest::{POLICY_REF, SlotManifest};
+use bennu_formats::trust::TrustConfig;
+use bennu_formats::{floor as format, paths};
+use bennu_policy::verify::Verified;
+use bennu_tpm::{
+    Floor, FloorIndex, FloorState, Hierarchy, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob,
+    SessionKind, Tpm as _,
+};
+use zeroize::Zeroizing;
+
+/// Bytes of each of the two authorisations.
+const AUTH_BYTES: usize = 32;
+
+/// The floor of a policy key.
+pub fn of(key: &RsaPublic) -> Floor {
+    let place = FloorIndex {
+        index: format::NV_INDEX,
+        attributes: NvAttributes(format::NV_ATTRIBUTES),
+    };
+    Floor::new(place, &key.name(), POLICY_REF.as_bytes())
+}
+
+/// Makes the floor on the first start; at every start compares it with this slot's `security_version`, and gives
+/// it a new height once this slot has been marked good.
+pub fn hold(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    trust: &TrustConfig,
+    manifest: &Verified<SlotManifest>,
+    start: &Start,
+    journal: &mut Journal,
+) -> Result<(), InitError> {
+    let policy = release_policy(trust, manifest)?;
+    let floor = of(&policy.key);
+    let height = match tpm.client().floor(&floor).map_err(InitError::Floor)? {
+        FloorState::At(height) => height,
+        state => begin(tpm, esp, trust, &floor, state, journal)?,
+    };
+    let security_version = manifest.get().security_version;
+    if height > security_version {
+        return Err(InitError::BelowFloor {
+            security_version,
+            floor: height,
+        });
+    }
+    own(tpm, esp, &policy, journal)?;
+    if start.was_healthy && height < security_version {
+        tpm.client()
+            .raise_floor(&floor, &policy, security_version)
+            .map_err(InitError::Floor)?;
+        journal.say(&format!("raised the floor from {height} to {security_version}"));
+    }
+    Ok(())
+}
+
+/// A machine that has sealed something has had a floor: without it, it was cleared or is another machine.
+fn begin(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    trust: &TrustConfig,
+    floor: &Floor,
+    state: FloorState,
+    journal: &mut Journal,
+) -> Result<u64, InitError> {
+    let names = trust.secrets.iter().map(|spec| spec.name.as_str());
+    for name in names.chain([paths::OWNER_SECRET]) {
+        if esp.files().sealed_secret(name)?.is_some() {
+            return Err(InitError::FloorMissing {
+                index: format::NV_INDEX,
+                found: match state {
+                    FloorState::Unwritten => "one that was never written",
+                    FloorState::Absent | FloorState::At(_) => "none",
+                },
+            });
+        }
+    }
+    tpm.client().begin_floor(floor).map_err(InitError::Floor)?;
+    journal.say("no floor in this TPM: begun at 0");
+    Ok(0)
+}
+
+/// Sets the owner's and the lockout authorisation where they are empty. They are sealed and on the ESP before
+/// either is set, so that a power cut in between is made good by the next start.
+fn own(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    policy: &ReleasePolicy,
+    journal: &mut Journal,
+) -> Result<(), InitError> {
+    let properties = tpm.client().properties().map_err(InitError::Owner)?;
+    if properties.owner_auth_set && properties.lockout_auth_set {
+        return Ok(());
+    }
+    // Before the owner has an authorisation: afterwards a storage key can no longer be made without it.
+    let key = tpm.client().persist_storage_key(&[]).map_err(InitError::Owner)?;
+    let auths = authorisations(tpm, esp, policy)?;
+    let (owner, lockout) = auths.split_at(AUTH_BYTES);
+    let client = tpm.client();
+    let mut session = client
+        .start_session(&key, SessionKind::Hmac)
+        .map_err(InitError::Owner)?;
+    let mut set = |hierarchy, is_set, value: &[u8]| match is_set {
+        true => Ok(()),
+        false => client.change_hierarchy_auth(hierarchy, &mut session, &[], value),
+    };
+    set(Hierarchy::Lockout, properties.lockout_auth_set, lockout).map_err(InitError::Owner)?;
+    set(Hierarchy::Owner, properties.owner_auth_set, owner).map_err(InitError::Owner)?;
+    client.flush(session.handle()).map_err(InitError::Owner)?;
+    journal.say("set the TPM's owner and lockout authorisations");
+    Ok(())
+}
+
+/// Both authorisations, owner's first: those that were sealed before, or new ones.
+fn authorisations(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    policy: &ReleasePolicy,
+) -> Result<Zeroizing<Vec<u8>>, InitError> {
+    let name = paths::OWNER_SECRET;
+    let Some(bytes) = esp.files().sealed_secret(name)? else {
+        let fresh = secrets::random(tpm, 2 * AUTH_BYTES)?;
+        secrets::seal_to_esp(tpm, esp, name, &fresh, &policy.key)?;
+        return Ok(fresh);
+    };
+    let blob = SealedBlob::decode(&bytes).map_err(|source| InitError::SecretBlob {
+        name: name.to_owned(),
+        source,
+    })?;
+    let auths = tpm
+        .client()
+        .unseal(&blob, policy)
+        .map_err(|source| InitError::SecretUnseal {
+            name: name.to_owned(),
+            source,
+        })?;
+    if auths.len() == 2 * AUTH_BYTES {
+        Ok(auths)
+    } else {
+        Err(InitError::OwnerSecret {
+            expected: 2 * AUTH_BYTES,
+            found: auths.len(),
+        })
+    }
+}
