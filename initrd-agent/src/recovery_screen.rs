@@ -49,8 +49,10 @@ pub fn stay(journal: &mut Journal, report: &Report) -> ! {
     loop {
         std::thread::sleep(REMINDER);
         let text = screen::reminder(report, time::since_boot_ms());
-        // Who listens here is not known; who does not misses nothing that the screen does not say.
-        lines.retain_mut(|line| line.write_within(&text, CONSOLE_TIME).is_ok());
+        for line in &mut lines {
+            // A line that takes nothing now may have a listener in ten minutes.
+            let _not_listening = line.write_within(&text, CONSOLE_TIME);
+        }
     }
 }
 
