@@ -5,6 +5,7 @@ mod changed_uki;
 mod debian;
 mod falls_back_when_never_healthy;
 mod manifests;
+mod recovery_screen;
 mod root_blocks;
 mod secrets;
 mod slots_in_swapped_order;
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Story> {
         changed_uki::stories(),
         root_blocks::stories(),
         manifests::stories(),
+        recovery_screen::stories(),
         secrets::stories(),
         debian::stories(),
     ]
