@@ -65,6 +65,11 @@ impl Mounted {
         &self.esp
     }
 
+    /// The boot record as it stands: of every slot, how often it started and why it failed.
+    pub fn record(&self) -> &BootRecord {
+        &self.record
+    }
+
     /// Digests the past, counts this start and writes that down before anything else happens.
     pub fn begin(&mut self, trust: &TrustConfig, journal: &mut Journal) -> Result<Start, InitError> {
         match self.esp.boot_record()? {

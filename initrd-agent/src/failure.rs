@@ -1,12 +1,18 @@
 //! The end of a boot that failed: latch, verdict, one sentence, one action.
+//!
+//! Writes: the verdict to the boot record and the entry's name, the log of this start beside them. The log and the
+//! screen explain; neither changes what happens.
 
 use crate::error::InitError;
 use crate::esp::Mounted;
 use crate::journal::Journal;
+use crate::recovery_screen::{self, Kept, Report};
 use crate::tpm::Measured;
-use bennu_formats::Code;
+use bennu_formats::boot_record::{BootRecord, Failure};
+use bennu_formats::{ReleaseName, Sha256Digest};
 use bennu_linux::efivars::{BENNU, EfiVarError, EfiVars, PERSISTENT, Variable};
 use bennu_linux::reboot::{End, end as end_machine, sync};
+use bennu_linux::time;
 use bennu_policy::boot::BootAction;
 use std::time::Duration;
 
@@ -21,10 +27,22 @@ const RESTARTS_VARIABLE: &str = "BennuBlindRestarts";
 /// What the boot had reached.
 #[derive(Default)]
 pub struct Known {
+    /// The release that the initrd belongs to.
+    pub release: Option<ReleaseName>,
     /// The mounted ESP.
     pub esp: Option<Mounted>,
     /// The open TPM.
     pub tpm: Option<Measured>,
+}
+
+/// What a failed start leaves behind.
+struct Left {
+    action: BootAction,
+    /// `None` without an ESP.
+    record: Option<BootRecord>,
+    /// Digest of the failure log.
+    log: Sha256Digest,
+    kept: Kept,
 }
 
 /// Ends the boot. The latch is closed on this path as on the good one: whatever comes after has no secrets.
@@ -32,49 +50,89 @@ pub fn end(journal: &mut Journal, known: Known, error: &InitError) -> ! {
     let failure = error.failure();
     journal.error(&format!("FAILED {}: {}", failure.code, failure.reason));
     journal.error(&format!("{}: {}", failure.code.meaning(), failure.code.advice()));
-    close_tpm(journal, known.tpm);
-    let action = verdict(journal, known.esp, error);
+    let Known { release, esp, tpm } = known;
+    let events = close_tpm(journal, tpm);
+    let log = |journal: &Journal| journal.failure_log(release.as_ref(), &events);
+    let left = match esp {
+        Some(esp) => verdict(journal, esp, &failure, log),
+        None => without_esp(journal, log),
+    };
     sync();
-    match action {
+    let report = Report {
+        failure,
+        release,
+        record: left.record,
+        machine: recovery_screen::machine_hint(),
+        log: left.log,
+        kept: left.kept,
+        stopped_ms: time::since_boot_ms(),
+    };
+    match left.action {
         BootAction::FallBack => {
             journal.say("this slot is marked bad; restarting into the other one");
-            restart(journal)
+            restart(journal, &report)
         }
         BootAction::Retry => {
             journal.say("restarting for another attempt");
-            restart(journal)
+            restart(journal, &report)
         }
-        BootAction::Halt => halt(journal, failure.code),
+        BootAction::Halt => halt(journal, &report),
     }
 }
 
-fn close_tpm(journal: &mut Journal, tpm: Option<Measured>) {
-    let tpm = tpm.map_or_else(Measured::open, Ok);
-    if let Err(error) = tpm.and_then(|mut tpm| tpm.latch_after_failure()) {
+/// Closes the latch; gives the event log of this start.
+fn close_tpm(journal: &mut Journal, tpm: Option<Measured>) -> Vec<String> {
+    let closed = tpm.map_or_else(Measured::open, Ok).map(|mut tpm| {
+        let latched = tpm.latch_after_failure();
+        (latched, tpm.event_log())
+    });
+    let (latched, events) = match closed {
+        Ok((latched, events)) => (latched, events),
+        Err(error) => (Err(error), Vec::new()),
+    };
+    if let Err(error) = latched {
         journal.error(&format!("the latch could not be closed: {error}"));
     }
+    events
 }
 
-/// Decides, and writes the verdict where the next start finds it.
-fn verdict(journal: &mut Journal, esp: Option<Mounted>, error: &InitError) -> BootAction {
-    let Some(mut esp) = esp else {
-        return without_esp(journal);
+/// Decides, and writes the verdict where the next start finds it; then the log, which changes nothing.
+fn verdict(
+    journal: &mut Journal,
+    mut esp: Mounted,
+    failure: &Failure,
+    log: impl FnOnce(&Journal) -> Vec<u8>,
+) -> Left {
+    let decided = esp.fail(failure);
+    let record = Some(esp.record().clone());
+    let log = log(journal);
+    let kept = match esp.files().write_failure_log(&log) {
+        Ok(()) => Kept::OnEsp,
+        Err(error) => {
+            journal.warn(&error.to_string());
+            Kept::Nowhere(error.to_string())
+        }
     };
-    let decided = esp.fail(&error.failure());
     let unmounted = esp.unmount();
-    match (decided, unmounted) {
+    let action = match (decided, unmounted) {
         (Ok(action), Ok(())) => action,
         (Err(why), _) | (_, Err(why)) => {
             journal.error(&format!("the verdict could not be written: {why}"));
             BootAction::Halt
         }
+    };
+    Left {
+        action,
+        record,
+        log: Sha256Digest::of(&log),
+        kept,
     }
 }
 
 /// Without an ESP there is no place for a verdict. The loader counts this entry's tries all the same, so a few
 /// restarts reach the other slot; how many there were is kept in a variable of the firmware, so that they end.
-fn without_esp(journal: &mut Journal) -> BootAction {
-    match count_restart() {
+fn without_esp(journal: &mut Journal, log: impl FnOnce(&Journal) -> Vec<u8>) -> Left {
+    let action = match count_restart() {
         Ok(count) if count <= BLIND_RESTARTS => {
             journal.say(&format!(
                 "no ESP to write the verdict to: restart {count} of {BLIND_RESTARTS}"
@@ -86,6 +144,12 @@ fn without_esp(journal: &mut Journal) -> BootAction {
             journal.error(&error.to_string());
             BootAction::Halt
         }
+    };
+    Left {
+        action,
+        record: None,
+        log: Sha256Digest::of(&log(journal)),
+        kept: Kept::Nowhere("no ESP was mounted".to_owned()),
     }
 }
 
@@ -109,23 +173,18 @@ pub fn forget_restarts() -> Result<(), EfiVarError> {
     EfiVars::default().delete(BENNU, RESTARTS_VARIABLE).map(drop)
 }
 
-fn restart(journal: &mut Journal) -> ! {
+fn restart(journal: &mut Journal, report: &Report) -> ! {
     std::thread::sleep(READING_TIME);
     let Err(error) = end_machine(End::Reboot);
     journal.error(&error.to_string());
-    sleep_for_ever()
+    recovery_screen::stay(journal, report)
 }
 
-/// The last screen: nothing that a restart could change.
-fn halt(journal: &mut Journal, code: Code) -> ! {
+/// Nothing that a restart could change: the recovery screen.
+fn halt(journal: &mut Journal, report: &Report) -> ! {
     journal.error(&format!(
-        "HALTED {code}: no slot is left that may be started; switch the machine off"
+        "HALTED {}: no slot is left that may be started; switch the machine off",
+        report.failure.code
     ));
-    sleep_for_ever()
-}
-
-fn sleep_for_ever() -> ! {
-    loop {
-        std::thread::sleep(Duration::from_secs(3600));
-    }
+    recovery_screen::stay(journal, report)
 }

@@ -1,6 +1,8 @@
-//! What the initrd says: to the kernel log (so that the journal has it) and to the console, and how long each
-//! step took.
+//! What the initrd says: to the kernel log (so that the journal has it), to the console, and into memory for the
+//! log of a start that failed; and how long each step took.
 
+use bennu_formats::ReleaseName;
+use bennu_formats::failure_log::FailureLog;
 use bennu_formats::handover::StepTime;
 use bennu_linux::kmsg::{Kmsg, Level};
 use bennu_linux::time;
@@ -13,6 +15,7 @@ const PREFIX: &str = "bennu-init";
 pub struct Journal {
     kmsg: Option<Kmsg>,
     steps: Vec<StepTime>,
+    said: FailureLog,
 }
 
 impl Journal {
@@ -21,6 +24,7 @@ impl Journal {
         Self {
             kmsg: None,
             steps: Vec::new(),
+            said: FailureLog::default(),
         }
     }
 
@@ -75,7 +79,14 @@ impl Journal {
         self.console(text);
     }
 
+    /// All that was said so far and `events`, as the bytes of the failure log.
+    pub fn failure_log(&self, release: Option<&ReleaseName>, events: &[String]) -> Vec<u8> {
+        self.said.encode(release, events)
+    }
+
     fn log(&mut self, level: Level, text: &str) {
+        let mark = if level == Level::Warning { "warning: " } else { "" };
+        self.said.push(time::since_boot_ms(), &format!("{mark}{text}"));
         // The log is all there is to complain to; a boot does not fail for want of it.
         let _lost = self.kmsg.as_mut().map(|kmsg| kmsg.log(level, text));
     }

@@ -2,7 +2,7 @@
 //!
 //! Reads: the signed initrd (trust, modules), the command line, the boot disk's GPT, the slot's manifest, and
 //! from the ESP the boot record and sealed secrets, which are untrusted. Writes: PCRs 11 and 15, the boot
-//! record and entry names on the ESP, `/run/bennu`, `/run/secrets`. On failure: [`failure::end`].
+//! record, entry names and failure log on the ESP, `/run/bennu`, `/run/secrets`. On failure: [`failure::end`].
 
 mod error;
 mod esp;
@@ -14,6 +14,7 @@ mod journal;
 mod machine;
 mod manifest;
 mod past;
+mod recovery_screen;
 mod root;
 mod secrets;
 mod slot;
@@ -38,6 +39,7 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     journal.step("api file systems");
     machine::mount_api_file_systems(journal)?;
     let trust = machine::read_trust()?;
+    known.release = Some(trust.release());
     let modules = hardware::read_list()?;
     journal.step("kernel modules");
     hardware::load(&modules, journal)?;

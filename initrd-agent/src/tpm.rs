@@ -113,21 +113,24 @@ impl Measured {
             .collect())
     }
 
+    /// Every extension so far, a record of CEL-JSON each.
+    pub fn event_log(&self) -> Vec<String> {
+        let text = bounded::read_text(Path::new("/proc/sys/kernel/random/boot_id"), 64).unwrap_or_default();
+        let boot_id: uuid::Uuid = text.trim().parse().unwrap_or_default();
+        self.log
+            .iter()
+            .map(|(record, us)| record.cel_json(boot_id.as_bytes(), *us))
+            .collect()
+    }
+
     /// Writes the event log for the running system.
     pub fn write_event_log(&self) -> Result<(), InitError> {
         let failed = |source| InitError::Write {
             path: paths::RUN_EVENT_LOG.to_owned(),
             source,
         };
-        let text = bounded::read_text(Path::new("/proc/sys/kernel/random/boot_id"), 64).unwrap_or_default();
-        let boot_id: uuid::Uuid = text.trim().parse().unwrap_or_default();
-        let log: String = self
-            .log
-            .iter()
-            .map(|(record, us)| record.cel_json(boot_id.as_bytes(), *us))
-            .collect();
         std::fs::create_dir_all("/run/bennu")
-            .and_then(|()| std::fs::write(paths::RUN_EVENT_LOG, log))
+            .and_then(|()| std::fs::write(paths::RUN_EVENT_LOG, self.event_log().concat()))
             .map_err(failed)
     }
 }

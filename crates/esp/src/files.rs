@@ -117,13 +117,23 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), EspError> {
     };
     let directory = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(directory).map_err(failed)?;
-    let temporary = path.with_extension("new");
+    let temporary = temporary(path);
     let mut file = File::create(&temporary).map_err(failed)?;
     file.write_all(bytes)
         .and_then(|()| file.sync_all())
         .map_err(failed)?;
     drop(file);
     rename(&temporary, path)
+}
+
+/// Frees what a [`write`] that failed may have left under the temporary name, so that it takes no room from what
+/// the next start must write. That it cannot be removed changes nothing: the next write begins it anew.
+pub(crate) fn remove_unfinished(path: &Path) {
+    let _still_there = fs::remove_file(temporary(path));
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    path.with_extension("new")
 }
 
 /// Renames and flushes the directory.

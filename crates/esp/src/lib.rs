@@ -11,7 +11,7 @@ pub use files::{EspError, MAX_DIRECTORY_ENTRIES};
 use bennu_formats::boot_record::BootRecord;
 use bennu_formats::decode::{DecodeError, Document};
 use bennu_formats::names::UkiFileName;
-use bennu_formats::{ImageId, ImageVersion, paths};
+use bennu_formats::{ImageId, ImageVersion, failure_log, paths};
 use std::path::{Path, PathBuf};
 
 /// Options for mounting the ESP (kernel, `Documentation/filesystems/vfat.rst`): only root sees it, names as we
@@ -146,6 +146,21 @@ impl Esp {
         files::write(&self.secret_path(name), sealed)
     }
 
+    /// Replaces the log of the last start that failed.
+    ///
+    /// # Errors
+    /// Longer than [`failure_log::MAX_BYTES`], or writing failed; the old log is still there.
+    pub fn write_failure_log(&self, log: &[u8]) -> Result<(), EspError> {
+        let path = self.root.join(paths::ESP_FAILURE_LOG);
+        if log.len() > failure_log::MAX_BYTES {
+            return Err(EspError::TooLong {
+                path,
+                limit: failure_log::MAX_BYTES,
+            });
+        }
+        files::write(&path, log).inspect_err(|_| files::remove_unfinished(&path))
+    }
+
     fn secret_path(&self, name: &str) -> PathBuf {
         self.root
             .join(paths::ESP_SECRETS_DIRECTORY)
@@ -221,6 +236,36 @@ mod tests {
             esp.boot_record().unwrap(),
             FoundRecord::Damaged(DecodeError::TooLong { .. })
         ));
+    }
+
+    #[test]
+    fn the_failure_log_is_replaced_whole_and_one_that_is_too_long_is_refused() {
+        let (dir, esp) = esp(&[]);
+        let path = dir.path().join("bennu/last-failure.log");
+        esp.write_failure_log(b"first, longer").unwrap();
+        esp.write_failure_log(b"second").unwrap();
+        let refused = esp.write_failure_log(&vec![b'x'; failure_log::MAX_BYTES + 1]);
+        assert!(matches!(
+            refused,
+            Err(EspError::TooLong {
+                limit: failure_log::MAX_BYTES,
+                ..
+            })
+        ));
+        assert_eq!(std::fs::read(&path).unwrap(), b"second");
+        assert_eq!(std::fs::read_dir(dir.path().join("bennu")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failure_log_that_cannot_take_its_name_leaves_nothing_behind() {
+        let (dir, esp) = esp(&[]);
+        // A directory that is not empty cannot be replaced by a file.
+        std::fs::create_dir_all(dir.path().join("bennu/last-failure.log/x")).unwrap();
+        assert!(matches!(
+            esp.write_failure_log(b"log"),
+            Err(EspError::Rename { .. })
+        ));
+        assert_eq!(std::fs::read_dir(dir.path().join("bennu")).unwrap().count(), 1);
     }
 
     #[test]

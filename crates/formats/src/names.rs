@@ -107,6 +107,22 @@ impl Ord for ImageVersion {
     }
 }
 
+/// An image and one version of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseName {
+    /// Image id.
+    pub image_id: ImageId,
+    /// Image version.
+    pub version: ImageVersion,
+}
+
+impl fmt::Display for ReleaseName {
+    /// `<image id> <version>`, as people read it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.image_id, self.version)
+    }
+}
+
 /// Label of a slot's partitions: `<image id>_<version>` (UAPI.3, sysupdate.d).
 pub fn slot_label(id: &ImageId, version: &ImageVersion) -> String {
     format!("{id}_{version}")

@@ -12,6 +12,8 @@ pub const ESP_UKI_DIRECTORY: &str = "EFI/Linux";
 pub const ESP_BENNU_DIRECTORY: &str = "bennu";
 /// On the ESP: the boot record ([`crate::boot_record::BootRecord`]).
 pub const ESP_BOOT_RECORD: &str = "bennu/boot-record.json";
+/// On the ESP: the log of the last start that failed ([`crate::failure_log`]), for people.
+pub const ESP_FAILURE_LOG: &str = "bennu/last-failure.log";
 /// On the ESP: one sealed secret a file, named `<secret>.sealed`.
 pub const ESP_SECRETS_DIRECTORY: &str = "bennu/secrets";
 /// Name, among the sealed secrets, of the TPM's owner and lockout authorisations. No secret of an image can have

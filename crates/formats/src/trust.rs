@@ -6,7 +6,7 @@
 use crate::decode::{DecodeError, Document};
 use crate::digest::hex_bytes;
 use crate::manifest::Architecture;
-use crate::names::{ImageId, ImageVersion};
+use crate::names::{ImageId, ImageVersion, ReleaseName};
 use serde::{Deserialize, Serialize};
 
 /// A raw ed25519 public key (RFC 8032), 32 bytes, hex in JSON.
@@ -71,6 +71,16 @@ pub struct TrustConfig {
     pub secrets: Vec<SecretSpec>,
     /// Starts that a slot gets without becoming healthy before the other one is taken.
     pub max_attempts: u32,
+}
+
+impl TrustConfig {
+    /// The release that this initrd belongs to.
+    pub fn release(&self) -> ReleaseName {
+        ReleaseName {
+            image_id: self.image_id.clone(),
+            version: self.version.clone(),
+        }
+    }
 }
 
 impl Document for TrustConfig {

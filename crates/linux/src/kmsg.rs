@@ -24,6 +24,9 @@ pub enum KmsgError {
     /// The rate limit stays.
     #[error("cannot lift the rate limit in /proc/sys/kernel/printk_devkmsg: {0}")]
     RateLimit(#[source] io::Error),
+    /// The kernel goes on printing.
+    #[error("cannot lower the console log level in /proc/sys/kernel/printk: {0}")]
+    ConsoleLevel(#[source] io::Error),
 }
 
 /// Severity, as in syslog(2).
@@ -73,6 +76,16 @@ impl Kmsg {
     pub fn lift_rate_limit() -> Result<(), KmsgError> {
         std::fs::write(Path::new("/proc/sys/kernel/printk_devkmsg"), "on\n").map_err(KmsgError::RateLimit)
     }
+}
+
+/// Tells the kernel to print nothing below [`Level::Emergency`] on the consoles from now on, so that what stands
+/// there stays; the log itself goes on. A panic is printed all the same. Needs `/proc`.
+///
+/// # Errors
+/// [`KmsgError::ConsoleLevel`].
+pub fn keep_kernel_off_consoles() -> Result<(), KmsgError> {
+    // The first of its four numbers: messages of a level below it are printed (sysctl/kernel.rst, `printk`).
+    std::fs::write(Path::new("/proc/sys/kernel/printk"), "1\n").map_err(KmsgError::ConsoleLevel)
 }
 
 impl<W: Write> Kmsg<W> {

@@ -6,6 +6,7 @@ mod debian;
 mod falls_back_when_never_healthy;
 mod floor;
 mod manifests;
+mod recovery_screen;
 mod root_blocks;
 mod secrets;
 mod slots_in_swapped_order;
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Story> {
         changed_uki::stories(),
         root_blocks::stories(),
         manifests::stories(),
+        recovery_screen::stories(),
         secrets::stories(),
         debian::stories(),
     ]
