@@ -210,6 +210,14 @@ partial! {
 }
 
 partial! {
+    /// `[state]`
+    StateSection {
+        /// `encrypted` (default) or `volatile`.
+        kind: bennu_formats::trust::StateRule,
+    } lists {}
+}
+
+partial! {
     /// `[keys]`
     KeysSection {
         /// Directory made by `bennu keys generate`, relative to the definition.
@@ -266,6 +274,8 @@ pub struct Definition {
     pub boot: BootSection,
     /// `[disk]`
     pub disk: DiskSection,
+    /// `[state]`
+    pub state: StateSection,
     /// `[keys]`
     pub keys: KeysSection,
     /// `[health]`
@@ -338,6 +348,7 @@ impl Definition {
             root: self.root.merged(over.root),
             boot: self.boot.merged(over.boot),
             disk: self.disk.merged(over.disk),
+            state: self.state.merged(over.state),
             keys: self.keys.merged(over.keys),
             health: self.health.merged(over.health),
             agents: over.agents.or(self.agents),

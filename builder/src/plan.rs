@@ -14,7 +14,7 @@ const DEFAULT_ESP: Bytes = Bytes(128 << 20);
 /// Default length of a slot's root partition.
 const DEFAULT_SLOT: Bytes = Bytes(1 << 30);
 /// Default length of the state partition as flashed; it grows to the disk's end later.
-const DEFAULT_STATE: Bytes = Bytes(16 << 20);
+const DEFAULT_STATE: Bytes = Bytes(128 << 20);
 /// 2026-01-01T00:00:00Z: the time in every header when `SOURCE_DATE_EPOCH` is not set, because a build that
 /// depends on the clock cannot be repeated.
 const DEFAULT_EPOCH: u64 = 1_767_225_600;
@@ -63,6 +63,8 @@ pub struct Plan {
     pub slot: Bytes,
     /// Length of the state partition.
     pub state: Bytes,
+    /// What the state partition is for.
+    pub state_rule: StateRule,
     /// Keys.
     pub keys: PathBuf,
     /// Release keys that must have signed.
@@ -121,6 +123,7 @@ impl Plan {
                 ));
             }
         }
+        let state_rule = definition.state.kind.unwrap_or(StateRule::Encrypted);
         Ok(Self {
             image_id: definition
                 .image
@@ -151,11 +154,8 @@ impl Plan {
                 definition.disk.slot_size.as_deref(),
                 DEFAULT_SLOT,
             )?,
-            state: check.size(
-                "disk.state_size",
-                definition.disk.state_size.as_deref(),
-                DEFAULT_STATE,
-            )?,
+            state: check.state(definition.disk.state_size.as_deref(), state_rule)?,
+            state_rule,
             keys: over.keys.or(definition.keys.directory).ok_or_else(|| {
                 check.missing(
                     "keys.directory",

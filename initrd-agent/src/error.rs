@@ -99,8 +99,8 @@ pub enum InitError {
         name: String,
         source: bennu_tpm::UnsealError,
     },
-    #[error("{0}")]
-    Floor(bennu_tpm::FloorError),
+    #[error("floor: {0}")]
+    Floor(bennu_tpm::GuardedError),
     #[error(
         "floor: expected at most this slot's security_version {security_version}, found {floor}: a newer release was marked good"
     )]
@@ -181,13 +181,13 @@ impl InitError {
     }
 }
 
-fn floor_code(error: &bennu_tpm::FloorError) -> Code {
-    use bennu_tpm::{FloorError, UnsealError};
+fn floor_code(error: &bennu_tpm::GuardedError) -> Code {
+    use bennu_tpm::{GuardedError, UnsealError};
     match error {
-        FloorError::Foreign { .. } => Code::FloorForeign,
-        FloorError::Owned => Code::TpmOwned,
-        FloorError::Policy(UnsealError::NvConditionFailed { .. }) => Code::BelowFloor,
-        FloorError::Policy(UnsealError::PcrMismatch { .. }) => Code::PcrUnexpected,
-        FloorError::Policy(_) | FloorError::Tpm(_) => Code::FloorAccess,
+        GuardedError::Foreign { .. } => Code::FloorForeign,
+        GuardedError::Owned { .. } => Code::TpmOwned,
+        GuardedError::Policy(UnsealError::NvConditionFailed { .. }) => Code::BelowFloor,
+        GuardedError::Policy(UnsealError::PcrMismatch { .. }) => Code::PcrUnexpected,
+        GuardedError::Policy(_) | GuardedError::Tpm(_) => Code::FloorAccess,
     }
 }

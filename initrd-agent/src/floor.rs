@@ -14,7 +14,7 @@ use bennu_formats::trust::TrustConfig;
 use bennu_formats::{floor as format, paths};
 use bennu_policy::verify::Verified;
 use bennu_tpm::{
-    Floor, FloorIndex, FloorState, Hierarchy, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob,
+    Floor, FloorState, Hierarchy, IndexPlace, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob,
     SessionKind, Tpm as _,
 };
 use zeroize::Zeroizing;
@@ -24,7 +24,8 @@ const AUTH_BYTES: usize = 32;
 
 /// The floor of a policy key.
 pub fn of(key: &RsaPublic) -> Floor {
-    let place = FloorIndex {
+    let place = IndexPlace {
+        size: format::NV_BYTES,
         index: format::NV_INDEX,
         attributes: NvAttributes(format::NV_ATTRIBUTES),
     };

@@ -19,6 +19,12 @@ pub const ESP_SECRETS_DIRECTORY: &str = "bennu/secrets";
 /// Name, among the sealed secrets, of the TPM's owner and lockout authorisations. No secret of an image can have
 /// it: their names have no dot.
 pub const OWNER_SECRET: &str = "tpm.owner";
+/// Name, among the sealed secrets, of the state volume's key.
+pub const STATE_SECRET: &str = "state.volume";
+/// In the initrd: the empty file system of the state volume ([`crate::state::VolumeTemplate`]).
+pub const INITRD_STATE_TEMPLATE: &str = "/etc/bennu/state.template";
+/// In the running system: where the state volume is mounted.
+pub const RUN_STATE: &str = "/run/bennu/state";
 /// File name suffix of a sealed secret.
 pub const SEALED_SUFFIX: &str = ".sealed";
 

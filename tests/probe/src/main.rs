@@ -114,6 +114,16 @@ fn perform(line: &str) {
             }
             Err(error) => say(&format!("PROBE bennud cannot be started: {error}")),
         },
+        // Adds one to the number in a file, which is kept or not.
+        "count" => {
+            let before: u64 = fs::read_to_string(argument)
+                .ok()
+                .and_then(|text| text.trim().parse().ok())
+                .unwrap_or(0);
+            let kept = fs::write(argument, format!("{}\n", before + 1));
+            rustix::fs::sync();
+            say(&format!("PROBE COUNT {argument} {} {}", before + 1, kept.is_ok()));
+        }
         "exists" => say(&format!(
             "PROBE EXISTS {argument} {}",
             Path::new(argument).exists()

@@ -140,6 +140,7 @@ pub fn trust() -> TrustConfig {
             name: "demo-token".into(),
             bytes: 32,
         }],
+        state: StateRule::Encrypted,
         max_attempts: 3,
     }
 }
