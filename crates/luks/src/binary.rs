@@ -1,6 +1,6 @@
 //! The binary header and its checksum: one 16 KiB copy of the metadata.
 //!
-//! Section 2.1, figure 2; numbers are big-endian.
+//! "Binary Header" of the specification; numbers are big-endian.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|

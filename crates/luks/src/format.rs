@@ -8,7 +8,8 @@ use crate::key::{self, PassphraseError, Random, RandomFailed, VolumeKey};
 use crate::keyslot::{self, SealError};
 use crate::mac::HeaderKeys;
 use crate::metadata::{KeyslotRecord, Metadata, Position};
-use crate::template::{HEADER_AREA_BYTES, SALT_BYTES};
+use crate::template::{COPY_BYTES, HEADER_AREA_BYTES, METADATA_BYTES, SALT_BYTES};
+use crate::update::PendingWrite;
 
 /// Sequence id of a new header.
 const FIRST_SEQID: u64 = 1;
@@ -61,10 +62,29 @@ pub struct HeaderArea {
 }
 
 impl HeaderArea {
-    /// The bytes, for byte 0 of the device. Nothing in them is secret. Until all are on the medium the volume does
-    /// not exist: pin its UUID after that. Zeros over bytes 0 to 32,767 first, if another header may be there.
+    /// The bytes, for byte 0 of the device. Nothing in them is secret.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The same in the order in which to write it, **each flushed to the medium before the next**: zeros over an
+    /// older header, keyslots area, second copy, first copy. So there is no header without its keyslot. Pin UUID
+    /// and generation when all is written.
+    pub fn writes(&self) -> [PendingWrite; 4] {
+        let part = |start: usize, end: usize| PendingWrite {
+            offset: start as u64,
+            bytes: self.bytes[start..end].to_vec(),
+        };
+        let erased = PendingWrite {
+            offset: 0,
+            bytes: vec![0; METADATA_BYTES],
+        };
+        [
+            erased,
+            part(METADATA_BYTES, HEADER_AREA_BYTES),
+            part(COPY_BYTES, METADATA_BYTES),
+            part(0, COPY_BYTES),
+        ]
     }
 }
 

@@ -178,7 +178,7 @@ impl UnverifiedHeader {
     }
 }
 
-/// Section 2.3: of two whole copies the one with the greater sequence id.
+/// Of two whole copies the one with the greater sequence id.
 fn newer<'a>(
     primary: Found<'a>,
     secondary: Found<'a>,

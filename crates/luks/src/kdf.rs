@@ -131,7 +131,7 @@ pub(crate) fn derive(
     Ok(key)
 }
 
-/// The digest of a volume key (section 3.3): PBKDF2 with HMAC-SHA-256.
+/// The digest of a volume key: PBKDF2 with HMAC-SHA-256.
 pub(crate) fn digest(key: &VolumeKey, salt: &[u8; SALT_BYTES]) -> [u8; 32] {
     let mut digest = [0; 32];
     pbkdf2::pbkdf2_hmac::<Sha256>(key.as_bytes(), salt, DIGEST_ITERATIONS, &mut digest);

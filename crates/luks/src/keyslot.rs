@@ -1,4 +1,4 @@
-//! A keyslot's area: the volume key, split, encrypted under a key derived from a passphrase (section 3.2).
+//! A keyslot's area: the volume key, split, encrypted under a key derived from a passphrase.
 
 use zeroize::Zeroizing;
 

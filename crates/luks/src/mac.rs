@@ -49,7 +49,7 @@ impl HeaderKeys {
         self.mac.ct_eq(&*other.mac).into()
     }
 
-    /// Salt of a binary header. Its only use is to make checksums differ (section 2.1), so it need not be random:
+    /// Salt of a binary header. Its only use is to make checksums differ, so it need not be random:
     /// each boot writes a header, and random bytes are scarce that early.
     pub(crate) fn header_salt(
         &self,

@@ -37,7 +37,7 @@ pub(crate) fn match_template(uuid: Uuid, json: &[u8]) -> Result<Metadata, Header
     Ok(metadata)
 }
 
-/// Each of the three traces that re-encryption leaves (section 5): requirement, keyslot, flags of segments.
+/// Each of the three traces that re-encryption leaves: requirement, keyslot, flags of segments.
 fn refuse_reencryption(root: &Node) -> Result<(), HeaderError> {
     let found_in = |path, node: Option<&Node>| match node.and_then(|node| node.find_text("reencrypt")) {
         Some(found) => Err(HeaderError::Reencryption {

@@ -110,7 +110,7 @@ impl Metadata {
         Position::ALL.into_iter().find(|position| !taken(*position))
     }
 
-    /// The JSON text; section 3. Always the same for the same values.
+    /// The JSON text. Always the same for the same values.
     pub(crate) fn to_json(&self) -> String {
         let keyslots: Vec<String> = Keyslot::ALL
             .into_iter()

@@ -1,8 +1,8 @@
 //! The one form of a header: everything that LUKS2 leaves open and we do not.
 
-/// Bytes of one copy of the metadata: binary header and JSON area (section 2.1; the smallest that LUKS2 has).
+/// Bytes of one copy of the metadata: binary header and JSON area, the smallest that LUKS2 has.
 pub const COPY_BYTES: usize = BINARY_BYTES + JSON_BYTES;
-/// Bytes of a binary header (section 2.1).
+/// Bytes of a binary header.
 pub const BINARY_BYTES: usize = 4096;
 /// Bytes of a JSON area: text, then zeros, at least one.
 pub const JSON_BYTES: usize = 12_288;
@@ -20,7 +20,7 @@ pub const SEGMENT_SECTOR_BYTES: u64 = 4096;
 pub const ENCRYPTION: &str = "aes-xts-plain64";
 /// Bytes of the volume key, and of the key of a keyslot's area.
 pub const VOLUME_KEY_BYTES: usize = 64;
-/// Anti-forensic stripes of a keyslot (section 2.4; LUKS1, section 2.4).
+/// Anti-forensic stripes of a keyslot (LUKS1 On-Disk Format Specification 1.2.3, section 2.4).
 pub const STRIPES: usize = 4000;
 /// Bytes of a split volume key.
 pub const MATERIAL_BYTES: usize = VOLUME_KEY_BYTES * STRIPES;

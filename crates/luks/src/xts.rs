@@ -9,7 +9,7 @@ use aes::cipher::{BlockDecrypt, BlockEncrypt, KeyInit};
 
 use crate::template::VOLUME_KEY_BYTES;
 
-/// Bytes of a sector of a keyslot's area (section 3.2).
+/// Bytes of a sector of a keyslot's area.
 pub(crate) const SECTOR_BYTES: usize = 512;
 const BLOCK_BYTES: usize = 16;
 /// x^128 = x^7 + x^2 + x + 1 in the field of the tweaks (IEEE 1619-2007, 5.2).

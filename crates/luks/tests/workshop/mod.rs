@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test binary uses its own part
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use bennu_luks::template::{BINARY_BYTES, COPY_BYTES};
 use bennu_luks::{
@@ -55,8 +56,10 @@ pub fn area_with(kdf: KdfCost) -> Vec<u8> {
     area.as_bytes().to_vec()
 }
 
+/// A new header; made once in each test binary.
 pub fn area() -> Vec<u8> {
-    area_with(cheap())
+    static AREA: OnceLock<Vec<u8>> = OnceLock::new();
+    AREA.get_or_init(|| area_with(cheap())).clone()
 }
 
 pub fn verified(area: &[u8]) -> VerifiedHeader {
@@ -72,6 +75,13 @@ pub fn json(area: &[u8]) -> String {
     let text = &area[BINARY_BYTES..COPY_BYTES];
     let end = text.iter().position(|&byte| byte == 0).unwrap();
     String::from_utf8(text[..end].to_vec()).unwrap()
+}
+
+/// The MAC in the token, as it stands there.
+pub fn mac() -> String {
+    let text = json(&area());
+    let start = text.find("\"mac\":\"").unwrap() + 7;
+    text[start..start + 64].to_owned()
 }
 
 /// Puts the checksum into the copy that begins at `start`.
