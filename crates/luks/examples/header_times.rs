@@ -32,7 +32,8 @@ fn main() -> anyhow::Result<()> {
         header.open_with_recovery(area.as_bytes(), recovery)
     })?;
     let header = timed("verify", || header.verify(&opened))?;
-    timed("new generation", || header.with_generation(2))?;
+    let update = timed("new generation", || header.with_generation(2))?;
+    anyhow::ensure!(update.writes().len() == 2, "two copies");
     header
         .dm_crypt_table(&opened, "254:8", 1 << 30)
         .context("make a table")?;

@@ -206,7 +206,9 @@ fn checksum(copy: &[u8]) -> [u8; CHECKSUM_BYTES] {
 }
 
 fn number(bytes: &[u8; COPY_BYTES], at: Range<usize>) -> u64 {
-    bytes[at].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    bytes[at]
+        .iter()
+        .fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
 
 /// Whether a field is `expected` and zeros, at least one.

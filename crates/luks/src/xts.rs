@@ -51,7 +51,7 @@ impl Xts {
                 *block = (u128::from_le_bytes(*block) ^ tweak).to_le_bytes();
                 cipher(block);
                 *block = (u128::from_le_bytes(*block) ^ tweak).to_le_bytes();
-                tweak = tweak << 1 ^ FEEDBACK * (tweak >> 127);
+                tweak = (tweak << 1) ^ (FEEDBACK * (tweak >> 127));
             }
         }
     }

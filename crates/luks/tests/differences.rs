@@ -9,7 +9,7 @@ use workshop::{area, json, mac, replaced, with_json};
 
 fn refusal(bytes: &[u8]) -> HeaderError {
     assert!(UnverifiedHeader::parse(&area()).is_ok(), "positive control");
-    UnverifiedHeader::parse(bytes).err().expect("a refusal")
+    UnverifiedHeader::parse(bytes).expect_err("a refusal")
 }
 
 /// What a header is refused for whose JSON text says `to` where ours says `from`.

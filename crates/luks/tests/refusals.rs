@@ -11,7 +11,7 @@ use workshop::{area, change_copies, key, mac, other_key, replaced, seal, with_js
 
 fn refusal(bytes: &[u8]) -> HeaderError {
     assert!(UnverifiedHeader::parse(&area()).is_ok(), "positive control");
-    UnverifiedHeader::parse(bytes).err().expect("a refusal")
+    UnverifiedHeader::parse(bytes).expect_err("a refusal")
 }
 
 #[test]

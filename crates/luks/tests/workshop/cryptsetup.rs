@@ -100,8 +100,7 @@ impl Device {
         ] {
             let (option, _) = default.split_once('=').unwrap();
             let replaced = args.iter().any(|arg| arg.split('=').next() == Some(option));
-            let pbkdf2 = args.contains(&"--pbkdf=pbkdf2");
-            if !replaced && !(pbkdf2 && default.starts_with("--pbkdf-")) {
+            if !replaced {
                 all.push(default);
             }
         }
