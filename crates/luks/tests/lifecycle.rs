@@ -214,7 +214,7 @@ fn a_keyslot_is_made_for_the_right_key_and_only_where_there_is_room() {
 }
 
 #[test]
-fn the_table_is_the_one_that_cryptsetup_would_load() {
+fn the_table_has_the_pinned_words() {
     let header = verified(&area());
     let table = header.dm_crypt_table(&key(), DEVICE, DEVICE_BYTES).ok().unwrap();
     assert_eq!(DmCryptTable::TARGET, "crypt");
