@@ -1,10 +1,10 @@
 //! The device-mapper table of the opened volume: from the template's constants, never from the header.
 //!
-//! The line is made to be the one of `cryptsetup open` for this template (read in its source, not yet compared in a
-//! kernel): `aes-xts-plain64 <key> 0 <device> 32768 1
-//! sector_size:4096`. There is no `iv_large_sectors` (cryptsetup sets it for BitLocker and on demand for plain
-//! devices, not for LUKS2: the IV counts 512-byte sectors) and no `allow_discards`. Source: kernel
-//! `Documentation/admin-guide/device-mapper/dm-crypt.rst`; cryptsetup 2.6.1 `lib/libdevmapper.c`.
+//! The line is meant to be the one of `cryptsetup open` for this template, but has not been compared with it in a
+//! kernel yet: `aes-xts-plain64 <key> 0 <device> 32768 1 sector_size:4096`. There is no `iv_large_sectors`
+//! (cryptsetup sets it for BitLocker and on demand for plain devices, not for LUKS2: the IV counts 512-byte sectors)
+//! and no `allow_discards`. Source: kernel `Documentation/admin-guide/device-mapper/dm-crypt.rst`; cryptsetup
+//! `lib/libdevmapper.c`.
 
 use std::fmt::Write as _;
 
