@@ -5,6 +5,7 @@ mod changed_uki;
 mod debian;
 mod falls_back_when_never_healthy;
 mod manifests;
+mod rigs;
 mod root_blocks;
 mod secrets;
 mod slots_in_swapped_order;
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Story> {
         manifests::stories(),
         secrets::stories(),
         debian::stories(),
+        rigs::stories(),
     ]
     .concat()
 }
