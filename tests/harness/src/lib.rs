@@ -6,7 +6,7 @@
 //! `target/vm/<story>/` (see [`artefacts`]).
 //!
 //! Host tools: `qemu-system-x86_64`, OVMF, `swtpm`, `swtpm_setup`, `setpriv`, `cp`, `sfdisk`, `sgdisk`, mtools.
-//! A missing tool is an error that names it, never a skip.
+//! This crate's own tests also run tpm2-tools. A missing tool is an error that names it, never a skip.
 
 pub mod accelerator;
 mod arguments;
