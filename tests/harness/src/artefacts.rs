@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `power-on-<n>/serial.log`, `serial.raw` | stripped lines with ms since power-on; every byte |
 //! | `power-on-<n>/command.txt`, `qemu.stderr`, `swtpm.log`, `swtpm.stderr` | what ran and what it said |
+//! | `power-on-<n>/tpm-traffic.bin`, `tpm-traffic.txt` | what crossed the TPM's wire, if the story records it |
 //! | `vars.fd`, `tpm/` | variable store and TPM state as the last power-on left them |
-//! | `disk.raw` | kept when the story failed, deleted when it passed |
+//! | `tpm-snapshot-<n>/` | TPM states that the story set aside |
+//! | `disk.raw`, `disk-2.raw` | kept when the story failed, deleted when it passed |
 //! | `summary.json` | outcome and timings |
 //!
 //! A second machine of a story has its own `machine-2/`; a first attempt that machine trouble spoilt moves to
@@ -19,6 +21,8 @@ use anyhow::Context as _;
 
 /// Name of a machine's private disk in its folder.
 pub(crate) const DISK: &str = "disk.raw";
+/// Name of its second disk.
+pub(crate) const SECOND_DISK: &str = "disk-2.raw";
 
 /// The folder that holds all stories' folders.
 #[derive(Debug, Clone)]

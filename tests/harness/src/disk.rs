@@ -237,6 +237,21 @@ impl Disk {
         }
     }
 
+    /// Bytes of the whole disk that are `length` bytes from byte `offset` of a partition, for a
+    /// [`crate::disk_rig::DiskFault`].
+    ///
+    /// # Errors
+    /// Out of range.
+    pub fn range(
+        &self,
+        of: impl Into<PartitionRef>,
+        offset: u64,
+        length: usize,
+    ) -> Result<std::ops::Range<u64>, DiskError> {
+        let start = self.locate(of, offset, length)?;
+        Ok(start..start + length as u64)
+    }
+
     /// Byte on the disk where the range begins, once it is known to lie inside the partition.
     fn locate(&self, wanted: impl Into<PartitionRef>, offset: u64, length: usize) -> Result<u64, DiskError> {
         let Partition {

@@ -6,12 +6,14 @@
 //! `target/vm/<story>/` (see [`artefacts`]).
 //!
 //! Host tools: `qemu-system-x86_64`, OVMF, `swtpm`, `swtpm_setup`, `setpriv`, `cp`, `sfdisk`, `sgdisk`, mtools.
-//! A missing tool is an error that names it, never a skip.
+//! This crate's own tests also run tpm2-tools. A missing tool is an error that names it, never a skip.
 
 pub mod accelerator;
+mod arguments;
 pub mod artefacts;
 pub mod console;
 pub mod disk;
+pub mod disk_rig;
 pub mod ending;
 pub mod esp;
 pub mod faults;
@@ -20,10 +22,12 @@ pub mod machine;
 pub mod marker;
 pub mod options;
 pub mod partitions;
+mod polling;
 pub mod power_on;
 mod process;
 pub mod qmp;
 pub mod results;
+mod rigs;
 pub mod runner;
 pub mod serial;
 pub mod stepper;
@@ -31,17 +35,22 @@ pub mod story;
 mod terminal;
 pub mod tool;
 pub mod tpm;
+pub mod tpm_rig;
+pub mod tpm_state;
 pub mod trouble;
 
 /// What nearly every story needs.
 pub mod prelude {
     pub use crate::disk::Disk;
-    pub use crate::machine::{DiskSource, Machine, MachineSpec, Resets};
+    pub use crate::disk_rig::{CutReport, DiskFault, DiskWatch, Lie, Survivors};
+    pub use crate::machine::{DiskSource, Machine, MachineSpec, Resets, SecondDisk, SecondDiskPlace};
     pub use crate::marker::Marker;
     pub use crate::power_on::{Ending, PowerOn, ShutdownReason};
     pub use crate::serial::{SerialError, SerialLine};
     pub use crate::stepper::Account;
     pub use crate::story::{Context, Story, Tier};
+    pub use crate::tpm::PcrBank;
+    pub use crate::tpm_rig::{ResponseCode, TpmCommand, TpmFault, TpmWatch, pcr_extend};
     pub use anyhow::{Context as _, Result, bail, ensure};
     pub use std::time::Duration;
 }

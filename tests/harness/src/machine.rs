@@ -12,12 +12,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::accelerator::{self, Accelerator};
-use crate::artefacts::{Artefacts, DISK};
+use crate::artefacts::{Artefacts, DISK, SECOND_DISK};
 use crate::disk::Disk;
+use crate::disk_rig::DiskFault;
 use crate::journal::Journal;
 use crate::power_on::PowerOn;
 use crate::tool;
 use crate::tpm::{self, PcrBank};
+use crate::tpm_rig::TpmFault;
 
 /// UEFI firmware images.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,24 @@ pub enum DiskSource {
     },
 }
 
+/// Where a second disk stands on the bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecondDiskPlace {
+    /// Before the first: Linux finds it first.
+    Before,
+    /// After the first.
+    After,
+}
+
+/// A second disk, which the firmware does not choose by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecondDisk {
+    /// Its content; a copy of the first disk's source has the same GUIDs.
+    pub source: DiskSource,
+    /// Its place.
+    pub place: SecondDiskPlace,
+}
+
 /// What a reset from inside the guest does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resets {
@@ -86,6 +106,13 @@ pub struct MachineSpec {
     pub tpm: Option<Vec<PcrBank>>,
     /// The disk, virtio-blk with `cache=unsafe`.
     pub disk: DiskSource,
+    /// Another disk, virtio-blk with `cache=unsafe`.
+    pub second_disk: Option<SecondDisk>,
+    /// What goes wrong on the TPM's wire; `None`: QEMU talks to swtpm, nothing is between them.
+    pub tpm_faults: Option<Vec<TpmFault>>,
+    /// What goes wrong with the first disk, and that writes are held until they are flushed; `None`: QEMU
+    /// opens the image itself.
+    pub disk_faults: Option<Vec<DiskFault>>,
     /// What a reset does.
     pub resets: Resets,
     /// `None`: the runner's choice, or a proven one.
@@ -102,6 +129,9 @@ impl Default for MachineSpec {
             firmware: Firmware::default(),
             tpm: Some(vec![PcrBank::Sha256]),
             disk: DiskSource::None,
+            second_disk: None,
+            tpm_faults: None,
+            disk_faults: None,
             resets: Resets::EndPowerOn,
             accelerator: None,
             extra_args: Vec::new(),
@@ -118,7 +148,9 @@ pub struct Machine {
     pub(crate) accelerator: Accelerator,
     pub(crate) journal: Journal,
     pub(crate) power_ons: u32,
-    disk: Option<Disk>,
+    pub(crate) disk: Option<Disk>,
+    pub(crate) second_disk: Option<Disk>,
+    pub(crate) snapshots: u32,
 }
 
 impl Machine {
@@ -146,15 +178,10 @@ impl Machine {
         if let Some(banks) = &spec.tpm {
             tpm::manufacture(&folder.join("tpm"), banks)?;
         }
-        let path = folder.join(DISK);
-        let disk = match &spec.disk {
-            DiskSource::None => None,
-            DiskSource::CopyOf(image) => {
-                tool::copy_sparse(image, &path)
-                    .with_context(|| format!("copy disk image {}", image.display()))?;
-                Some(Disk::open(&path)?)
-            }
-            DiskSource::Empty { bytes } => Some(Disk::create(&path, *bytes)?),
+        let disk = make_disk(&spec.disk, &folder.join(DISK))?;
+        let second_disk = match &spec.second_disk {
+            Some(second) => make_disk(&second.source, &folder.join(SECOND_DISK))?,
+            None => None,
         };
         Ok(Self {
             folder: folder.to_owned(),
@@ -164,6 +191,8 @@ impl Machine {
             journal,
             power_ons: 0,
             disk,
+            second_disk,
+            snapshots: 0,
         })
     }
 
@@ -185,6 +214,26 @@ impl Machine {
             .context("find the machine's disk: it was made with DiskSource::None")
     }
 
+    /// The second disk.
+    ///
+    /// # Errors
+    /// The machine was made without one.
+    pub fn second_disk(&self) -> anyhow::Result<&Disk> {
+        self.second_disk
+            .as_ref()
+            .context("find the machine's second disk: it was made without one")
+    }
+
+    /// Other faults on the TPM's wire from the next power-on on; counts start at 0.
+    pub fn set_tpm_faults(&mut self, faults: Option<Vec<TpmFault>>) {
+        self.spec.tpm_faults = faults;
+    }
+
+    /// Other faults of the first disk from the next power-on on; counts start at 0.
+    pub fn set_disk_faults(&mut self, faults: Option<Vec<DiskFault>>) {
+        self.spec.disk_faults = faults;
+    }
+
     /// The machine's variable store, a raw file of the firmware's size.
     #[must_use]
     pub fn vars_path(&self) -> PathBuf {
@@ -202,78 +251,16 @@ impl Machine {
     pub fn folder(&self) -> &Path {
         &self.folder
     }
-
-    /// QEMU's whole command line but the program. `sockets` has a short path: a socket's may have 107 bytes.
-    pub(crate) fn arguments(&self, sockets: &Path) -> Vec<OsString> {
-        let mut list = ArgumentList::default();
-        let spec = &self.spec;
-        list.pair("-machine", "q35,smm=on");
-        match self.accelerator {
-            Accelerator::Tcg => list
-                .pair("-accel", "tcg,thread=multi,tb-size=512")
-                .pair("-cpu", "max"),
-            Accelerator::Kvm => list.pair("-accel", "kvm").pair("-cpu", "host"),
-        };
-        list.pair("-smp", &spec.vcpus.to_string())
-            .pair("-m", &spec.memory_mib.to_string());
-        list.flag("-nodefaults")
-            .pair("-nic", "none")
-            .pair("-display", "none")
-            .flag("-S");
-        list.pair("-global", "driver=cfi.pflash01,property=secure,value=on");
-        list.file(
-            "-drive",
-            "if=pflash,unit=0,format=raw,readonly=on,file=",
-            &spec.firmware.code,
-        );
-        list.file("-drive", "if=pflash,unit=1,format=raw,file=", &self.vars_path());
-        if spec.tpm.is_some() {
-            list.file("-chardev", "socket,id=tpm-socket,path=", &sockets.join("tpm"));
-            list.pair("-tpmdev", "emulator,id=tpm,chardev=tpm-socket")
-                .pair("-device", "tpm-crb,tpmdev=tpm");
-        }
-        if let Some(disk) = &self.disk {
-            list.file(
-                "-drive",
-                "if=none,id=disk,format=raw,cache=unsafe,file=",
-                disk.path(),
-            );
-            list.pair("-device", "virtio-blk-pci,drive=disk,bootindex=0");
-        }
-        list.pair("-chardev", "stdio,id=console,signal=off")
-            .pair("-serial", "chardev:console");
-        list.file(
-            "-chardev",
-            "socket,id=control,server=on,wait=off,path=",
-            &sockets.join("qmp"),
-        );
-        list.pair("-mon", "chardev=control,mode=control");
-        if spec.resets == Resets::EndPowerOn {
-            list.flag("-no-reboot");
-        }
-        list.0.extend(spec.extra_args.iter().cloned());
-        list.0
-    }
 }
 
-#[derive(Debug, Default)]
-struct ArgumentList(Vec<OsString>);
-
-impl ArgumentList {
-    fn flag(&mut self, name: &str) -> &mut Self {
-        self.0.push(name.into());
-        self
-    }
-
-    fn pair(&mut self, name: &str, value: &str) -> &mut Self {
-        self.flag(name).flag(value)
-    }
-
-    /// An option list that ends with a file name, in which QEMU wants commas doubled.
-    fn file(&mut self, name: &str, options: &str, path: &Path) -> &mut Self {
-        self.pair(
-            name,
-            &format!("{options}{}", path.display().to_string().replace(',', ",,")),
-        )
-    }
+/// Makes a machine's disk at `path`.
+fn make_disk(source: &DiskSource, path: &Path) -> anyhow::Result<Option<Disk>> {
+    Ok(match source {
+        DiskSource::None => None,
+        DiskSource::CopyOf(image) => {
+            tool::copy_sparse(image, path).with_context(|| format!("copy disk image {}", image.display()))?;
+            Some(Disk::open(path)?)
+        }
+        DiskSource::Empty { bytes } => Some(Disk::create(path, *bytes)?),
+    })
 }

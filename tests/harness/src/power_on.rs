@@ -21,9 +21,9 @@ use crate::machine::Machine;
 use crate::marker::Marker;
 use crate::process::Guarded;
 use crate::qmp::{Qmp, QmpError};
+use crate::rigs::Rigs;
 use crate::serial::{SerialError, SerialLine, as_ms};
 use crate::tool::command_line;
-use crate::tpm::Swtpm;
 use crate::trouble::MachineTrouble;
 
 /// QEMU needs some 100 ms on a quiet host to open its control socket.
@@ -34,9 +34,9 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// A running machine.
 #[derive(Debug)]
 pub struct PowerOn<'m> {
-    // Fields drop in this order: QEMU first, then its TPM, then the sockets.
+    // Fields drop in this order: QEMU first, then what it talks to, then the sockets.
     qemu: Guarded,
-    swtpm: Option<Swtpm>,
+    pub(crate) rigs: Rigs,
     _sockets: tempfile::TempDir,
     qmp: Qmp,
     stdin: ChildStdin,
@@ -59,10 +59,7 @@ impl<'m> PowerOn<'m> {
             .prefix("bennu-vm-")
             .tempdir()
             .context("make the sockets' folder")?;
-        let swtpm = match machine.spec.tpm {
-            Some(_) => Some(Swtpm::start(&machine.tpm_path(), sockets.path(), &folder)?),
-            None => None,
-        };
+        let rigs = Rigs::start(machine, sockets.path(), &folder)?;
         let args = machine.arguments(sockets.path());
         let command_file = folder.join("command.txt");
         fs::write(&command_file, command_line("qemu-system-x86_64", &args) + "\n")
@@ -77,7 +74,7 @@ impl<'m> PowerOn<'m> {
             .begin(label, machine.accelerator, Arc::clone(&console));
         let mut power_on = Self {
             qemu,
-            swtpm,
+            rigs,
             _sockets: sockets,
             qmp,
             stdin,
@@ -220,7 +217,7 @@ impl<'m> PowerOn<'m> {
     #[must_use]
     pub fn process_ids(&self) -> Vec<u32> {
         std::iter::once(self.qemu.pid())
-            .chain(self.swtpm.as_ref().map(Swtpm::pid))
+            .chain(self.rigs.swtpm_pid())
             .collect()
     }
 
@@ -308,7 +305,7 @@ impl<'m> PowerOn<'m> {
         })
     }
 
-    /// After QEMU's end: reaps it and swtpm, reads the last events, ends the reader thread.
+    /// After QEMU's end: reaps it and ends what it talked to, reads the last events, ends the reader thread.
     fn settle(&mut self) {
         if self.ending.is_some() {
             return;
@@ -320,9 +317,7 @@ impl<'m> PowerOn<'m> {
             Ok(None) => self.qemu.kill(),
             Err(error) => Err(error),
         };
-        if let Some(Err(error)) = self.swtpm.as_mut().map(Swtpm::finish) {
-            eprintln!("end swtpm: {error}");
-        }
+        self.rigs.finish();
         if let Some(reader) = self.reader.take()
             && reader.join().is_err()
         {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::artefacts::DISK;
+use crate::artefacts::{DISK, SECOND_DISK};
 use crate::journal::Journal;
 use crate::machine::{Machine, MachineSpec};
 use crate::serial::as_ms;
@@ -115,7 +115,8 @@ impl Context {
 
     /// A story that passed needs its disks no more: they are by far the largest files.
     pub(crate) fn delete_disks(&self) -> anyhow::Result<()> {
-        for disk in self.machines.iter().map(|folder| folder.join(DISK)) {
+        let disks = |folder: &PathBuf| [DISK, SECOND_DISK].map(|name| folder.join(name));
+        for disk in self.machines.iter().flat_map(disks) {
             match fs::remove_file(&disk) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 other => other.with_context(|| format!("delete {}", disk.display()))?,

@@ -52,6 +52,7 @@ fn package_of(name: &str) -> &'static str {
         "sfdisk" => "fdisk",
         "sgdisk" => "gdisk",
         "cp" => "coreutils",
+        "tpm2_rc_decode" => "tpm2-tools",
         _ => "mtools",
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use crate::process::Guarded;
+use crate::rigs;
 use crate::tool::{self, command_line};
 use crate::trouble::MachineTrouble;
 
@@ -39,6 +40,16 @@ impl PcrBank {
             Self::Sha256 => "sha256",
             Self::Sha384 => "sha384",
             Self::Sha512 => "sha512",
+        }
+    }
+
+    /// `TPM_ALG_ID` (TPM 2.0 Library, Part 2, 6.3).
+    pub(crate) fn algorithm_id(self) -> u16 {
+        match self {
+            Self::Sha1 => 0x0004,
+            Self::Sha256 => 0x000B,
+            Self::Sha384 => 0x000C,
+            Self::Sha512 => 0x000D,
         }
     }
 }
@@ -70,7 +81,7 @@ pub(crate) struct Swtpm {
 impl Swtpm {
     /// Starts swtpm over `state`; its socket goes to `sockets` (a short path), its log to `folder`.
     pub(crate) fn start(state: &Path, sockets: &Path, folder: &Path) -> anyhow::Result<Self> {
-        let socket = sockets.join("tpm");
+        let socket = sockets.join(rigs::sockets::TPM);
         let of = |prefix: &str, path: &Path| {
             let mut text = OsString::from(prefix);
             text.push(path);

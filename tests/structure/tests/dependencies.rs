@@ -28,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-verity",
             "bennu-formats",
             "bennu-esp",
+            "bennu-luks",
         ],
     ),
     (
@@ -57,6 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bennu-verity", &[]),
     ("bennu-uki", &[]),
     ("bennu-erofs", &[]),
+    ("bennu-luks", &[]),
     ("bennu-linux", &[]),
     // The tests: black boxes, but for the replay, which feeds decoders.
     ("bennu-harness", &["bennu-formats"]),
@@ -76,6 +78,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-tpm",
             "bennu-linux",
             "bennu-esp",
+            "bennu-luks",
         ],
     ),
 ];

@@ -7,6 +7,7 @@ mod falls_back_when_never_healthy;
 mod floor;
 mod manifests;
 mod recovery_screen;
+mod rigs;
 mod root_blocks;
 mod secrets;
 mod slots_in_swapped_order;
@@ -26,6 +27,7 @@ pub fn all() -> Vec<Story> {
         recovery_screen::stories(),
         secrets::stories(),
         debian::stories(),
+        rigs::stories(),
     ]
     .concat()
 }

@@ -8,6 +8,7 @@ mod boot;
 mod disks;
 mod documents;
 mod machine;
+mod state;
 
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ fn main() -> anyhow::Result<()> {
     seeds.extend(disks::seeds()?);
     seeds.extend(boot::seeds(&root())?);
     seeds.extend(machine::seeds());
+    seeds.extend(state::seeds()?);
     let mut total = 0;
     for (target, name, bytes) in &seeds {
         let folder = root().join("fuzz/corpus").join(target);
