@@ -8,9 +8,10 @@ use bennu_policy::boot::{
 };
 use proptest::prelude::*;
 
-const RETRIED: [Code; 4] = [
+const RETRIED: [Code; 5] = [
     Code::TpmMissing,
     Code::TpmExtend,
+    Code::FloorAccess,
     Code::SecretSeal,
     Code::BootDisk,
 ];
@@ -198,6 +199,9 @@ fn every_code_leads_to_its_action_and_only_the_slots_own_faults_make_it_bad() {
         Code::DuplicatePartition,
         Code::LatchOpen,
         Code::SecretBlob,
+        Code::FloorMissing,
+        Code::FloorForeign,
+        Code::TpmOwned,
     ];
     for code in halts {
         assert_eq!(
@@ -210,6 +214,7 @@ fn every_code_leads_to_its_action_and_only_the_slots_own_faults_make_it_bad() {
         Code::ManifestRootHash,
         Code::VerityCorrupt,
         Code::SecretUnseal,
+        Code::BelowFloor,
         Code::Internal,
     ] {
         assert_eq!(
