@@ -111,6 +111,28 @@ pub enum InitError {
     OwnerSecret { expected: usize, found: usize },
     #[error("tpm owner: {0}")]
     Owner(bennu_tpm::TpmError),
+    #[error("state volume: expected one partition labelled `state` on the boot disk, found none or several")]
+    StateNoPartition,
+    #[error("{}", .0.reason)]
+    StateRefused(Failure),
+    #[error("state volume: {0}")]
+    StateHeader(String),
+    #[error("state volume: {0}")]
+    StateIo(std::io::Error),
+    #[error("state volume: {0}")]
+    StateMount(linux::mount::MountError),
+    #[error("state volume: {0}")]
+    StateGrow(String),
+    #[error("state volume: {0}")]
+    StateDevice(linux::dm::DmError),
+    #[error("state volume: {0}")]
+    StateKeyring(linux::keyring::KeyringError),
+    #[error("state volume: pin: {0}")]
+    StatePin(bennu_tpm::GuardedError),
+    #[error("state volume: template: {0}")]
+    StateTemplateRead(linux::bounded::ReadError),
+    #[error("{0}")]
+    StateTemplate(DecodeError),
     #[error("secret: no random bytes: {0}")]
     Random(String),
     #[error("latch: a second unseal of {0} succeeded")]
@@ -155,6 +177,16 @@ impl InitError {
             Self::RootMount(_) => Code::RootMount,
             Self::TpmMissing(_) => Code::TpmMissing,
             Self::TpmExtend(_) | Self::TpmRead(_) => Code::TpmExtend,
+            Self::StateNoPartition => Code::StateMissing,
+            Self::StateRefused(failure) => failure.code,
+            Self::StateHeader(_) => Code::StateHeader,
+            Self::StateIo(_)
+            | Self::StateMount(_)
+            | Self::StateGrow(_)
+            | Self::StateDevice(_)
+            | Self::StateKeyring(_) => Code::StateAccess,
+            Self::StatePin(error) => floor_code(error),
+            Self::StateTemplateRead(_) | Self::StateTemplate(_) => Code::Trust,
             Self::BelowFloor { .. } => Code::BelowFloor,
             Self::FloorMissing { .. } => Code::FloorMissing,
             Self::Floor(error) => floor_code(error),

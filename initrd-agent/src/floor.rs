@@ -41,7 +41,7 @@ pub fn hold(
     manifest: &Verified<SlotManifest>,
     start: &Start,
     journal: &mut Journal,
-) -> Result<(), InitError> {
+) -> Result<ReleasePolicy, InitError> {
     let policy = release_policy(trust, manifest)?;
     let floor = of(&policy.key);
     let height = match tpm.client().floor(&floor).map_err(InitError::Floor)? {
@@ -62,7 +62,7 @@ pub fn hold(
             .map_err(InitError::Floor)?;
         journal.say(&format!("raised the floor from {height} to {security_version}"));
     }
-    Ok(())
+    Ok(policy)
 }
 
 /// A machine that has sealed something has had a floor: without it, it was cleared or is another machine.
@@ -75,7 +75,7 @@ fn begin(
     journal: &mut Journal,
 ) -> Result<u64, InitError> {
     let names = trust.secrets.iter().map(|spec| spec.name.as_str());
-    for name in names.chain([paths::OWNER_SECRET]) {
+    for name in names.chain([paths::OWNER_SECRET, paths::STATE_SECRET]) {
         if esp.files().sealed_secret(name)?.is_some() {
             return Err(InitError::FloorMissing {
                 index: format::NV_INDEX,
@@ -120,6 +120,16 @@ fn own(
     client.flush(session.handle()).map_err(InitError::Owner)?;
     journal.say("set the TPM's owner and lockout authorisations");
     Ok(())
+}
+
+/// The owner's authorisation.
+pub fn owner_authorisation(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    policy: &ReleasePolicy,
+) -> Result<Zeroizing<Vec<u8>>, InitError> {
+    let both = authorisations(tpm, esp, policy)?;
+    Ok(Zeroizing::new(both[..AUTH_BYTES].to_vec()))
 }
 
 /// Both authorisations, owner's first: those that were sealed before, or new ones.

@@ -21,7 +21,9 @@ pub enum TemplateError {
     #[error("state volume template: {0}")]
     Scratch(#[from] io::Error),
     /// mke2fs is not there.
-    #[error("state volume template: mke2fs cannot be started: {0}; install it with `apt-get install e2fsprogs`")]
+    #[error(
+        "state volume template: mke2fs cannot be started: {0}; install it with `apt-get install e2fsprogs`"
+    )]
     Start(io::Error),
     /// mke2fs failed.
     #[error("state volume template: mke2fs ended with {status}; its words:\n{words}")]
@@ -44,7 +46,9 @@ pub fn make(epoch: u64) -> Result<Vec<u8>, TemplateError> {
     let scratch = tempfile::NamedTempFile::new()?;
     scratch.as_file().set_len(FILE_SYSTEM_BYTES)?;
     let output = Command::new("mke2fs")
-        .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-i", "16384", "-J", "size=8"])
+        .args([
+            "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-i", "16384", "-J", "size=8",
+        ])
         .args(["-m", "1", "-O", FEATURES, "-U", UUID, "-L", "bennu-state"])
         .arg("-E")
         .arg(format!(
@@ -94,6 +98,10 @@ mod tests {
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .output()
             .expect("e2fsck must be installed");
-        assert!(judge.status.success(), "{}", String::from_utf8_lossy(&judge.stdout));
+        assert!(
+            judge.status.success(),
+            "{}",
+            String::from_utf8_lossy(&judge.stdout)
+        );
     }
 }

@@ -135,7 +135,10 @@ impl VolumeTemplate {
 }
 
 fn little(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 fn bad(member: &'static str, expected: &'static str, found: String) -> DecodeError {

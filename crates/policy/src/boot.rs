@@ -214,9 +214,12 @@ fn fault(code: Code) -> BootAction {
         | Code::ApiMount
         | Code::Internal => BootAction::FallBack,
         // May pass by itself; the attempts are counted.
-        Code::TpmMissing | Code::TpmExtend | Code::FloorAccess | Code::StateAccess | Code::SecretSeal | Code::BootDisk => {
-            BootAction::Retry
-        }
+        Code::TpmMissing
+        | Code::TpmExtend
+        | Code::FloorAccess
+        | Code::StateAccess
+        | Code::SecretSeal
+        | Code::BootDisk => BootAction::Retry,
         // The machine, not the slot: another slot or another start meets the same.
         Code::SecureBootOff
         | Code::DuplicatePartition

@@ -12,7 +12,7 @@ use bennu_formats::manifest::{
     TpmPolicy, UkiBinding, VerityParameters,
 };
 use bennu_formats::names::{ImageId, ImageVersion};
-use bennu_formats::trust::{ReleaseKey, SecretSpec, SecureBootRule, TrustConfig};
+use bennu_formats::trust::{ReleaseKey, SecretSpec, SecureBootRule, StateRule, TrustConfig};
 use bennu_formats::units::{Blocks4K, Bytes};
 use bennu_formats::verity_sig::{BennuMember, VeritySig};
 use std::collections::BTreeMap;
