@@ -274,7 +274,7 @@ fn a_good_mark_that_removes_the_counter_is_noticed() {
     );
 }
 
-/// Both slots without tries: systemd-boot takes the newest for ever, and nothing of ours runs.
+/// Both slots without tries: systemd-boot takes the newest for ever, and no start reaches the record.
 #[test]
 fn limit_a_uki_that_never_reaches_the_esp_beside_three_cut_starts_keeps_the_sound_slot_from_starting() {
     for early in [Fault::Refused, Fault::BeforeEsp] {
