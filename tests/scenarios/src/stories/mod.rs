@@ -11,6 +11,7 @@ mod rigs;
 mod root_blocks;
 mod secrets;
 mod slots_in_swapped_order;
+mod state;
 
 use bennu_harness::prelude::Story;
 
@@ -26,6 +27,7 @@ pub fn all() -> Vec<Story> {
         manifests::stories(),
         recovery_screen::stories(),
         secrets::stories(),
+        state::stories(),
         debian::stories(),
         rigs::stories(),
     ]
