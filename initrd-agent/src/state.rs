@@ -23,9 +23,10 @@ use bennu_formats::state::{self as format, StatePin};
 use bennu_formats::trust::{StateRule, TrustConfig};
 use bennu_linux::block::{BlockDevice, OpenMode};
 use bennu_luks::{FormatParameters, HeaderError, KdfCost, RandomFailed, UnverifiedHeader, VolumeKey};
-use bennu_policy::state::{self as policy, PinFact, StateDecision, VolumeFact};
+use bennu_policy::state::{self as policy, KeyFact, PinFact, StateDecision, VolumeFact};
 use bennu_tpm::{
-    GuardedIndex, GuardedState, IndexPlace, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob, Tpm as _,
+    GuardedIndex, GuardedState, HashAlg, IndexPlace, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob,
+    Tpm as _,
 };
 use std::fs::File;
 use std::io::Read as _;
@@ -95,7 +96,10 @@ pub fn open(
                 .map_err(|e| InitError::StateHeader(e.to_string()))?;
             device::write_all(partition, update.writes())?;
             let header = update.into_header();
-            write_pin(tpm, &index, release, header.uuid(), generation)?;
+            let pin = pin_of(header.uuid(), generation, &key);
+            tpm.client()
+                .write_guarded(&index, release, &pin.encode())
+                .map_err(InitError::StatePin)?;
             let mounted = device::open_and_mount(partition, &header, &key, device::Content::Kept)?;
             journal.say(&format!(
                 "state volume {} opened, generation {generation}",
@@ -112,25 +116,23 @@ fn pinned(tpm: &mut Measured, index: &GuardedIndex) -> Result<PinFact, InitError
         GuardedState::Absent | GuardedState::Unwritten => PinFact::None,
         GuardedState::Holds(bytes) => PinFact::Pinned(
             StatePin::decode(&bytes)
-                .ok_or_else(|| InitError::StateHeader("pin: expected 24 bytes".into()))?,
+                .ok_or_else(|| InitError::StateHeader("pin: expected 56 bytes".into()))?,
         ),
     })
 }
 
-fn write_pin(
-    tpm: &mut Measured,
-    index: &GuardedIndex,
-    release: &ReleasePolicy,
-    uuid: uuid::Uuid,
-    generation: u64,
-) -> Result<(), InitError> {
-    let pin = StatePin {
+fn pin_of(uuid: uuid::Uuid, generation: u64, key: &VolumeKey) -> StatePin {
+    StatePin {
         uuid: *uuid.as_bytes(),
         generation,
-    };
-    tpm.client()
-        .write_guarded(index, release, &pin.encode())
-        .map_err(InitError::StatePin)
+        key_digest: digest(key),
+    }
+}
+
+/// What the key is pinned by; says nothing of the key itself.
+fn digest(key: &VolumeKey) -> [u8; 32] {
+    let digest = HashAlg::Sha256.keyed_digest(key.as_bytes(), format::PIN_WORDS);
+    digest.as_bytes().try_into().unwrap_or_default()
 }
 
 /// The volume key, if there is a sealed one.
@@ -179,7 +181,10 @@ fn look(
     let fact = VolumeFact::Header {
         uuid: *header.claimed_uuid().as_bytes(),
         generation: header.claimed_generation(),
-        authentic: key.map(|key| header.clone().verify(key).is_ok()),
+        key: key.map(|key| KeyFact {
+            authenticates: header.clone().verify(key).is_ok(),
+            digest: digest(key),
+        }),
     };
     Ok((fact, Some(header)))
 }
@@ -219,7 +224,7 @@ impl Maker<'_> {
             .verify(&key)
             .map_err(|e| InitError::StateHeader(e.to_string()))?;
         let mounted = device::open_and_mount(self.partition, &header, &key, device::Content::Empty)?;
-        self.begin_pin(index, uuid)?;
+        self.begin_pin(index, &pin_of(uuid, policy::FIRST_GENERATION, &key))?;
         journal.say(&format!("made state volume {uuid}"));
         // Once, and nowhere but on the console: whoever sets the machine up writes it down.
         journal.show_once(&format!(
@@ -230,12 +235,8 @@ impl Maker<'_> {
     }
 
     /// Takes the owner's authorisation, which only an initrd like this one can unseal.
-    fn begin_pin(self, index: &GuardedIndex, uuid: uuid::Uuid) -> Result<(), InitError> {
+    fn begin_pin(self, index: &GuardedIndex, pin: &StatePin) -> Result<(), InitError> {
         let owner = floor::owner_authorisation(self.tpm, self.esp, self.release)?;
-        let pin = StatePin {
-            uuid: *uuid.as_bytes(),
-            generation: policy::FIRST_GENERATION,
-        };
         self.tpm
             .client()
             .begin_guarded(index, &owner, &pin.encode())

@@ -9,7 +9,9 @@ use crate::decode::DecodeError;
 /// Handle of the NV index that holds the pin.
 pub const NV_INDEX: u32 = 0x0180_BE01;
 /// Bytes of the pin.
-pub const PIN_BYTES: usize = 24;
+pub const PIN_BYTES: usize = 56;
+/// What the volume key is pinned by: the HMAC-SHA-256 of these words under it.
+pub const PIN_WORDS: &[u8] = b"bennu-state-pin-v1";
 /// Bytes of a block of the template.
 pub const BLOCK_BYTES: usize = 4096;
 /// Length in bytes of the file system as the template has it: the smallest state volume.
@@ -31,24 +33,27 @@ pub struct StatePin {
     pub uuid: [u8; 16],
     /// Generation.
     pub generation: u64,
+    /// HMAC-SHA-256 of [`PIN_WORDS`] under the volume key: a key that somebody else sealed is told from it.
+    pub key_digest: [u8; 32],
 }
 
 impl StatePin {
-    /// UUID, then the generation big-endian.
+    /// UUID, the generation big-endian, digest of the key.
     pub fn encode(&self) -> [u8; PIN_BYTES] {
         let mut bytes = [0; PIN_BYTES];
         bytes[..16].copy_from_slice(&self.uuid);
-        bytes[16..].copy_from_slice(&self.generation.to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.generation.to_be_bytes());
+        bytes[24..].copy_from_slice(&self.key_digest);
         bytes
     }
 
     /// The reverse; `None` for any other number of bytes.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; PIN_BYTES] = bytes.try_into().ok()?;
-        let (uuid, generation) = bytes.split_at(16);
         Some(Self {
-            uuid: uuid.try_into().ok()?,
-            generation: u64::from_be_bytes(generation.try_into().ok()?),
+            uuid: bytes[..16].try_into().ok()?,
+            generation: u64::from_be_bytes(bytes[16..24].try_into().ok()?),
+            key_digest: bytes[24..].try_into().ok()?,
         })
     }
 }
@@ -160,13 +165,12 @@ mod tests {
         let pin = StatePin {
             uuid: [0xab; 16],
             generation: 258,
+            key_digest: [0xcd; 32],
         };
-        assert_eq!(
-            hex::encode(pin.encode()),
-            "abababababababababababababababab0000000000000102"
-        );
+        let golden = format!("{}{}{}", "ab".repeat(16), "0000000000000102", "cd".repeat(32));
+        assert_eq!(hex::encode(pin.encode()), golden);
         assert_eq!(StatePin::decode(&pin.encode()), Some(pin));
-        assert_eq!(StatePin::decode(&[0; 23]), None);
+        assert_eq!(StatePin::decode(&[0; 55]), None);
     }
 
     #[test]

@@ -37,9 +37,18 @@ pub enum VolumeFact {
         uuid: [u8; 16],
         /// Generation it claims.
         generation: u64,
-        /// Whether uuid and generation are authenticated by the unsealed volume key; `None` without a key.
-        authentic: Option<bool>,
+        /// What the unsealed volume key says of it; `None` without a key.
+        key: Option<KeyFact>,
     },
+}
+
+/// The unsealed volume key and the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyFact {
+    /// Whether the key authenticates UUID and generation.
+    pub authenticates: bool,
+    /// Digest of the key, as a pin has it.
+    pub digest: [u8; 32],
 }
 
 /// What to do with the state volume.
@@ -56,7 +65,7 @@ pub enum StateDecision {
     Refuse(Failure),
 }
 
-/// Decides. `volume` has no `authentic` only where no sealed key was found.
+/// Decides. `volume` has no `key` only where no sealed key was found.
 pub fn decide(pin: &PinFact, volume: &VolumeFact) -> StateDecision {
     match pin {
         PinFact::None => without_pin(volume),
@@ -74,7 +83,9 @@ fn without_pin(volume: &VolumeFact) -> StateDecision {
         // Formatted under a key of this TPM, and cut off before the pin was written: nothing was kept in it.
         VolumeFact::Header {
             generation: FIRST_GENERATION,
-            authentic: Some(true),
+            key: Some(KeyFact {
+                authenticates: true, ..
+            }),
             ..
         } => StateDecision::Provision,
         VolumeFact::Header { .. } => refuse(
@@ -90,7 +101,7 @@ fn without_pin(volume: &VolumeFact) -> StateDecision {
 }
 
 fn with_pin(pin: &StatePin, volume: &VolumeFact) -> StateDecision {
-    let (uuid, generation, authentic) = match volume {
+    let (uuid, generation, key) = match volume {
         VolumeFact::Blank => {
             return refuse(
                 Code::StateMissing,
@@ -107,8 +118,8 @@ fn with_pin(pin: &StatePin, volume: &VolumeFact) -> StateDecision {
         VolumeFact::Header {
             uuid,
             generation,
-            authentic,
-        } => (uuid, *generation, authentic),
+            key,
+        } => (uuid, *generation, key),
     };
     if *uuid != pin.uuid {
         return refuse(
@@ -120,12 +131,12 @@ fn with_pin(pin: &StatePin, volume: &VolumeFact) -> StateDecision {
             ),
         );
     }
-    match authentic {
-        Some(true) => {}
-        Some(false) => {
+    match key {
+        Some(key) if key.authenticates && key.digest == pin.key_digest => {}
+        Some(_) => {
             return refuse(
                 Code::StateForged,
-                "expected a header authenticated by its volume key, found another one's",
+                "expected the volume key that the TPM has pinned, and a header made with it, found another one",
             );
         }
         None => {
@@ -156,19 +167,24 @@ mod tests {
     use super::*;
 
     const UUID: [u8; 16] = [7; 16];
+    const DIGEST: [u8; 32] = [9; 32];
 
     fn pinned(generation: u64) -> PinFact {
         PinFact::Pinned(StatePin {
             uuid: UUID,
             generation,
+            key_digest: DIGEST,
         })
     }
 
-    fn header(generation: u64, authentic: Option<bool>) -> VolumeFact {
+    fn header(generation: u64, authenticates: Option<bool>) -> VolumeFact {
         VolumeFact::Header {
             uuid: UUID,
             generation,
-            authentic,
+            key: authenticates.map(|authenticates| KeyFact {
+                authenticates,
+                digest: DIGEST,
+            }),
         }
     }
 
@@ -204,10 +220,20 @@ mod tests {
         let swapped = VolumeFact::Header {
             uuid: [8; 16],
             generation: 5,
-            authentic: Some(false),
+            key: None,
+        };
+        // Whoever can use the TPM can seal a key of their own in our form, and make a header with it.
+        let planted = VolumeFact::Header {
+            uuid: UUID,
+            generation: 5,
+            key: Some(KeyFact {
+                authenticates: true,
+                digest: [8; 32],
+            }),
         };
         for (volume, expected) in [
             (swapped, Code::StateSwapped),
+            (planted, Code::StateForged),
             (header(5, Some(false)), Code::StateForged),
             (header(5, None), Code::StateKeyMissing),
             (VolumeFact::Blank, Code::StateMissing),
