@@ -33,7 +33,7 @@ pub fn of(key: &RsaPublic) -> Floor {
 }
 
 /// Makes the floor on the first start; at every start compares it with this slot's `security_version`, and gives
-/// it a new height once this slot has been marked good.
+/// it a new height once this slot has been marked good. Gives the policy that this release fulfils, and the height.
 pub fn hold(
     tpm: &mut Measured,
     esp: &Mounted,
@@ -41,10 +41,10 @@ pub fn hold(
     manifest: &Verified<SlotManifest>,
     start: &Start,
     journal: &mut Journal,
-) -> Result<ReleasePolicy, InitError> {
+) -> Result<(ReleasePolicy, u64), InitError> {
     let policy = release_policy(trust, manifest)?;
     let floor = of(&policy.key);
-    let height = match tpm.client().floor(&floor).map_err(InitError::Floor)? {
+    let mut height = match tpm.client().floor(&floor).map_err(InitError::Floor)? {
         FloorState::At(height) => height,
         state => begin(tpm, esp, trust, &floor, state, journal)?,
     };
@@ -61,8 +61,9 @@ pub fn hold(
             .raise_floor(&floor, &policy, security_version)
             .map_err(InitError::Floor)?;
         journal.say(&format!("raised the floor from {height} to {security_version}"));
+        height = security_version;
     }
-    Ok(policy)
+    Ok((policy, height))
 }
 
 /// A machine that has sealed something has had a floor: without it, it was cleared or is another machine.

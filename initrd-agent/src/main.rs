@@ -68,7 +68,7 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     journal.step("tpm: enter-initrd, floor");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
     tpm.enter_initrd()?;
-    let release = floor::hold(tpm, esp, &trust, &manifest, &start, journal)?;
+    let (release, floor) = floor::hold(tpm, esp, &trust, &manifest, &start, journal)?;
     journal.step("state volume");
     let state = state::open(tpm, esp, &slot, &trust, &release, journal)?;
     journal.step("tpm: unseal");
@@ -85,7 +85,7 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     journal.step("root");
     root::mount(&device, state.as_ref().map(|state| state.mounted.as_path()))?;
     // Wipes the volume key.
-    drop(state);
+    let state = state.map(|state| state.report);
     let secrets = root::put_secrets(secrets)?;
     let pcrs = tpm.pcrs()?;
     tpm.write_event_log()?;
@@ -95,6 +95,8 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         secure_boot,
         start,
         secrets,
+        floor,
+        state,
         pcrs,
     };
     handover::write(&manifest, facts, journal)?;

@@ -17,6 +17,7 @@ use crate::journal::Journal;
 use crate::secrets;
 use crate::slot::Slot;
 use crate::tpm::Measured;
+use bennu_formats::handover;
 use bennu_formats::manifest::POLICY_REF;
 use bennu_formats::paths;
 use bennu_formats::state::{self as format, StatePin};
@@ -44,6 +45,17 @@ pub struct StateVolume {
     pub mounted: PathBuf,
     /// Its key, to be measured.
     pub key: VolumeKey,
+    /// For the running system.
+    pub report: handover::StateVolume,
+}
+
+fn opened(mounted: PathBuf, key: VolumeKey, uuid: uuid::Uuid, generation: u64) -> StateVolume {
+    let report = handover::StateVolume {
+        uuid: uuid.to_string(),
+        generation,
+        mounted: mounted.display().to_string(),
+    };
+    StateVolume { mounted, key, report }
 }
 
 /// The index that pins the volume of this machine.
@@ -105,7 +117,7 @@ pub fn open(
                 "state volume {} opened, generation {generation}",
                 header.uuid()
             ));
-            Ok(Some(StateVolume { mounted, key }))
+            Ok(Some(opened(mounted, key, header.uuid(), generation)))
         }
     }
 }
@@ -231,7 +243,7 @@ impl Maker<'_> {
             "recovery key of the state volume: {}",
             recovery.as_str()
         ));
-        Ok(StateVolume { mounted, key })
+        Ok(opened(mounted, key, uuid, policy::FIRST_GENERATION))
     }
 
     /// Takes the owner's authorisation, which only an initrd like this one can unseal.
