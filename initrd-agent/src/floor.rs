@@ -9,6 +9,7 @@ use crate::esp::{Mounted, Start};
 use crate::journal::Journal;
 use crate::secrets::{self, release_policy};
 use crate::tpm::Measured;
+use bennu_esp::FoundSecret;
 use bennu_formats::manifest::{POLICY_REF, SlotManifest};
 use bennu_formats::trust::TrustConfig;
 use bennu_formats::{floor as format, paths};
@@ -64,7 +65,8 @@ pub fn hold(
     Ok(())
 }
 
-/// A machine that has sealed something has had a floor: without it, it was cleared or is another machine.
+/// A machine that has sealed something has had a floor: without it, it was cleared or is another machine. An empty
+/// file holds nothing that was sealed: a first start was cut off.
 fn begin(
     tpm: &mut Measured,
     esp: &Mounted,
@@ -75,7 +77,7 @@ fn begin(
 ) -> Result<u64, InitError> {
     let names = trust.secrets.iter().map(|spec| spec.name.as_str());
     for name in names.chain([paths::OWNER_SECRET]) {
-        if esp.files().sealed_secret(name)?.is_some() {
+        if let FoundSecret::Sealed(_) = esp.files().sealed_secret(name)? {
             return Err(InitError::FloorMissing {
                 index: format::NV_INDEX,
                 found: match state {
@@ -104,7 +106,7 @@ fn own(
     }
     // Before the owner has an authorisation: afterwards a storage key can no longer be made without it.
     let key = tpm.client().persist_storage_key(&[]).map_err(InitError::Owner)?;
-    let auths = authorisations(tpm, esp, policy)?;
+    let auths = authorisations(tpm, esp, policy, journal)?;
     let (owner, lockout) = auths.split_at(AUTH_BYTES);
     let client = tpm.client();
     let mut session = client
@@ -126,9 +128,14 @@ fn authorisations(
     tpm: &mut Measured,
     esp: &Mounted,
     policy: &ReleasePolicy,
+    journal: &mut Journal,
 ) -> Result<Zeroizing<Vec<u8>>, InitError> {
     let name = paths::OWNER_SECRET;
-    let Some(bytes) = esp.files().sealed_secret(name)? else {
+    let found = esp.files().sealed_secret(name)?;
+    if found == FoundSecret::Undone {
+        secrets::say_undone(name, journal);
+    }
+    let FoundSecret::Sealed(bytes) = found else {
         let fresh = secrets::random(tpm, 2 * AUTH_BYTES)?;
         secrets::seal_to_esp(tpm, esp, name, &fresh, &policy.key)?;
         return Ok(fresh);
