@@ -6,6 +6,7 @@ mod debian;
 mod falls_back_when_never_healthy;
 mod floor;
 mod manifests;
+mod power_cuts;
 mod recovery_screen;
 mod rigs;
 mod root_blocks;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Story> {
         recovery_screen::stories(),
         secrets::stories(),
         debian::stories(),
+        power_cuts::stories(),
         rigs::stories(),
     ]
     .concat()
