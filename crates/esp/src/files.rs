@@ -1,6 +1,6 @@
 //! Bounded reads, and writes that a power cut at any moment leaves whole or undone.
 //!
-//! What Linux's vfat does, and a device may add (fs/fat/{file,inode,namei_vfat,fatent}.c, 6.1 to 6.18):
+//! What Linux's vfat does, and a device may add (fs/fat/{file,inode,namei_vfat,fatent}.c; the stories run 6.12):
 //!
 //! - rename(2) makes an entry without content or lets the one that it replaces stand, and gives it the file's
 //!   cluster and length only when the inode is written: fsync(2) of the directory alone makes an empty file durable.
