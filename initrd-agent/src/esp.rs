@@ -11,7 +11,7 @@ use bennu_formats::names::UkiFileName;
 use bennu_formats::trust::TrustConfig;
 use bennu_linux::block::{BlockDevice, ensure_node};
 use bennu_linux::mount::{self, DATA_ONLY, MountSpec, Unmount};
-use bennu_policy::boot::{self, BootAction, Entry, FailureFacts, StartDecision, StartFacts};
+use bennu_policy::boot::{self, BootAction, Entry, FailureFacts, Past, StartDecision, StartFacts};
 use std::path::Path;
 
 const MOUNT_POINT: &str = "/run/bennu/esp";
@@ -86,7 +86,7 @@ impl Mounted {
             FoundRecord::Damaged(why) => journal.warn(&format!("{why}; a new one is begun")),
         }
         let was_healthy = boot::was_healthy(&self.record, &trust.version);
-        let panic = past::last_panic(journal);
+        let old_note_remains = !self.digest_panic(journal)?;
         let names = self.esp.entries(&trust.image_id)?;
         let decision = boot::on_start(
             &mut self.record,
@@ -94,13 +94,17 @@ impl Mounted {
                 this: &trust.version,
                 entries: &entries(&names),
                 max_attempts: trust.max_attempts,
-                panic: panic.as_ref(),
+                // The floor is not read yet.
+                floor: None,
+                old_note_remains,
             },
         );
         self.esp.write_boot_record(&self.record)?;
-        past::forget(journal);
-        let fell_back = match decision {
-            StartDecision::Go(fell_back) => fell_back,
+        let Past {
+            fell_back,
+            last_failure,
+        } = match decision {
+            StartDecision::Go(past) => past,
             StartDecision::GiveUp(failure) => return Err(InitError::GivenUp(failure)),
         };
         let attempts = self.record.slot_mut(&trust.version).attempts;
@@ -113,6 +117,12 @@ impl Mounted {
             "{} {}: attempt {attempts} of {}",
             trust.image_id, trust.version, trust.max_attempts
         ));
+        if let Some(failure) = &last_failure {
+            journal.say(&format!(
+                "an earlier start of this slot failed: {}: {}",
+                failure.code, failure.reason
+            ));
+        }
         if let Some(FellBack {
             from_version,
             failure,
@@ -129,6 +139,16 @@ impl Mounted {
             was_healthy,
             fell_back,
         })
+    }
+
+    /// Puts the last panic on the record, and removes it from persistent storage once it is written there: a
+    /// power cut between the two leaves a note that belongs to nobody. Whether none remains.
+    fn digest_panic(&mut self, journal: &mut Journal) -> Result<bool, InitError> {
+        if let Some(panic) = past::last_panic(journal) {
+            boot::on_panic(&mut self.record, &panic);
+            self.esp.write_boot_record(&self.record)?;
+        }
+        Ok(past::forget(journal))
     }
 
     /// The root's init is about to start.
@@ -148,9 +168,11 @@ impl Mounted {
         };
         let action = boot::on_failure(&mut self.record, failure, &facts);
         self.esp.write_boot_record(&self.record)?;
-        if self.record.slot_mut(&this).bad.is_some() {
+        for entry in &names {
             self.esp
-                .rename_entry(&self.trust.image_id, &this, UkiFileName::bad)?;
+                .rename_entry(&self.trust.image_id, &entry.version, |entry| {
+                    boot::entry_after_failure(&self.record, action, &this, entry, self.trust.max_attempts)
+                })?;
         }
         Ok(action)
     }

@@ -13,15 +13,13 @@ use bennu_formats::{ReleaseName, Sha256Digest};
 use bennu_linux::efivars::{BENNU, EfiVarError, EfiVars, PERSISTENT, Variable};
 use bennu_linux::reboot::{End, end as end_machine, sync};
 use bennu_linux::time;
-use bennu_policy::boot::BootAction;
+use bennu_policy::boot::{BLIND_RESTARTS, BootAction, on_failure_without_record};
 use std::time::Duration;
 
 /// How long the sentence stays on the screen before a restart.
 const READING_TIME: Duration = Duration::from_secs(3);
 
-/// Restarts that are made without a verdict: the tries of two slots and one more.
-const BLIND_RESTARTS: u8 = 7;
-/// EFI variable with their number, one byte.
+/// EFI variable with the number of restarts that were made without a verdict, one byte.
 const RESTARTS_VARIABLE: &str = "BennuBlindRestarts";
 
 /// What the boot had reached.
@@ -132,25 +130,29 @@ fn verdict(
 /// Without an ESP there is no place for a verdict. The loader counts this entry's tries all the same, so a few
 /// restarts reach the other slot; how many there were is kept in a variable of the firmware, so that they end.
 fn without_esp(journal: &mut Journal, log: impl FnOnce(&Journal) -> Vec<u8>) -> Left {
-    let action = match count_restart() {
-        Ok(count) if count <= BLIND_RESTARTS => {
-            journal.say(&format!(
-                "no ESP to write the verdict to: restart {count} of {BLIND_RESTARTS}"
-            ));
-            BootAction::Retry
-        }
-        Ok(_) => BootAction::Halt,
-        Err(error) => {
-            journal.error(&error.to_string());
-            BootAction::Halt
-        }
-    };
     Left {
-        action,
+        action: blind_action(journal),
         record: None,
         log: Sha256Digest::of(&log(journal)),
         kept: Kept::Nowhere("no ESP was mounted".to_owned()),
     }
+}
+
+fn blind_action(journal: &mut Journal) -> BootAction {
+    let restarts = match count_restart() {
+        Ok(restarts) => restarts,
+        Err(error) => {
+            journal.error(&error.to_string());
+            return BootAction::Halt;
+        }
+    };
+    let action = on_failure_without_record(restarts);
+    if action == BootAction::Retry {
+        journal.say(&format!(
+            "no ESP to write the verdict to: restart {restarts} of {BLIND_RESTARTS}"
+        ));
+    }
+    action
 }
 
 fn count_restart() -> Result<u8, EfiVarError> {

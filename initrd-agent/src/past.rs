@@ -30,17 +30,29 @@ pub fn last_panic(journal: &mut Journal) -> Option<PanicNote> {
     find_panic(&text)
 }
 
-/// Removes what was read, so that it is not told twice.
-pub fn forget(journal: &mut Journal) {
+/// Removes what was read, so that it is not told twice. Whether nothing remains.
+pub fn forget(journal: &mut Journal) -> bool {
     let store = Pstore::default();
-    for name in store.records().unwrap_or_default() {
+    let names = match store.records() {
+        Ok(names) => names,
+        Err(error) => {
+            journal.warn(&error.to_string());
+            return false;
+        }
+    };
+    let mut gone = true;
+    for name in names {
         if let Err(error) = store.delete(&name) {
             journal.warn(&error.to_string());
+            gone = false;
         }
     }
+    gone
 }
 
-/// dm-verity's words come first (`drivers/md/dm-verity-target.c`: "… block N is corrupted"), the panic's second.
+/// dm-verity's words come first (`drivers/md/dm-verity-target.c`: "… block N is corrupted"), the panic's second:
+/// "dm-verity device corrupted" for a block that does not match, "dm-verity device has I/O error" for one that
+/// cannot be read.
 fn find_panic(text: &str) -> Option<PanicNote> {
     let words = |line: &str| {
         line.split_once("] ")
@@ -54,6 +66,7 @@ fn find_panic(text: &str) -> Option<PanicNote> {
         .find(|l| l.contains("device-mapper: verity:") && l.contains("is corrupted"));
     Some(match verity {
         Some(line) => PanicNote::VerityCorruption(words(line)),
+        None if panic.contains("dm-verity device has I/O error") => PanicNote::RootIo(words(panic)),
         None if panic.contains("dm-verity device") => PanicNote::VerityCorruption(words(panic)),
         None => PanicNote::Other(words(panic)),
     })
@@ -71,6 +84,23 @@ mod tests {
             find_panic(text),
             Some(PanicNote::VerityCorruption(
                 "device-mapper: verity: 254:3: data block 77 is corrupted".into()
+            ))
+        );
+    }
+
+    #[test]
+    fn a_block_that_cannot_be_read_is_told_apart_from_one_that_does_not_match() {
+        let said = |words: &str| find_panic(&format!("<0>[   20.2] Kernel panic - not syncing: {words}\n"));
+        assert_eq!(
+            said("dm-verity device has I/O error"),
+            Some(PanicNote::RootIo(
+                "Kernel panic - not syncing: dm-verity device has I/O error".into()
+            ))
+        );
+        assert_eq!(
+            said("dm-verity device corrupted"),
+            Some(PanicNote::VerityCorruption(
+                "Kernel panic - not syncing: dm-verity device corrupted".into()
             ))
         );
     }

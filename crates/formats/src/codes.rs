@@ -107,6 +107,8 @@ codes! {
         "read the health check's words beside the code; install a fixed release";
     SlotPanic = "SLOT-PANIC", "the kernel panicked in this slot",
         "read the kernel's words beside the code; install a fixed release";
+    RootIo = "ROOT-IO", "a block of the root file system or its hash tree could not be read",
+        "check the cable and replace the medium: the slot is started once more, then the other one";
     UkiNotStarted = "UKI-NOT-STARTED", "the slot's UKI used up its tries without ever starting",
         "the firmware or the loader refused it (signature or damage): write the release again";
     NoSlot = "NO-SLOT", "no slot is left that may be started",

@@ -3,6 +3,18 @@
 //! Everything here is a pure function from facts to a decision. The facts come from places that an attacker
 //! with the disk can write (file names on the ESP, the boot record), so a decision can cost availability but
 //! opens nothing: signatures and TPM policy stand elsewhere.
+//!
+//! The ladder for a root that fails after the pivot: the kernel panics and restarts the slot with the reason kept
+//! (pstore, then the record) → the other slot → the recovery screen. A block that does not match is proof and
+//! takes the second rung at once; a block that cannot be read may pass and takes it the second time.
+//!
+//! `tests/boot/model` explores all of it, with a crash after every write.
+
+mod failure;
+
+pub use failure::{
+    BLIND_RESTARTS, BootAction, FailureFacts, entry_after_failure, on_failure, on_failure_without_record,
+};
 
 use bennu_formats::Code;
 use bennu_formats::boot_record::{BootRecord, Failure, Stage};
@@ -42,6 +54,8 @@ impl Entry {
 pub enum PanicNote {
     /// dm-verity met a block that does not match, with the kernel's words.
     VerityCorruption(String),
+    /// dm-verity could not read a block, with the kernel's words.
+    RootIo(String),
     /// Any other panic.
     Other(String),
 }
@@ -55,15 +69,36 @@ pub struct StartFacts<'a> {
     pub entries: &'a [Entry],
     /// Starts without becoming healthy that are allowed.
     pub max_attempts: u32,
-    /// What the last start left in persistent storage.
-    pub panic: Option<&'a PanicNote>,
+    /// The anti-rollback numbers; `None` where no floor is known at this point of the boot.
+    pub floor: Option<Floor>,
+    /// A note of an earlier panic is still in persistent storage and could not be removed: it must not be taken
+    /// for one of this start.
+    pub old_note_remains: bool,
+}
+
+/// The anti-rollback numbers of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Floor {
+    /// `security_version` of the slot that starts.
+    pub security_version: u64,
+    /// Lowest `security_version` that this machine still starts.
+    pub floor: u64,
+}
+
+/// What a start that goes on has to tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Past {
+    /// The newer slot that was passed over.
+    pub fell_back: Option<FellBack>,
+    /// What went wrong in this slot last; forgotten once it is healthy, so it has to be told before.
+    pub last_failure: Option<Failure>,
 }
 
 /// What to do with a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartDecision {
-    /// Go on; the newer slot that was passed over, if there is one.
-    Go(Option<FellBack>),
+    /// Go on, and tell this.
+    Go(Past),
     /// This slot is not to be started.
     GiveUp(Failure),
 }
@@ -72,10 +107,13 @@ pub enum StartDecision {
 /// has to be written before anything else happens.
 pub fn on_start(record: &mut BootRecord, facts: &StartFacts<'_>) -> StartDecision {
     record.starts = record.starts.saturating_add(1);
-    note_panic(record, facts.panic);
     note_entries_without_tries(record, facts);
 
     let slot = record.slot_mut(facts.this);
+    if let Some(failure) = facts.floor.and_then(below_floor) {
+        slot.bad = Some(failure.clone());
+        return StartDecision::GiveUp(failure);
+    }
     if let Some(failure) = &slot.bad {
         return StartDecision::GiveUp(failure.clone());
     }
@@ -89,8 +127,12 @@ pub fn on_start(record: &mut BootRecord, facts: &StartFacts<'_>) -> StartDecisio
     }
     slot.attempts += 1;
     slot.stage = Stage::Initrd;
-    record.last = Some(facts.this.clone());
-    StartDecision::Go(passed_over(record, facts))
+    let last_failure = slot.last_failure.clone();
+    record.last = (!facts.old_note_remains).then(|| facts.this.clone());
+    StartDecision::Go(Past {
+        fell_back: passed_over(record, facts),
+        last_failure,
+    })
 }
 
 /// Whether the last start of `version` ended in its good mark; asked before [`on_start`] counts the next one.
@@ -102,25 +144,38 @@ pub fn was_healthy(record: &BootRecord, version: &ImageVersion) -> bool {
         .is_some_and(|slot| slot.stage == Stage::Healthy && slot.attempts == 0 && slot.bad.is_none())
 }
 
-/// A panic belongs to the slot that started last.
-fn note_panic(record: &mut BootRecord, panic: Option<&PanicNote>) {
-    let (Some(panic), Some(last)) = (panic, record.last.clone()) else {
+fn below_floor(numbers: Floor) -> Option<Failure> {
+    let Floor {
+        security_version,
+        floor,
+    } = numbers;
+    (security_version < floor).then(|| {
+        Failure::new(
+            Code::BelowFloor,
+            &format!("expected a security_version of at least {floor}, found {security_version}"),
+        )
+    })
+}
+
+/// Attributes a panic to the slot that started last, and takes that name off the record: a note that a crash
+/// leaves in persistent storage after the record was written belongs to nobody and counts once. To be called
+/// before [`on_start`], with the record written and the note removed in between.
+pub fn on_panic(record: &mut BootRecord, panic: &PanicNote) {
+    let Some(last) = record.last.take() else {
         return;
     };
     let slot = record.slot_mut(&last);
-    match panic {
-        PanicNote::VerityCorruption(words) => {
-            let failure = Failure::new(Code::VerityCorrupt, &format!("the kernel said: {words}"));
-            slot.bad = Some(failure.clone());
-            slot.last_failure = Some(failure);
-        }
-        PanicNote::Other(words) => {
-            slot.last_failure = Some(Failure::new(
-                Code::SlotPanic,
-                &format!("the kernel said: {words}"),
-            ));
-        }
+    let (code, words) = match panic {
+        PanicNote::VerityCorruption(words) => (Code::VerityCorrupt, words),
+        PanicNote::RootIo(words) => (Code::RootIo, words),
+        PanicNote::Other(words) => (Code::SlotPanic, words),
+    };
+    let failure = Failure::new(code, &format!("the kernel said: {words}"));
+    let again = slot.last_failure.as_ref().is_some_and(|f| f.code == code);
+    if code == Code::VerityCorrupt || (code == Code::RootIo && again) {
+        slot.bad = Some(failure.clone());
     }
+    slot.last_failure = Some(failure);
 }
 
 /// An entry that has no tries left and is not this one was given up by the loader: say why.
@@ -173,130 +228,20 @@ fn passed_over(record: &BootRecord, facts: &StartFacts<'_>) -> Option<FellBack> 
     })
 }
 
-/// The one action that a failure leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BootAction {
-    /// Mark this slot bad and restart; the loader takes the other one.
-    FallBack,
-    /// Restart without a verdict: the counters bound how often.
-    Retry,
-    /// Show code and sentence and stop; a restart would change nothing.
-    Halt,
-}
-
-/// What kind of fault a code stands for, exhaustively.
-fn fault(code: Code) -> BootAction {
-    match code {
-        // The slot's own bytes are at fault: the other slot may be sound.
-        Code::Trust
-        | Code::Module
-        | Code::Cmdline
-        | Code::SlotMissing
-        | Code::ManifestFormat
-        | Code::ManifestSignature
-        | Code::ManifestImageId
-        | Code::ManifestArchitecture
-        | Code::ManifestRootHash
-        | Code::ManifestGeometry
-        | Code::ManifestPolicy
-        | Code::VerityTable
-        | Code::VerityReadBack
-        | Code::VerityCorrupt
-        | Code::RootMount
-        | Code::RootIdentity
-        | Code::PcrUnexpected
-        | Code::SecretUnseal
-        | Code::BelowFloor
-        | Code::SwitchRoot
-        | Code::SlotUnhealthy
-        | Code::SlotPanic
-        | Code::UkiNotStarted
-        | Code::ApiMount
-        | Code::Internal => BootAction::FallBack,
-        // May pass by itself; the attempts are counted.
-        Code::TpmMissing | Code::TpmExtend | Code::FloorAccess | Code::SecretSeal | Code::BootDisk => {
-            BootAction::Retry
-        }
-        // The machine, not the slot: another slot or another start meets the same.
-        Code::SecureBootOff
-        | Code::DuplicatePartition
-        | Code::Esp
-        | Code::SecretBlob
-        | Code::FloorMissing
-        | Code::FloorForeign
-        | Code::TpmOwned
-        | Code::LatchOpen
-        | Code::NoSlot => BootAction::Halt,
-        // Codes of `bennu verify`, which never decides a start.
-        Code::ImageGpt
-        | Code::ImageEsp
-        | Code::LoaderSignature
-        | Code::UkiSignature
-        | Code::UkiDigest
-        | Code::UkiPcr
-        | Code::VerityTree
-        | Code::VeritySignature
-        | Code::SlotName => BootAction::Halt,
-    }
-}
-
-/// What is known when a step of bennu-init has failed.
-#[derive(Debug, Clone)]
-pub struct FailureFacts<'a> {
-    /// This slot; `None` when the failure came before it was known.
-    pub this: Option<&'a ImageVersion>,
-    /// Entries on the ESP; `None` when the ESP could not be read.
-    pub entries: Option<&'a [Entry]>,
-}
-
-/// Decides what a failure leads to and writes the verdict into the record. Falling back needs a slot to fall
-/// back to and a place to write the verdict: without either the machine stops rather than restart for ever.
-///
-/// A slot that is bad already did not fail anew: [`on_start`] gave it up, for a fault that may be of any kind.
-/// It falls back or stops and never tries again, since its next start would end in the same place.
-pub fn on_failure(record: &mut BootRecord, failure: &Failure, facts: &FailureFacts<'_>) -> BootAction {
-    let (Some(this), Some(entries)) = (facts.this, facts.entries) else {
-        return BootAction::Halt;
-    };
-    let slot = record.slot_mut(this);
-    slot.last_failure = Some(failure.clone());
-    let given_up = slot.bad.is_some();
-    match fault(failure.code) {
-        BootAction::Halt if !given_up => BootAction::Halt,
-        BootAction::Retry if !given_up => BootAction::Retry,
-        BootAction::FallBack | BootAction::Halt | BootAction::Retry => {
-            slot.bad.get_or_insert_with(|| failure.clone());
-            fall_back_or_halt(record, this, entries)
-        }
-    }
-}
-
-/// `this` is given up: is there another slot that the loader prefers and that its own bennu-init would start?
-fn fall_back_or_halt(record: &BootRecord, this: &ImageVersion, entries: &[Entry]) -> BootAction {
-    let other_may_start = entries.iter().any(|e| {
-        e.version != *this
-            && e.may_start()
-            && record.slots.get(&e.version).is_none_or(|slot| slot.bad.is_none())
-    });
-    if other_may_start {
-        BootAction::FallBack
-    } else {
-        BootAction::Halt
-    }
-}
-
 /// The root's init has been started.
 pub fn on_pivot(record: &mut BootRecord, this: &ImageVersion) {
     record.slot_mut(this).stage = Stage::Pivoted;
 }
 
-/// The health checks passed: the slot's count starts anew and its past is forgiven.
+/// The health checks passed: the slot's count starts anew and its past is forgiven. Only a block that could not be
+/// read stays noted: it is forgiven once, or a slot that fails an hour after each healthy start would do so for
+/// ever.
 pub fn on_healthy(record: &mut BootRecord, this: &ImageVersion) {
     let slot = record.slot_mut(this);
     slot.attempts = 0;
     slot.stage = Stage::Healthy;
     slot.bad = None;
-    slot.last_failure = None;
+    slot.last_failure.take_if(|failure| failure.code != Code::RootIo);
 }
 
 /// The health checks did not pass in time: restart for another attempt, or give the slot up. `entries` are those
@@ -316,5 +261,5 @@ pub fn on_unhealthy(
         return (failure, BootAction::Retry);
     }
     slot.bad = Some(failure.clone());
-    (failure, fall_back_or_halt(record, this, entries))
+    (failure, failure::fall_back_or_halt(record, this, entries))
 }

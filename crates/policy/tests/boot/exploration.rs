@@ -124,15 +124,11 @@ fn check_step(before: &Machine, event: Event, seen: &Seen, after: &Machine) {
             let told = seen
                 .fell_back()
                 .unwrap_or_else(|| panic!("no reason: {}", story()));
-            let cut = before
-                .record
-                .slots
-                .get(&newest.version)
-                .is_some_and(|s| s.attempts > 0);
-            let nothing_known = if cut {
-                Code::SlotUnhealthy
-            } else {
-                Code::UkiNotStarted
+            let was = before.record.slots.get(&newest.version);
+            let nothing_known = match was {
+                Some(slot) if slot.last_failure.is_some() => slot.last_failure.as_ref().unwrap().code,
+                Some(slot) if slot.attempts > 0 => Code::SlotUnhealthy,
+                _ => Code::UkiNotStarted,
             };
             let expected = before.cause(&newest.version).unwrap_or(nothing_known);
             assert_eq!(
@@ -144,9 +140,10 @@ fn check_step(before: &Machine, event: Event, seen: &Seen, after: &Machine) {
             assert!(!told.failure.reason.is_empty());
         }
     }
-    // What is bad has a reason, and the same one that it was given up for.
+    // What is given up has a reason, and keeps it even if it is forgiven at the end.
     if let Some(StartDecision::GiveUp(failure)) = &seen.decision {
-        assert_eq!(slot.and_then(|s| s.bad.as_ref()), Some(failure), "{}", story());
+        let kept = slot.and_then(|s| s.bad.as_ref().or(s.last_failure.as_ref()));
+        assert_eq!(kept, Some(failure), "{}", story());
         assert_ne!(seen.action, Some(BootAction::Retry), "{}", story());
     }
     if seen.ending == Ending::Runs {

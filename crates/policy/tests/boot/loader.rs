@@ -4,10 +4,10 @@
 use bennu_formats::Code;
 use bennu_formats::boot_record::{BootRecord, Failure};
 use bennu_formats::handover::FellBack;
-use bennu_formats::names::ImageVersion;
+use bennu_formats::names::{BootCounter, ImageVersion, UkiFileName};
 use bennu_policy::boot::{
-    BootAction, Entry, FailureFacts, PanicNote, StartDecision, StartFacts, on_failure, on_healthy, on_pivot,
-    on_start, on_unhealthy,
+    BootAction, Entry, FailureFacts, PanicNote, StartDecision, StartFacts, entry_after_failure, on_failure,
+    on_healthy, on_panic, on_pivot, on_start, on_unhealthy,
 };
 
 /// Tries that a fresh or good entry has (DESIGN §6: `mark_good` arms `+3`).
@@ -62,7 +62,7 @@ impl Seen {
     /// The newer slot that this start says was passed over.
     pub fn fell_back(&self) -> Option<&FellBack> {
         match &self.decision {
-            Some(StartDecision::Go(fell_back)) => fell_back.as_ref(),
+            Some(StartDecision::Go(past)) => past.fell_back.as_ref(),
             _ => None,
         }
     }
@@ -161,12 +161,15 @@ impl Machine {
     }
 
     fn begin(&mut self, slot: &ImageVersion) -> StartDecision {
-        let panic = self.panic.take();
+        if let Some(panic) = self.panic.take() {
+            on_panic(&mut self.record, &panic);
+        }
         let facts = StartFacts {
             this: slot,
             entries: &self.entries,
             max_attempts: self.max_attempts,
-            panic: panic.as_ref(),
+            floor: None,
+            old_note_remains: false,
         };
         on_start(&mut self.record, &facts)
     }
@@ -196,7 +199,7 @@ impl Machine {
                 let words = "unit x.service is not active";
                 let (_, action) =
                     on_unhealthy(&mut self.record, slot, words, self.max_attempts, &self.entries);
-                self.carry_out(slot, action, true)
+                self.carry_out(slot, action)
             }
             Event::Healthy => {
                 on_pivot(&mut self.record, slot);
@@ -221,20 +224,34 @@ impl Machine {
             entries: Some(&self.entries),
         };
         let action = on_failure(&mut self.record, failure, &facts);
-        self.carry_out(slot, action, renamed)
-    }
-
-    /// What both agents do with a verdict: a bad slot's entry is renamed, then restart or stop.
-    fn carry_out(
-        &mut self,
-        slot: &ImageVersion,
-        action: BootAction,
-        renamed: bool,
-    ) -> (Option<BootAction>, Ending) {
-        if renamed && self.record.slots[slot].bad.is_some() {
-            self.entry_mut(slot).tries_left = Some(0);
+        if renamed {
+            self.rename_entries(slot, action);
         }
         let stops = action == BootAction::Halt && renamed;
+        (Some(action), if stops { Ending::Stops } else { Ending::Restarts })
+    }
+
+    /// What bennu-init does with a verdict.
+    fn rename_entries(&mut self, slot: &ImageVersion, action: BootAction) {
+        for entry in &mut self.entries {
+            let name = UkiFileName {
+                image_id: "demo".parse().unwrap(),
+                version: entry.version.clone(),
+                counter: entry.tries_left.map(|tries_left| BootCounter {
+                    tries_left,
+                    tries_done: entry.tries_done,
+                }),
+            };
+            *entry = Entry::from(&entry_after_failure(&self.record, action, slot, &name, TRIES));
+        }
+    }
+
+    /// What bennud does with a verdict: a bad slot's entry is renamed, then restart or stay up.
+    fn carry_out(&mut self, slot: &ImageVersion, action: BootAction) -> (Option<BootAction>, Ending) {
+        if self.record.slots[slot].bad.is_some() {
+            self.entry_mut(slot).tries_left = Some(0);
+        }
+        let stops = action == BootAction::Halt;
         (Some(action), if stops { Ending::Stops } else { Ending::Restarts })
     }
 }

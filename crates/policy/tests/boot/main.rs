@@ -4,4 +4,6 @@
 
 mod exploration;
 mod loader;
+mod model;
+mod rungs;
 mod stories;

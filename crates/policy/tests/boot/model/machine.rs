@@ -1,0 +1,349 @@
+//! The steps that a machine may take: each ends with at most one write, and the power may go after each.
+//!
+//! The order of the writes is that of `initrd-agent/src/esp.rs`, `initrd-agent/src/failure.rs` and
+//! `runtime-agent/src/mark.rs`; every decision is a call of a shipped function through `Rules`, which the
+//! tests replace one by one by broken ones.
+
+use super::state::{At, Left, Note, Record, Shown, Slot, State, TRIES};
+use super::world::{Attack, By, Fault, Steps, World};
+use bennu_formats::Code;
+use bennu_formats::boot_record::Failure;
+use bennu_policy::boot::{self, BootAction, FailureFacts, Floor, Past, StartDecision, StartFacts};
+
+/// How often bootfallback starts systemd-boot (`crates/bootfallback/src/bootfallback.c`, `MAX_STARTS`).
+const LOADER_STARTS: u8 = 8;
+
+impl World {
+    /// Everything that may happen next.
+    pub fn steps(&self, state: &State) -> Steps {
+        let mut steps = Steps::new();
+        match state.at {
+            At::Off => self.off(state, &mut steps),
+            At::Loader(starts) => self.loader(state, starts, &mut steps),
+            At::Loaded(slot, starts) => self.loaded(state, slot, starts, &mut steps),
+            At::Initrd(slot) => self.initrd(state, slot, &mut steps),
+            At::PanicOnRecord(slot) => self.forget_note(state, slot, &mut steps),
+            At::Counting(slot, old_note) => self.count(state, slot, old_note, &mut steps),
+            At::Went(slot, shown) => self.went(state, slot, shown, &mut steps),
+            At::Failing(slot, code, memory) => self.fail(state, slot, code, memory, &mut steps),
+            At::Verdict(slot, action, renamed) => self.rename(state, slot, action, renamed, &mut steps),
+            At::Pivoting(slot, shown) => {
+                let at = At::Running(slot, shown);
+                steps.push((
+                    By::Itself,
+                    State {
+                        blind: 0,
+                        at,
+                        ..*state
+                    },
+                ));
+            }
+            At::Running(slot, shown) => self.running(state, slot, shown, &mut steps),
+            At::Unhealthy(slot, action, shown) => self.unhealthy(state, slot, action, shown, &mut steps),
+            At::StaysUp(slot, shown) => {
+                self.mark_entry(state, slot, shown, &mut steps);
+                steps.push((By::Person, off(state)));
+            }
+            At::Marking(slot, _) => self.mark_record(state, slot, &mut steps),
+            At::Healthy(slot) => {
+                self.panics(state, slot, &mut steps);
+                steps.push((By::Person, off(state)));
+            }
+            At::Halted | At::Prompt => steps.push((By::Person, off(state))),
+        }
+        if state.at != At::Off && state.cuts != Some(0) {
+            let cuts = state.cuts.map(|left| left - 1);
+            steps.push((By::Cut, State { cuts, ..off(state) }));
+        }
+        steps
+    }
+
+    fn may(&self, slot: Slot, fault: Fault) -> bool {
+        self.faults[slot as usize].contains(&fault)
+    }
+
+    /// A write to the ESP: done, or failed.
+    fn write(&self, done: State, failed: Option<State>, steps: &mut Steps) {
+        steps.push((By::Itself, done));
+        steps.extend(failed.filter(|_| self.esp_fails).map(|state| (By::Medium, state)));
+    }
+
+    fn off(&self, state: &State, steps: &mut Steps) {
+        steps.push((By::Itself, state.to(At::Loader(1))));
+        for attack in self.attacks {
+            let mut after = *state;
+            match attack {
+                Attack::ResetRecord => after.record = Record::default(),
+                Attack::ForgeNote => after.note = panicked(state, Note::Verity).note,
+                Attack::ArmEntries => after.tries = State::flashed(None).tries,
+            }
+            steps.push((By::Attacker, after));
+        }
+    }
+
+    /// systemd-boot counts before it loads; it goes on if it cannot.
+    fn loader(&self, state: &State, starts: u8, steps: &mut Steps) {
+        let slot = state.preferred();
+        let uncounted = state.to(At::Loaded(slot, starts));
+        let mut counted = uncounted;
+        if let Some(left @ 1..) = counted.tries[slot as usize] {
+            counted.tries[slot as usize] = Some(left - 1);
+        }
+        self.write(counted, Some(uncounted), steps);
+    }
+
+    fn loaded(&self, state: &State, slot: Slot, starts: u8, steps: &mut Steps) {
+        steps.push((By::Itself, state.to(At::Initrd(slot))));
+        if self.may(slot, Fault::Refused) {
+            let next = match starts {
+                LOADER_STARTS if self.rules.loader_is_bounded => At::Prompt,
+                LOADER_STARTS => At::Loader(1),
+                starts => At::Loader(starts + 1),
+            };
+            steps.push((By::Itself, state.to(next)));
+        }
+        if self.may(slot, Fault::DiesEarly) {
+            steps.push((By::Restart, panicked(state, Note::Other)));
+        }
+    }
+
+    fn initrd(&self, state: &State, slot: Slot, steps: &mut Steps) {
+        if self.may(slot, Fault::BeforeEsp) {
+            let blind = state.blind.saturating_add(1).min(boot::BLIND_RESTARTS + 1);
+            steps.push(match (self.rules.on_blind_failure)(blind) {
+                BootAction::Halt => (
+                    By::Itself,
+                    State {
+                        blind,
+                        ..state.to(At::Halted)
+                    },
+                ),
+                BootAction::Retry | BootAction::FallBack => (By::Restart, State { blind, ..off(state) }),
+            });
+        }
+        let Some(left) = state.note else {
+            steps.push((By::Itself, state.to(At::Counting(slot, false))));
+            return;
+        };
+        let mut record = state.record.shipped();
+        (self.rules.on_panic)(&mut record, &left.note.shipped());
+        let record = Record::of(&record);
+        if self.rules.record_before_note {
+            let done = State {
+                record,
+                note: Some(Left {
+                    on_record: true,
+                    ..left
+                }),
+                ..state.to(At::PanicOnRecord(slot))
+            };
+            self.write(done, Some(state.to(At::Failing(slot, Code::Esp, record))), steps);
+        } else {
+            // The broken order: the note is gone, the record is written with the count only.
+            steps.push((
+                By::Itself,
+                State {
+                    note: None,
+                    ..state.to(At::Counting(slot, false))
+                },
+            ));
+        }
+    }
+
+    fn forget_note(&self, state: &State, slot: Slot, steps: &mut Steps) {
+        steps.push((
+            By::Itself,
+            State {
+                note: None,
+                ..state.to(At::Counting(slot, false))
+            },
+        ));
+        steps.push((By::Medium, state.to(At::Counting(slot, true))));
+    }
+
+    fn count(&self, state: &State, slot: Slot, old_note_remains: bool, steps: &mut Steps) {
+        let mut record = state.record.shipped();
+        let below = self.below_floor[slot as usize];
+        let decision = (self.rules.on_start)(
+            &mut record,
+            &StartFacts {
+                this: &slot.version(),
+                entries: &state.entries(),
+                max_attempts: TRIES,
+                floor: self.below_floor.contains(&true).then_some(Floor {
+                    security_version: if below { 1 } else { 2 },
+                    floor: 2,
+                }),
+                old_note_remains,
+            },
+        );
+        let record = Record::of(&record);
+        let at = match decision {
+            StartDecision::Go(Past {
+                fell_back,
+                last_failure,
+            }) => {
+                let shown = Shown {
+                    fell_back: fell_back.map(|f| f.failure.code),
+                    last_failure: last_failure.map(|f| f.code),
+                };
+                At::Went(slot, shown)
+            }
+            StartDecision::GiveUp(failure) => At::Failing(slot, failure.code, record),
+        };
+        let failed = state.to(At::Failing(slot, Code::Esp, record));
+        self.write(
+            State {
+                record,
+                ..state.to(at)
+            },
+            Some(failed),
+            steps,
+        );
+    }
+
+    fn went(&self, state: &State, slot: Slot, shown: Shown, steps: &mut Steps) {
+        for fault in self.faults[slot as usize] {
+            if let Fault::Fails(code) = *fault {
+                steps.push((By::Itself, state.to(At::Failing(slot, code, state.record))));
+            }
+        }
+        self.panics(state, slot, steps);
+        let failed = state.to(At::Failing(slot, Code::Esp, state.record));
+        self.write(state.to(At::Pivoting(slot, shown)), Some(failed), steps);
+    }
+
+    /// Panics and silent restarts, with or without a root.
+    fn panics(&self, state: &State, slot: Slot, steps: &mut Steps) {
+        for fault in self.faults[slot as usize] {
+            match *fault {
+                Fault::Panics(note) => steps.push((By::Restart, panicked(state, note))),
+                Fault::Silent => steps.push((By::Restart, off(state))),
+                _ => {}
+            }
+        }
+    }
+
+    fn fail(&self, state: &State, slot: Slot, code: Code, memory: Record, steps: &mut Steps) {
+        let mut record = memory.shipped();
+        let facts = FailureFacts {
+            this: Some(&slot.version()),
+            entries: Some(&state.entries()),
+        };
+        let action = (self.rules.on_failure)(&mut record, &Failure::new(code, "words"), &facts);
+        let at = At::Verdict(slot, action, 0);
+        let record = Record::of(&record);
+        self.write(
+            State {
+                record,
+                ..state.to(at)
+            },
+            Some(state.to(At::Halted)),
+            steps,
+        );
+    }
+
+    fn rename(&self, state: &State, slot: Slot, action: BootAction, renamed: u8, steps: &mut Steps) {
+        let newest_first = [Slot::Newer, Slot::Older];
+        let Some(&entry) = newest_first.get(usize::from(renamed)) else {
+            steps.push(match action {
+                BootAction::FallBack | BootAction::Retry => (By::Restart, off(state)),
+                BootAction::Halt => (By::Itself, state.to(At::Halted)),
+            });
+            return;
+        };
+        let mut done = state.to(At::Verdict(slot, action, renamed + 1));
+        let name = state.name(entry);
+        let record = state.record.shipped();
+        let new = (self.rules.entry_after_failure)(&record, action, &slot.version(), name, TRIES);
+        done.rename(entry, &new);
+        let written = done.tries != state.tries;
+        self.write(done, written.then_some(state.to(At::Halted)), steps);
+    }
+
+    fn running(&self, state: &State, slot: Slot, shown: Shown, steps: &mut Steps) {
+        self.panics(state, slot, steps);
+        self.mark_entry(state, slot, shown, steps);
+        if self.may(slot, Fault::Unhealthy) {
+            let mut record = state.record.shipped();
+            let entries = state.entries();
+            let (_, action) =
+                (self.rules.on_unhealthy)(&mut record, &slot.version(), "words", TRIES, &entries);
+            let done = State {
+                record: Record::of(&record),
+                ..state.to(At::Unhealthy(slot, action, shown))
+            };
+            steps.push((By::Itself, done));
+            if self.esp_fails {
+                steps.push((By::Restart, off(state)));
+            }
+        }
+    }
+
+    fn unhealthy(&self, state: &State, slot: Slot, action: BootAction, shown: Shown, steps: &mut Steps) {
+        let mut done = *state;
+        if state.record[slot].bad.is_some() {
+            done.rename(slot, &state.name(slot).bad());
+            if self.esp_fails {
+                steps.push((By::Restart, off(state)));
+            }
+        }
+        steps.push(match action {
+            BootAction::FallBack | BootAction::Retry => (By::Restart, off(&done)),
+            BootAction::Halt => {
+                // bennud has told the reason itself.
+                let last_failure = done.record[slot].last_failure;
+                (
+                    By::Itself,
+                    done.to(At::StaysUp(
+                        slot,
+                        Shown {
+                            last_failure,
+                            ..shown
+                        },
+                    )),
+                )
+            }
+        });
+    }
+
+    /// A mark that the ESP does not take is tried again: no step.
+    fn mark_entry(&self, state: &State, slot: Slot, shown: Shown, steps: &mut Steps) {
+        let mut done = state.to(At::Marking(slot, shown));
+        done.rename(slot, &(self.rules.armed)(state.name(slot), TRIES));
+        steps.push((By::Itself, done));
+    }
+
+    fn mark_record(&self, state: &State, slot: Slot, steps: &mut Steps) {
+        let mut record = state.record.shipped();
+        (self.rules.on_healthy)(&mut record, &slot.version());
+        let done = State {
+            record: Record::of(&record),
+            cuts: self.cuts,
+            ..state.to(At::Healthy(slot))
+        };
+        steps.push((By::Itself, done));
+    }
+}
+
+impl State {
+    fn to(&self, at: At) -> Self {
+        Self { at, ..*self }
+    }
+}
+
+fn off(state: &State) -> State {
+    state.to(At::Off)
+}
+
+/// The kernel leaves a note; beside an older one the graver is found.
+fn panicked(state: &State, note: Note) -> State {
+    let note = state.note.map_or(note, |left| left.note.max(note));
+    State {
+        note: Some(Left {
+            note,
+            on_record: false,
+        }),
+        ..off(state)
+    }
+}
