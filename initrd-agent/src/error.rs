@@ -109,6 +109,11 @@ pub enum InitError {
     FloorMissing { index: u32, found: &'static str },
     #[error("secret tpm.owner: expected {expected} bytes, found {found}")]
     OwnerSecret { expected: usize, found: usize },
+    #[error(
+        "tpm owner: expected its sealed authorisation in /bennu/secrets/tpm.owner.sealed on the ESP, found none; \
+         nothing can be pinned in this TPM without it"
+    )]
+    OwnerUnknown,
     #[error("tpm owner: {0}")]
     Owner(bennu_tpm::TpmError),
     #[error("state volume: expected one partition labelled `state` on the boot disk, found none or several")]
@@ -193,6 +198,7 @@ impl InitError {
             Self::Owner(error) if error.base_code() == Some(bennu_tpm::ResponseCode::BAD_AUTH) => {
                 Code::TpmOwned
             }
+            Self::OwnerUnknown => Code::TpmOwned,
             Self::Owner(_) => Code::FloorAccess,
             Self::SecretBlob { .. } | Self::OwnerSecret { .. } => Code::SecretBlob,
             Self::SecretSeal { .. } | Self::Random(_) => Code::SecretSeal,

@@ -9,6 +9,7 @@ use crate::esp::{Mounted, Start};
 use crate::journal::Journal;
 use crate::secrets::{self, release_policy};
 use crate::tpm::Measured;
+use bennu_esp::FoundSecret;
 use bennu_formats::manifest::{POLICY_REF, SlotManifest};
 use bennu_formats::trust::TrustConfig;
 use bennu_formats::{floor as format, paths};
@@ -66,7 +67,8 @@ pub fn hold(
     Ok((policy, height))
 }
 
-/// A machine that has sealed something has had a floor: without it, it was cleared or is another machine.
+/// A machine that has sealed something has had a floor: without it, it was cleared or is another machine. An empty
+/// file holds nothing that was sealed: a first start was cut off.
 fn begin(
     tpm: &mut Measured,
     esp: &Mounted,
@@ -77,7 +79,7 @@ fn begin(
 ) -> Result<u64, InitError> {
     let names = trust.secrets.iter().map(|spec| spec.name.as_str());
     for name in names.chain([paths::OWNER_SECRET, paths::STATE_SECRET]) {
-        if esp.files().sealed_secret(name)?.is_some() {
+        if let FoundSecret::Sealed(_) = esp.files().sealed_secret(name)? {
             return Err(InitError::FloorMissing {
                 index: format::NV_INDEX,
                 found: match state {
@@ -106,7 +108,7 @@ fn own(
     }
     // Before the owner has an authorisation: afterwards a storage key can no longer be made without it.
     let key = tpm.client().persist_storage_key(&[]).map_err(InitError::Owner)?;
-    let auths = authorisations(tpm, esp, policy)?;
+    let auths = authorisations(tpm, esp, policy, journal)?;
     let (owner, lockout) = auths.split_at(AUTH_BYTES);
     let client = tpm.client();
     let mut session = client
@@ -123,14 +125,19 @@ fn own(
     Ok(())
 }
 
-/// The owner's authorisation.
+/// The owner's authorisation, as it was sealed. Without the file nobody knows it.
 pub fn owner_authorisation(
     tpm: &mut Measured,
     esp: &Mounted,
     policy: &ReleasePolicy,
 ) -> Result<Zeroizing<Vec<u8>>, InitError> {
-    let both = authorisations(tpm, esp, policy)?;
-    Ok(Zeroizing::new(both[..AUTH_BYTES].to_vec()))
+    match esp.files().sealed_secret(paths::OWNER_SECRET)? {
+        FoundSecret::Sealed(bytes) => {
+            let both = open_authorisations(tpm, policy, &bytes)?;
+            Ok(Zeroizing::new(both[..AUTH_BYTES].to_vec()))
+        }
+        FoundSecret::Undone | FoundSecret::None => Err(InitError::OwnerUnknown),
+    }
 }
 
 /// Both authorisations, owner's first: those that were sealed before, or new ones.
@@ -138,14 +145,28 @@ fn authorisations(
     tpm: &mut Measured,
     esp: &Mounted,
     policy: &ReleasePolicy,
+    journal: &mut Journal,
 ) -> Result<Zeroizing<Vec<u8>>, InitError> {
     let name = paths::OWNER_SECRET;
-    let Some(bytes) = esp.files().sealed_secret(name)? else {
+    let found = esp.files().sealed_secret(name)?;
+    if found == FoundSecret::Undone {
+        secrets::say_undone(name, journal);
+    }
+    let FoundSecret::Sealed(bytes) = found else {
         let fresh = secrets::random(tpm, 2 * AUTH_BYTES)?;
         secrets::seal_to_esp(tpm, esp, name, &fresh, &policy.key)?;
         return Ok(fresh);
     };
-    let blob = SealedBlob::decode(&bytes).map_err(|source| InitError::SecretBlob {
+    open_authorisations(tpm, policy, &bytes)
+}
+
+fn open_authorisations(
+    tpm: &mut Measured,
+    policy: &ReleasePolicy,
+    bytes: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, InitError> {
+    let name = paths::OWNER_SECRET;
+    let blob = SealedBlob::decode(bytes).map_err(|source| InitError::SecretBlob {
         name: name.to_owned(),
         source,
     })?;

@@ -17,6 +17,7 @@ use crate::journal::Journal;
 use crate::secrets;
 use crate::slot::Slot;
 use crate::tpm::Measured;
+use bennu_esp::FoundSecret;
 use bennu_formats::handover;
 use bennu_formats::manifest::POLICY_REF;
 use bennu_formats::paths;
@@ -154,7 +155,8 @@ fn sealed_key(
     release: &ReleasePolicy,
 ) -> Result<Option<VolumeKey>, InitError> {
     let name = paths::STATE_SECRET;
-    let Some(bytes) = esp.files().sealed_secret(name)? else {
+    // An empty file is one that a power cut undid before anything relied on it.
+    let FoundSecret::Sealed(bytes) = esp.files().sealed_secret(name)? else {
         return Ok(None);
     };
     let blob = SealedBlob::decode(&bytes).map_err(|source| InitError::SecretBlob {

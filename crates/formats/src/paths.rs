@@ -10,8 +10,10 @@ pub const INITRD_MODULE_LIST: &str = "/lib/modules/list";
 pub const ESP_UKI_DIRECTORY: &str = "EFI/Linux";
 /// On the ESP: our own directory. Everything in it is untrusted, length-limited input.
 pub const ESP_BENNU_DIRECTORY: &str = "bennu";
-/// On the ESP: the boot record ([`crate::boot_record::BootRecord`]).
+/// On the ESP: the boot record ([`crate::boot_record::BootRecord`]), first copy.
 pub const ESP_BOOT_RECORD: &str = "bennu/boot-record.json";
+/// On the ESP: its second copy, which is written first.
+pub const ESP_BOOT_RECORD_2: &str = "bennu/boot-record.2.json";
 /// On the ESP: the log of the last start that failed ([`crate::failure_log`]), for people.
 pub const ESP_FAILURE_LOG: &str = "bennu/last-failure.log";
 /// On the ESP: one sealed secret a file, named `<secret>.sealed`.

@@ -6,6 +6,7 @@ mod debian;
 mod falls_back_when_never_healthy;
 mod floor;
 mod manifests;
+mod power_cuts;
 mod recovery_screen;
 mod rigs;
 mod root_blocks;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Story> {
         secrets::stories(),
         state::stories(),
         debian::stories(),
+        power_cuts::stories(),
         rigs::stories(),
     ]
     .concat()

@@ -112,7 +112,9 @@ fn refused(machine: &mut Machine, code: &str) -> Result<String> {
     if entry != "small_5+3-0.efi" {
         esp.rename(&format!("/EFI/Linux/{entry}"), "small_5+3-0.efi")?;
     }
-    esp.delete("/bennu/boot-record.json")?;
+    for record in ["boot-record.json", "boot-record.2.json"] {
+        esp.delete(&format!("/bennu/{record}"))?;
+    }
     Ok(line.text)
 }
 
