@@ -9,6 +9,7 @@
 //! with the next generation, pin. A cut in between leaves a state that the next start completes.
 
 mod device;
+mod partition;
 
 use crate::error::InitError;
 use crate::esp::Mounted;
@@ -82,6 +83,7 @@ pub fn open(
         return Ok(None);
     }
     let partition = slot.state.as_ref().ok_or(InitError::StateNoPartition)?;
+    let partition = &partition::grow(&slot.disk, partition, journal);
     let index = pin_index(&release.key);
     let pin = pinned(tpm, &index)?;
     let key = sealed_key(tpm, esp, release)?;

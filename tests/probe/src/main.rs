@@ -124,6 +124,14 @@ fn perform(line: &str) {
             rustix::fs::sync();
             say(&format!("PROBE COUNT {argument} {} {}", before + 1, kept.is_ok()));
         }
+        // Size of a file system in MiB.
+        "blocks" => match rustix::fs::statvfs(argument) {
+            Ok(found) => say(&format!(
+                "PROBE BLOCKS {argument} {}",
+                found.f_blocks.saturating_mul(found.f_frsize) >> 20
+            )),
+            Err(error) => say(&format!("PROBE BLOCKS {argument} failed: {error}")),
+        },
         "exists" => say(&format!(
             "PROBE EXISTS {argument} {}",
             Path::new(argument).exists()

@@ -14,6 +14,7 @@ pub fn stories() -> Vec<Story> {
     vec![
         story!("state-is-kept-and-an-older-copy-refused", Tier::Fast, kept),
         story!("state-of-somebody-else", Tier::Fast, somebody_elses),
+        story!("state-grows-to-the-disks-end", Tier::Fast, grows),
     ]
 }
 
@@ -53,6 +54,47 @@ fn kept(context: &mut Context) -> Result<()> {
     machine.disk()?.write(LABEL, 0, &newest)?;
     let third = boot_to_probe(&mut machine)?;
     count(&third, 3)
+}
+
+/// An image is smaller than what it is flashed to; a virtual disk is made larger later.
+fn grows(context: &mut Context) -> Result<()> {
+    let flashed = context.folder().join("flashed.raw");
+    std::fs::copy(images::disk(&["small/state.toml"])?, &flashed)?;
+    enlarge(&flashed, 40)?;
+    let mut machine = images::machine(context, &flashed)?;
+    std::fs::remove_file(&flashed)?;
+    let first = boot_to_probe(&mut machine)?;
+    expect_line(&first, "bennu-init: state partition grown to 13")?;
+    count(&first, 1)?;
+    let second = boot_to_probe(&mut machine)?;
+    ensure!(
+        !second.iter().any(|line| line.contains("state partition grown")),
+        "it grew again on a disk of the same length"
+    );
+    count(&second, 2)?;
+
+    enlarge(machine.disk()?.path(), 64)?;
+    let third = boot_to_probe(&mut machine)?;
+    let line = expect_line(&third, "bennu-init: state partition grown to ")?;
+    count(&third, 3)?;
+    let blocks = expect_line(&third, "PROBE BLOCKS /var ")?;
+    let mib: u64 = blocks.rsplit(' ').next().context("no number")?.parse()?;
+    ensure!(
+        (170..200).contains(&mib),
+        "expected the file system to grow as well, found {mib} MiB; {line}"
+    );
+    let judged = std::process::Command::new("sgdisk")
+        .arg("-v")
+        .arg(machine.disk()?.path())
+        .output()?;
+    let words = String::from_utf8_lossy(&judged.stdout);
+    ensure!(words.contains("No problems found."), "sgdisk: {words}");
+    Ok(())
+}
+
+fn enlarge(path: &std::path::Path, mib: u64) -> Result<()> {
+    let file = std::fs::OpenOptions::new().write(true).open(path)?;
+    Ok(file.set_len(file.metadata()?.len() + (mib << 20))?)
 }
 
 fn somebody_elses(context: &mut Context) -> Result<()> {
