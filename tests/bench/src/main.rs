@@ -13,7 +13,7 @@ mod product;
 mod report;
 mod run;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use benches::{BENCHES, Bench, Session};
 use machine::Machine;
 use options::{Act, Options};
@@ -58,6 +58,10 @@ fn finish(result: Result<u8>) -> ExitCode {
 
 /// Runs what was asked for; gives the exit status.
 fn run_all(options: &Options) -> Result<u8> {
+    ensure!(
+        !cfg!(debug_assertions),
+        "this is a debug build, whose numbers mean nothing; use `make bench`"
+    );
     let directory = product::target("bench");
     std::fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
     eprintln!("bench: measuring the machine");

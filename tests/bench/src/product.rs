@@ -7,7 +7,9 @@ use std::process::Command;
 
 /// The checkout.
 pub fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    // tests/bench, tests, the checkout.
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
 
 /// A path below the checkout's `target`.

@@ -248,7 +248,7 @@ fn explain(below: &mut String, row: &Row, m: &Measured) {
     if let Some(limit) = &m.limit {
         let _infallible = writeln!(
             below,
-            "    limit {}: {}; ours takes {:.2} of it",
+            "    limit {}: {}; ours is {:.2} times that",
             shown(limit.value, m.unit),
             limit.what,
             limit.ours_to_limit

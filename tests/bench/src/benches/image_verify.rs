@@ -25,6 +25,8 @@ pub fn rows(session: &Session) -> Result<Vec<Row>> {
         ("veritysetup", "cryptsetup-bin"),
         ("sbverify", "sbsigntool"),
         ("fsck.erofs", "erofs-utils"),
+        // Tells the version of both: fsck.erofs 1.5 has no option for its own.
+        ("mkfs.erofs", "erofs-utils"),
     ];
     if let Some(reason) = host::missing(&tools) {
         return not_run(&reason);
@@ -59,7 +61,7 @@ pub fn rows(session: &Session) -> Result<Vec<Row>> {
         "{}, {}, {}",
         host::first_line("veritysetup", &["--version"])?,
         host::first_line("sbverify", &["--version"])?,
-        host::first_line("fsck.erofs", &["--version"])?
+        host::first_line("mkfs.erofs", &["--version"])?
     );
     Ok(vec![
         Row::measured(NAME, PEER, &version, Unit::Seconds, runs, TARGET)?

@@ -3,7 +3,7 @@
 //! Neither side compresses, neither waits for the disk. fsck.erofs judges what we wrote.
 
 use super::Session;
-use crate::report::{Row, Target, Unit};
+use crate::report::{Row, Target, Unit, median};
 use crate::{child, host, product, run};
 use anyhow::{Context as _, Result};
 use std::path::Path;
@@ -57,6 +57,7 @@ fn from_tar(session: &Session, scratch: &Path, tar: &Path) -> Result<Row> {
     judge(&mut ours, &image)?;
     let reads_tar = help_names_tar()?;
     let root = scratch.join("unpacked");
+    let mut unpacking = Vec::new();
     let runs = run::pairs(
         session.pairs,
         || Ok(run::run(&mut ours)?.seconds),
@@ -68,11 +69,15 @@ fn from_tar(session: &Session, scratch: &Path, tar: &Path) -> Result<Row> {
             let unpacked = unpack(tar, &root)?;
             let made = run::run(mkfs()?.arg(&peers).arg(&root))?.seconds;
             std::fs::remove_dir_all(&root)?;
+            unpacking.push(unpacked);
             Ok(unpacked + made)
         },
     )?;
     let peer = if reads_tar { PEER_OF_TAR } else { PEER };
-    let note = format!("{}, {} MiB", file_name(tar), tar.metadata()?.len() >> 20);
+    let mut note = format!("{}, {} MiB", file_name(tar), tar.metadata()?.len() >> 20);
+    if let Some(seconds) = median(&unpacking) {
+        note.push_str(&format!("; unpacking alone takes the peer {seconds:.3} s"));
+    }
     let row = Row::measured(FROM_TAR, peer, &version(reads_tar)?, Unit::Seconds, runs, TAR)?.with_note(note);
     with_limit(session, row, &image)
 }
