@@ -7,7 +7,7 @@ TARGET := $(CURDIR)/target
 HOST := x86_64-unknown-linux-gnu
 AGENTS := $(TARGET)/release/agents
 
-.PHONY: help tools build agents demo test test-all fmt clean
+.PHONY: help tools build agents demo test test-all bench fmt clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -37,6 +37,9 @@ test: build ## The test suite that CI runs
 
 test-all: build ## Everything, every story twice, fuzzing; resumable
 	@tests/run all
+
+bench: build ## Measure against today's tools: target/bench/report.json; ARGS="--only hash-tree"
+	@source tests/environment; cargo run --locked --release -q -p bennu-bench -- $(ARGS)
 
 fmt: ## Format
 	@cargo fmt --all
