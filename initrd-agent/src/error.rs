@@ -186,6 +186,8 @@ fn floor_code(error: &bennu_tpm::FloorError) -> Code {
     match error {
         FloorError::Foreign { .. } => Code::FloorForeign,
         FloorError::Owned => Code::TpmOwned,
+        // What the same finding is called when a secret meets it.
+        FloorError::SrkDiffers { .. } => Code::SecretUnseal,
         FloorError::Policy(UnsealError::NvConditionFailed { .. }) => Code::BelowFloor,
         FloorError::Policy(UnsealError::PcrMismatch { .. }) => Code::PcrUnexpected,
         FloorError::Policy(_) | FloorError::Tpm(_) => Code::FloorAccess,

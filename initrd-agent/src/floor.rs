@@ -15,7 +15,7 @@ use bennu_formats::{floor as format, paths};
 use bennu_policy::verify::Verified;
 use bennu_tpm::{
     Floor, FloorIndex, FloorState, Hierarchy, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob,
-    SessionKind, Tpm as _,
+    SessionKind, SrkTrust, Tpm as _,
 };
 use zeroize::Zeroizing;
 
@@ -43,7 +43,8 @@ pub fn hold(
 ) -> Result<(), InitError> {
     let policy = release_policy(trust, manifest)?;
     let floor = of(&policy.key);
-    let height = match tpm.client().floor(&floor).map_err(InitError::Floor)? {
+    let srk = srk_of_owner_secret(esp)?;
+    let height = match tpm.client().floor(&floor, srk).map_err(InitError::Floor)? {
         FloorState::At(height) => height,
         state => begin(tpm, esp, trust, &floor, state, journal)?,
     };
@@ -62,6 +63,22 @@ pub fn hold(
         journal.say(&format!("raised the floor from {height} to {security_version}"));
     }
     Ok(())
+}
+
+/// The storage key that the owner's secret was sealed under; any, on a machine that has sealed nothing yet.
+fn srk_of_owner_secret(esp: &Mounted) -> Result<SrkTrust, InitError> {
+    let name = paths::OWNER_SECRET;
+    Ok(match esp.files().sealed_secret(name)? {
+        Some(bytes) => SrkTrust::Pinned(decode(name, &bytes)?.srk_name),
+        None => SrkTrust::FirstUse,
+    })
+}
+
+fn decode(name: &str, bytes: &[u8]) -> Result<SealedBlob, InitError> {
+    SealedBlob::decode(bytes).map_err(|source| InitError::SecretBlob {
+        name: name.to_owned(),
+        source,
+    })
 }
 
 /// A machine that has sealed something has had a floor: without it, it was cleared or is another machine.
@@ -133,10 +150,7 @@ fn authorisations(
         secrets::seal_to_esp(tpm, esp, name, &fresh, &policy.key)?;
         return Ok(fresh);
     };
-    let blob = SealedBlob::decode(&bytes).map_err(|source| InitError::SecretBlob {
-        name: name.to_owned(),
-        source,
-    })?;
+    let blob = decode(name, &bytes)?;
     let auths = tpm
         .client()
         .unseal(&blob, policy)

@@ -17,6 +17,7 @@ use crate::policy::{
     policy_or_digest,
 };
 use crate::public::Name;
+use crate::seal::SrkTrust;
 use crate::session::{Auth, Session, SessionKind};
 use crate::transport::Transport;
 use crate::unseal::{ReleasePolicy, UnsealError, pause};
@@ -68,6 +69,16 @@ pub enum FloorError {
         /// Name found.
         found: Name,
     },
+    /// The TPM shows another storage key than the one that secrets were sealed under.
+    #[error(
+        "floor: expected storage key {expected}, found {found}; something between us and the tpm answers for it"
+    )]
+    SrkDiffers {
+        /// Pinned Name.
+        expected: Name,
+        /// Name the TPM shows.
+        found: Name,
+    },
     /// The owner hierarchy has an authorisation that we do not know.
     #[error("floor: the tpm has an owner already; clear it in the firmware's setup")]
     Owned,
@@ -115,12 +126,13 @@ impl Floor {
 }
 
 impl<T: Transport> Client<T> {
-    /// Reads the floor. Its value comes through a salted session; what enforces it is the TPM's own comparison.
+    /// Reads the floor. Its value comes through a session salted to the storage key that `trust` allows; what
+    /// enforces it is the TPM's own comparison.
     ///
     /// # Errors
     ///
-    /// [`FloorError::Foreign`], or that of an exchange.
-    pub fn floor(&mut self, floor: &Floor) -> Result<FloorState, FloorError> {
+    /// [`FloorError::Foreign`], [`FloorError::SrkDiffers`], or that of an exchange.
+    pub fn floor(&mut self, floor: &Floor, trust: SrkTrust) -> Result<FloorState, FloorError> {
         let index = floor.public.index;
         let found = match self.nv_read_public(index) {
             Ok(found) => found,
@@ -140,8 +152,24 @@ impl<T: Transport> Client<T> {
             });
         }
         let srk = self.storage_key()?;
-        let act = self.read_floor(&srk, &written);
+        let act = self.read_floor_under(&srk, &written, trust);
         Ok(FloorState::At(self.release_storage_key(&srk, act)?))
+    }
+
+    fn read_floor_under(
+        &mut self,
+        srk: &StorageKey,
+        nv: &NvPublic,
+        trust: SrkTrust,
+    ) -> Result<u64, FloorError> {
+        match trust {
+            // Before anything is salted to it: a stranger's key protects nothing.
+            SrkTrust::Pinned(expected) if expected != srk.name() => {
+                let found = srk.name();
+                Err(FloorError::SrkDiffers { expected, found })
+            }
+            SrkTrust::Pinned(_) | SrkTrust::FirstUse => Ok(self.read_floor(srk, nv)?),
+        }
     }
 
     fn read_floor(&mut self, srk: &StorageKey, nv: &NvPublic) -> Result<u64, TpmError> {
