@@ -50,8 +50,46 @@ fn no_shell(context: &mut Context) -> Result<()> {
     for name in ["init", "etc/bennu/trust.json", "lib/modules/list"] {
         ensure!(names.contains(&name), "expected {name} in the initrd");
     }
+    the_check_itself_finds_each_kind(&entries)?;
     let modules = names.iter().filter(|name| name.ends_with(".ko")).count();
     ensure!(modules > 0, "expected kernel modules in the initrd");
+    Ok(())
+}
+
+/// The control: what must not be there would be noticed, by name.
+fn the_check_itself_finds_each_kind(entries: &[Entry]) -> Result<()> {
+    let init = entries.iter().find(|e| e.name == "init").context("no init")?;
+    let sh = std::fs::read("/bin/sh").context("a dynamic program to compare with")?;
+    let cases: [(&str, u32, &[u8], &str); 7] = [
+        ("init", FILE | 0o4755, &init.content, "expected no special bit"),
+        ("init", FILE | 0o755, &sh, "expected a static program"),
+        ("init", FILE | 0o755, b"#!/bin/sh", "expected no script"),
+        ("bin/sh", FILE | 0o755, &init.content, "expected no such file"),
+        (
+            "bin/sh",
+            0o120_777,
+            b"/init",
+            "expected a folder, a file or the console",
+        ),
+        (
+            "lib/modules/x.ko",
+            FILE | 0o644,
+            &init.content,
+            "expected a kernel module",
+        ),
+        (
+            "dev/mem",
+            CHARACTER_DEVICE | 0o600,
+            b"",
+            "expected no device but the console",
+        ),
+    ];
+    for (name, mode, content, reason) in cases {
+        let (name, content) = (name.to_owned(), content.to_vec());
+        let found = check(&Entry { name, mode, content });
+        let found = found.err().map(|e| e.to_string()).unwrap_or_default();
+        ensure!(found.starts_with(reason), "expected `{reason}`, found `{found}`");
+    }
     Ok(())
 }
 
