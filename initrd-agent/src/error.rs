@@ -74,6 +74,8 @@ pub enum InitError {
     VerityReadBack(linux::dm::DmError),
     #[error("dm-verity: {what} does not match the root hash or cannot be read: {source}")]
     VerityCorrupt { what: String, source: std::io::Error },
+    #[error("dm-verity: {what} cannot be read: {source}")]
+    RootRead { what: String, source: std::io::Error },
     #[error("root: {0}")]
     RootMount(linux::mount::MountError),
     #[error("os-release in the root: expected {expected}, found {found}")]
@@ -152,6 +154,7 @@ impl InitError {
             Self::VerityParams(_) | Self::VerityTable(_) => Code::VerityTable,
             Self::VerityReadBack(_) => Code::VerityReadBack,
             Self::VerityCorrupt { .. } => Code::VerityCorrupt,
+            Self::RootRead { .. } => Code::RootIo,
             Self::RootMount(_) => Code::RootMount,
             Self::TpmMissing(_) => Code::TpmMissing,
             Self::TpmExtend(_) | Self::TpmRead(_) => Code::TpmExtend,

@@ -67,7 +67,7 @@ fn goes_away(context: &mut Context) -> Result<()> {
     let gone = TpmFault::Drop {
         after: TpmCommand::UNSEAL,
     };
-    fails_once(context, vec![gone], "read the tpm's response")
+    fails_once(context, vec![gone], "to the tpm: Input/output error")
 }
 
 fn slow(context: &mut Context) -> Result<()> {

@@ -35,13 +35,13 @@ fn before_the_pivot(context: &mut Context) -> Result<()> {
     let words = b"PRETTY_NAME=\"Bennu test root (small 2)\"";
     let block = forge::block_in_root(machine.disk()?, "small_2", words)?;
     machine.set_disk_faults(Some(unreadable(block)));
-    let line = boot_that_fails(&mut machine, "VERITY-CORRUPT")?;
-    let reason = "does not match the root hash or cannot be read";
+    let line = boot_that_fails(&mut machine, "ROOT-IO")?;
+    let reason = "the root file system cannot be read: Input/output error";
     ensure!(line.contains(reason), "expected `{reason}`, found: {line}");
     // The medium is as bad as before: the other slot does not need the block.
     let lines = boot_to_probe(&mut machine)?;
     expect_version(&lines, "1")?;
-    expect_line(&lines, "fell back from 2: VERITY-CORRUPT: ")?;
+    expect_line(&lines, "fell back from 2: ROOT-IO: ")?;
     Ok(())
 }
 
