@@ -4,6 +4,10 @@
 //! another one (`extends`): tables are merged, lists are appended, other values replace those of the base.
 //! Reference: `docs/reference/image-toml.md`.
 
+mod error;
+
+pub use error::DefinitionError;
+
 use bennu_formats::health::HealthCheck;
 use bennu_formats::trust::SecretSpec;
 use bennu_formats::{ImageId, ImageVersion};
@@ -14,60 +18,6 @@ use std::path::{Path, PathBuf};
 const MAX_DEFINITION_BYTES: u64 = 1 << 20;
 /// How deep `extends` may go.
 const MAX_EXTENDS: usize = 8;
-
-/// Why a definition is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum DefinitionError {
-    /// The file cannot be read.
-    #[error("image definition {path}: cannot be read: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Larger than a definition can sensibly be.
-    #[error("image definition {path}: expected at most {MAX_DEFINITION_BYTES} bytes, found {found}")]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-        /// Its length.
-        found: u64,
-    },
-    /// Not TOML, an unknown key, or a value of the wrong type; the text has line and column.
-    #[error("image definition {path}: {detail}")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// The parser's words.
-        detail: String,
-    },
-    /// `extends` in a circle.
-    #[error("image definition {0}: `extends` goes deeper than {MAX_EXTENDS} files; is it a circle?")]
-    Circle(PathBuf),
-    /// A key that must be there.
-    #[error("image definition {path}: key `{key}` is missing; {advice}")]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// The key.
-        key: &'static str,
-        /// What to write.
-        advice: &'static str,
-    },
-    /// A value that cannot be.
-    #[error("image definition {path}: key `{key}`: expected {expected}, found {found}")]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// The key.
-        key: &'static str,
-        /// What is allowed.
-        expected: &'static str,
-        /// What was there.
-        found: String,
-    },
-}
 
 macro_rules! partial {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $type:ty,)* }
@@ -210,6 +160,14 @@ partial! {
 }
 
 partial! {
+    /// `[state]`
+    StateSection {
+        /// `encrypted` (default) or `volatile`.
+        kind: bennu_formats::trust::StateRule,
+    } lists {}
+}
+
+partial! {
     /// `[keys]`
     KeysSection {
         /// Directory made by `bennu keys generate`, relative to the definition.
@@ -266,6 +224,8 @@ pub struct Definition {
     pub boot: BootSection,
     /// `[disk]`
     pub disk: DiskSection,
+    /// `[state]`
+    pub state: StateSection,
     /// `[keys]`
     pub keys: KeysSection,
     /// `[health]`
@@ -338,6 +298,7 @@ impl Definition {
             root: self.root.merged(over.root),
             boot: self.boot.merged(over.boot),
             disk: self.disk.merged(over.disk),
+            state: self.state.merged(over.state),
             keys: self.keys.merged(over.keys),
             health: self.health.merged(over.health),
             agents: over.agents.or(self.agents),

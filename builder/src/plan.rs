@@ -4,7 +4,7 @@ use crate::definition::{AcceptedKeys, AgentsRule, Definition, DefinitionError, S
 use crate::size::parse_size;
 use bennu_formats::health::HealthConfig;
 use bennu_formats::manifest::Architecture;
-use bennu_formats::trust::{SecretSpec, SecureBootRule};
+use bennu_formats::trust::{SecretSpec, SecureBootRule, StateRule};
 use bennu_formats::units::{BLOCK_BYTES, Bytes};
 use bennu_formats::{ImageId, ImageVersion};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,9 @@ const DEFAULT_ESP: Bytes = Bytes(128 << 20);
 /// Default length of a slot's root partition.
 const DEFAULT_SLOT: Bytes = Bytes(1 << 30);
 /// Default length of the state partition as flashed; it grows to the disk's end later.
-const DEFAULT_STATE: Bytes = Bytes(16 << 20);
+const DEFAULT_STATE: Bytes = Bytes(128 << 20);
+/// 16 MiB of LUKS2 header and the smallest file system.
+const LEAST_STATE: Bytes = Bytes((16 << 20) + bennu_formats::state::FILE_SYSTEM_BYTES);
 /// 2026-01-01T00:00:00Z: the time in every header when `SOURCE_DATE_EPOCH` is not set, because a build that
 /// depends on the clock cannot be repeated.
 const DEFAULT_EPOCH: u64 = 1_767_225_600;
@@ -63,6 +65,8 @@ pub struct Plan {
     pub slot: Bytes,
     /// Length of the state partition.
     pub state: Bytes,
+    /// What the state partition is for.
+    pub state_rule: StateRule,
     /// Keys.
     pub keys: PathBuf,
     /// Release keys that must have signed.
@@ -121,6 +125,7 @@ impl Plan {
                 ));
             }
         }
+        let state_rule = definition.state.kind.unwrap_or(StateRule::Encrypted);
         Ok(Self {
             image_id: definition
                 .image
@@ -151,11 +156,8 @@ impl Plan {
                 definition.disk.slot_size.as_deref(),
                 DEFAULT_SLOT,
             )?,
-            state: check.size(
-                "disk.state_size",
-                definition.disk.state_size.as_deref(),
-                DEFAULT_STATE,
-            )?,
+            state: check.state(definition.disk.state_size.as_deref(), state_rule)?,
+            state_rule,
             keys: over.keys.or(definition.keys.directory).ok_or_else(|| {
                 check.missing(
                     "keys.directory",
@@ -224,6 +226,20 @@ impl Checker<'_> {
         parse_size(text)
             .filter(|size| size.0 > 0 && size.0.is_multiple_of(256 * BLOCK_BYTES))
             .ok_or_else(|| self.value(key, "a multiple of 1 MiB as `512MiB`", text.to_owned()))
+    }
+
+    /// Length of the state partition; an encrypted one has room for header and file system.
+    fn state(&self, text: Option<&str>, rule: StateRule) -> Result<Bytes, DefinitionError> {
+        const KEY: &str = "disk.state_size";
+        let size = self.size(KEY, text, DEFAULT_STATE)?;
+        if rule == StateRule::Encrypted && size.0 < LEAST_STATE.0 {
+            return Err(self.value(
+                KEY,
+                "at least 80MiB for an encrypted state volume",
+                text.unwrap_or("nothing").to_owned(),
+            ));
+        }
+        Ok(size)
     }
 
     fn source(&self, key: &'static str, source: &SourceSection) -> Result<(), DefinitionError> {

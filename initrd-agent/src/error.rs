@@ -101,8 +101,8 @@ pub enum InitError {
         name: String,
         source: bennu_tpm::UnsealError,
     },
-    #[error("{0}")]
-    Floor(bennu_tpm::FloorError),
+    #[error("floor: {0}")]
+    Floor(bennu_tpm::GuardedError),
     #[error(
         "floor: expected at most this slot's security_version {security_version}, found {floor}: a newer release was marked good"
     )]
@@ -111,8 +111,35 @@ pub enum InitError {
     FloorMissing { index: u32, found: &'static str },
     #[error("secret tpm.owner: expected {expected} bytes, found {found}")]
     OwnerSecret { expected: usize, found: usize },
+    #[error(
+        "tpm owner: expected its sealed authorisation in /bennu/secrets/tpm.owner.sealed on the ESP, found none; \
+         nothing can be pinned in this TPM without it"
+    )]
+    OwnerUnknown,
     #[error("tpm owner: {0}")]
     Owner(bennu_tpm::TpmError),
+    #[error("state volume: expected one partition labelled `state` on the boot disk, found none or several")]
+    StateNoPartition,
+    #[error("{}", .0.reason)]
+    StateRefused(Failure),
+    #[error("state volume: {0}")]
+    StateHeader(String),
+    #[error("state volume: {0}")]
+    StateIo(std::io::Error),
+    #[error("state volume: {0}")]
+    StateMount(linux::mount::MountError),
+    #[error("state volume: {0}")]
+    StateGrow(String),
+    #[error("state volume: {0}")]
+    StateDevice(linux::dm::DmError),
+    #[error("state volume: {0}")]
+    StateKeyring(linux::keyring::KeyringError),
+    #[error("state volume: pin: {0}")]
+    StatePin(bennu_tpm::GuardedError),
+    #[error("state volume: template: {0}")]
+    StateTemplateRead(linux::bounded::ReadError),
+    #[error("{0}")]
+    StateTemplate(DecodeError),
     #[error("secret: no random bytes: {0}")]
     Random(String),
     #[error("latch: a second unseal of {0} succeeded")]
@@ -158,12 +185,23 @@ impl InitError {
             Self::RootMount(_) => Code::RootMount,
             Self::TpmMissing(_) => Code::TpmMissing,
             Self::TpmExtend(_) | Self::TpmRead(_) => Code::TpmExtend,
+            Self::StateNoPartition => Code::StateMissing,
+            Self::StateRefused(failure) => failure.code,
+            Self::StateHeader(_) => Code::StateHeader,
+            Self::StateIo(_)
+            | Self::StateMount(_)
+            | Self::StateGrow(_)
+            | Self::StateDevice(_)
+            | Self::StateKeyring(_) => Code::StateAccess,
+            Self::StatePin(error) => floor_code(error),
+            Self::StateTemplateRead(_) | Self::StateTemplate(_) => Code::Trust,
             Self::BelowFloor { .. } => Code::BelowFloor,
             Self::FloorMissing { .. } => Code::FloorMissing,
             Self::Floor(error) => floor_code(error),
             Self::Owner(error) if error.base_code() == Some(bennu_tpm::ResponseCode::BAD_AUTH) => {
                 Code::TpmOwned
             }
+            Self::OwnerUnknown => Code::TpmOwned,
             Self::Owner(_) => Code::FloorAccess,
             Self::SecretBlob { .. } | Self::OwnerSecret { .. } => Code::SecretBlob,
             Self::SecretSeal { .. } | Self::Random(_) => Code::SecretSeal,
@@ -184,15 +222,15 @@ impl InitError {
     }
 }
 
-fn floor_code(error: &bennu_tpm::FloorError) -> Code {
-    use bennu_tpm::{FloorError, UnsealError};
+fn floor_code(error: &bennu_tpm::GuardedError) -> Code {
+    use bennu_tpm::{GuardedError, UnsealError};
     match error {
-        FloorError::Foreign { .. } => Code::FloorForeign,
-        FloorError::Owned => Code::TpmOwned,
+        GuardedError::Foreign { .. } => Code::FloorForeign,
+        GuardedError::Owned { .. } => Code::TpmOwned,
         // What the same finding is called when a secret meets it.
-        FloorError::SrkDiffers { .. } => Code::SecretUnseal,
-        FloorError::Policy(UnsealError::NvConditionFailed { .. }) => Code::BelowFloor,
-        FloorError::Policy(UnsealError::PcrMismatch { .. }) => Code::PcrUnexpected,
-        FloorError::Policy(_) | FloorError::Tpm(_) => Code::FloorAccess,
+        GuardedError::SrkDiffers { .. } => Code::SecretUnseal,
+        GuardedError::Policy(UnsealError::NvConditionFailed { .. }) => Code::BelowFloor,
+        GuardedError::Policy(UnsealError::PcrMismatch { .. }) => Code::PcrUnexpected,
+        GuardedError::Policy(_) | GuardedError::Tpm(_) => Code::FloorAccess,
     }
 }

@@ -74,6 +74,14 @@ impl Mounted {
     pub fn begin(&mut self, trust: &TrustConfig, journal: &mut Journal) -> Result<Start, InitError> {
         match self.esp.boot_record()? {
             FoundRecord::Whole(record) => self.record = record,
+            FoundRecord::OneCopy {
+                record,
+                other,
+                trouble,
+            } => {
+                journal.warn(&format!("boot record: /{other} {trouble}; the other copy counts"));
+                self.record = record;
+            }
             FoundRecord::None => journal.say("no boot record: this is the first start on this disk"),
             FoundRecord::Damaged(why) => journal.warn(&format!("{why}; a new one is begun")),
         }

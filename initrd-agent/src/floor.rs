@@ -9,12 +9,13 @@ use crate::esp::{Mounted, Start};
 use crate::journal::Journal;
 use crate::secrets::{self, release_policy};
 use crate::tpm::Measured;
+use bennu_esp::FoundSecret;
 use bennu_formats::manifest::{POLICY_REF, SlotManifest};
 use bennu_formats::trust::TrustConfig;
 use bennu_formats::{floor as format, paths};
 use bennu_policy::verify::Verified;
 use bennu_tpm::{
-    Floor, FloorIndex, FloorState, Hierarchy, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob,
+    Floor, FloorState, Hierarchy, IndexPlace, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob,
     SessionKind, SrkTrust, Tpm as _,
 };
 use zeroize::Zeroizing;
@@ -24,7 +25,8 @@ const AUTH_BYTES: usize = 32;
 
 /// The floor of a policy key.
 pub fn of(key: &RsaPublic) -> Floor {
-    let place = FloorIndex {
+    let place = IndexPlace {
+        size: format::NV_BYTES,
         index: format::NV_INDEX,
         attributes: NvAttributes(format::NV_ATTRIBUTES),
     };
@@ -32,7 +34,7 @@ pub fn of(key: &RsaPublic) -> Floor {
 }
 
 /// Makes the floor on the first start; at every start compares it with this slot's `security_version`, and gives
-/// it a new height once this slot has been marked good.
+/// it a new height once this slot has been marked good. Gives the policy that this release fulfils, and the height.
 pub fn hold(
     tpm: &mut Measured,
     esp: &Mounted,
@@ -40,11 +42,11 @@ pub fn hold(
     manifest: &Verified<SlotManifest>,
     start: &Start,
     journal: &mut Journal,
-) -> Result<(), InitError> {
+) -> Result<(ReleasePolicy, u64), InitError> {
     let policy = release_policy(trust, manifest)?;
     let floor = of(&policy.key);
     let srk = srk_of_owner_secret(esp)?;
-    let height = match tpm.client().floor(&floor, srk).map_err(InitError::Floor)? {
+    let mut height = match tpm.client().floor(&floor, srk).map_err(InitError::Floor)? {
         FloorState::At(height) => height,
         state => begin(tpm, esp, trust, &floor, state, journal)?,
     };
@@ -61,16 +63,17 @@ pub fn hold(
             .raise_floor(&floor, &policy, security_version)
             .map_err(InitError::Floor)?;
         journal.say(&format!("raised the floor from {height} to {security_version}"));
+        height = security_version;
     }
-    Ok(())
+    Ok((policy, height))
 }
 
 /// The storage key that the owner's secret was sealed under; any, on a machine that has sealed nothing yet.
 fn srk_of_owner_secret(esp: &Mounted) -> Result<SrkTrust, InitError> {
     let name = paths::OWNER_SECRET;
     Ok(match esp.files().sealed_secret(name)? {
-        Some(bytes) => SrkTrust::Pinned(decode(name, &bytes)?.srk_name),
-        None => SrkTrust::FirstUse,
+        FoundSecret::Sealed(bytes) => SrkTrust::Pinned(decode(name, &bytes)?.srk_name),
+        FoundSecret::Undone | FoundSecret::None => SrkTrust::FirstUse,
     })
 }
 
@@ -81,7 +84,8 @@ fn decode(name: &str, bytes: &[u8]) -> Result<SealedBlob, InitError> {
     })
 }
 
-/// A machine that has sealed something has had a floor: without it, it was cleared or is another machine.
+/// A machine that has sealed something has had a floor: without it, it was cleared or is another machine. An empty
+/// file holds nothing that was sealed: a first start was cut off.
 fn begin(
     tpm: &mut Measured,
     esp: &Mounted,
@@ -91,8 +95,8 @@ fn begin(
     journal: &mut Journal,
 ) -> Result<u64, InitError> {
     let names = trust.secrets.iter().map(|spec| spec.name.as_str());
-    for name in names.chain([paths::OWNER_SECRET]) {
-        if esp.files().sealed_secret(name)?.is_some() {
+    for name in names.chain([paths::OWNER_SECRET, paths::STATE_SECRET]) {
+        if let FoundSecret::Sealed(_) = esp.files().sealed_secret(name)? {
             return Err(InitError::FloorMissing {
                 index: format::NV_INDEX,
                 found: match state {
@@ -121,7 +125,7 @@ fn own(
     }
     // Before the owner has an authorisation: afterwards a storage key can no longer be made without it.
     let key = tpm.client().persist_storage_key(&[]).map_err(InitError::Owner)?;
-    let auths = authorisations(tpm, esp, policy)?;
+    let auths = authorisations(tpm, esp, policy, journal)?;
     let (owner, lockout) = auths.split_at(AUTH_BYTES);
     let client = tpm.client();
     let mut session = client
@@ -138,19 +142,48 @@ fn own(
     Ok(())
 }
 
+/// The owner's authorisation, as it was sealed. Without the file nobody knows it.
+pub fn owner_authorisation(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    policy: &ReleasePolicy,
+) -> Result<Zeroizing<Vec<u8>>, InitError> {
+    match esp.files().sealed_secret(paths::OWNER_SECRET)? {
+        FoundSecret::Sealed(bytes) => {
+            let both = open_authorisations(tpm, policy, &bytes)?;
+            Ok(Zeroizing::new(both[..AUTH_BYTES].to_vec()))
+        }
+        FoundSecret::Undone | FoundSecret::None => Err(InitError::OwnerUnknown),
+    }
+}
+
 /// Both authorisations, owner's first: those that were sealed before, or new ones.
 fn authorisations(
     tpm: &mut Measured,
     esp: &Mounted,
     policy: &ReleasePolicy,
+    journal: &mut Journal,
 ) -> Result<Zeroizing<Vec<u8>>, InitError> {
     let name = paths::OWNER_SECRET;
-    let Some(bytes) = esp.files().sealed_secret(name)? else {
+    let found = esp.files().sealed_secret(name)?;
+    if found == FoundSecret::Undone {
+        secrets::say_undone(name, journal);
+    }
+    let FoundSecret::Sealed(bytes) = found else {
         let fresh = secrets::random(tpm, 2 * AUTH_BYTES)?;
         secrets::seal_to_esp(tpm, esp, name, &fresh, &policy.key)?;
         return Ok(fresh);
     };
-    let blob = decode(name, &bytes)?;
+    open_authorisations(tpm, policy, &bytes)
+}
+
+fn open_authorisations(
+    tpm: &mut Measured,
+    policy: &ReleasePolicy,
+    bytes: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, InitError> {
+    let name = paths::OWNER_SECRET;
+    let blob = decode(name, bytes)?;
     let auths = tpm
         .client()
         .unseal(&blob, policy)

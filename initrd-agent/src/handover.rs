@@ -7,7 +7,7 @@ use crate::slot::Slot;
 use crate::verity::Opened;
 use bennu_formats::Sha256Digest;
 use bennu_formats::decode::Document;
-use bennu_formats::handover::{BlockDevice, Handover, SecureBootState};
+use bennu_formats::handover::{BlockDevice, Handover, SecureBootState, StateVolume};
 use bennu_formats::manifest::SlotManifest;
 use bennu_formats::paths;
 use bennu_policy::verify::Verified;
@@ -25,6 +25,10 @@ pub struct Facts {
     pub start: Start,
     /// Names of open secrets.
     pub secrets: Vec<String>,
+    /// Floor.
+    pub floor: u64,
+    /// State volume.
+    pub state: Option<StateVolume>,
     /// PCR values.
     pub pcrs: BTreeMap<u32, Sha256Digest>,
 }
@@ -45,6 +49,7 @@ pub fn write(
         image_id: m.image_id.clone(),
         version: m.version.clone(),
         security_version: m.security_version,
+        floor: facts.floor,
         root_hash: m.verity.root_hash,
         verified_by: manifest.signed_by().to_vec(),
         manifest_sha256: manifest.signed_bytes_sha256(),
@@ -62,6 +67,7 @@ pub fn write(
         attempts: facts.start.attempts,
         pcrs: facts.pcrs,
         secrets: facts.secrets,
+        state_volume: facts.state,
         fell_back: facts.start.fell_back,
         steps: journal.steps(),
     };

@@ -2,15 +2,15 @@
 
 use crate::error::InitError;
 use crate::journal::Journal;
-use bennu_formats::initrd_modules::REQUIRED;
+use bennu_formats::initrd_modules::{FOR_STATE, REQUIRED};
 use bennu_formats::paths;
 use bennu_linux::modules::{Loader, ModuleList, modaliases};
 use std::path::Path;
 
-/// Faster hashing, loaded before dm-verity looks for an implementation.
-const FASTER_HASH: &str = "sha256_ssse3";
+/// Faster hashing and encryption, loaded before dm-verity and dm-crypt look for an implementation.
+const FASTER: [&str; 2] = ["sha256_ssse3", "aesni_intel"];
 /// Not needed for a boot that goes well.
-const DISPENSABLE: [&str; 2] = [FASTER_HASH, "efi_pstore"];
+const DISPENSABLE: [&str; 3] = ["sha256_ssse3", "aesni_intel", "efi_pstore"];
 
 /// Reads the list that the builder made.
 pub fn read_list() -> Result<ModuleList, InitError> {
@@ -21,7 +21,7 @@ pub fn read_list() -> Result<ModuleList, InitError> {
 pub fn load(list: &ModuleList, journal: &mut Journal) -> Result<(), InitError> {
     let mut loader = Loader::new(list);
     // One that is not in the list is built in: the builder checked that.
-    for name in std::iter::once(FASTER_HASH).chain(REQUIRED) {
+    for name in FASTER.into_iter().chain(REQUIRED).chain(FOR_STATE) {
         let listed = bennu_linux::modules::ModuleName::new(name).is_some_and(|n| list.module(&n).is_some());
         if !listed {
             continue;

@@ -79,6 +79,11 @@ impl Journal {
         self.console(text);
     }
 
+    /// Something that is shown on the console and kept nowhere.
+    pub fn show_once(&mut self, text: &str) {
+        self.console(text);
+    }
+
     /// All that was said so far and `events`, as the bytes of the failure log.
     pub fn failure_log(&self, release: Option<&ReleaseName>, events: &[String]) -> Vec<u8> {
         self.said.encode(release, events)

@@ -18,6 +18,7 @@ mod recovery_screen;
 mod root;
 mod secrets;
 mod slot;
+mod state;
 mod tpm;
 mod verity;
 
@@ -64,14 +65,17 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         device.path.display()
     ));
 
-    journal.step("tpm: enter-initrd, floor, unseal");
+    journal.step("tpm: enter-initrd, floor");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
     tpm.enter_initrd()?;
-    floor::hold(tpm, esp, &trust, &manifest, &start, journal)?;
+    let (release, floor) = floor::hold(tpm, esp, &trust, &manifest, &start, journal)?;
+    journal.step("state volume");
+    let state = state::open(tpm, esp, &slot, &trust, &release, journal)?;
+    journal.step("tpm: unseal");
     let secrets = secrets::unseal_or_seal(tpm, esp, &trust, &manifest, journal)?;
 
     journal.step("tpm: latch");
-    tpm.latch(&manifest)?;
+    tpm.latch(&manifest, state.as_ref().map(|state| &state.key))?;
     secrets::prove_closed(tpm, &secrets, &trust, &manifest)?;
     journal.say(&format!(
         "latched: the TPM refused a second unseal of {} secrets",
@@ -79,7 +83,9 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     ));
 
     journal.step("root");
-    root::mount(&device)?;
+    root::mount(&device, state.as_ref().map(|state| state.mounted.as_path()))?;
+    // Wipes the volume key.
+    let state = state.map(|state| state.report);
     let secrets = root::put_secrets(secrets)?;
     let pcrs = tpm.pcrs()?;
     tpm.write_event_log()?;
@@ -89,6 +95,8 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         secure_boot,
         start,
         secrets,
+        floor,
+        state,
         pcrs,
     };
     handover::write(&manifest, facts, journal)?;

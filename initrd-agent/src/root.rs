@@ -20,11 +20,14 @@ const VOLATILE: &str = "/run/bennu/volatile";
 const CREDENTIAL_STORE: &str = "/run/credstore";
 
 /// Mounts the root with its volatile layers.
-pub fn mount(device: &Opened) -> Result<(), InitError> {
+///
+/// `/var` lies on the state volume where there is one: a layer over the image's own, so that a new release brings
+/// its directories.
+pub fn mount(device: &Opened, state: Option<&Path>) -> Result<(), InitError> {
     mount_root(&device.path, Path::new(NEW_ROOT))?;
     tmpfs(Path::new(VOLATILE), "mode=0700,size=50%")?;
-    overlay("etc")?;
-    overlay("var")?;
+    overlay("etc", Path::new(VOLATILE))?;
+    overlay("var", state.unwrap_or(Path::new(VOLATILE)))?;
     tmpfs(&Path::new(NEW_ROOT).join("tmp"), "mode=1777,size=50%")
 }
 
@@ -40,11 +43,11 @@ fn tmpfs(target: &Path, options: &str) -> Result<(), InitError> {
     .map_err(InitError::RootMount)
 }
 
-/// Lays a volatile layer over `directory` of the root; what is written there is gone with the power.
-fn overlay(directory: &str) -> Result<(), InitError> {
+/// Lays a layer over `directory` of the root; what is written there goes to `layers`.
+fn overlay(directory: &str, layers: &Path) -> Result<(), InitError> {
     let lower = Path::new(NEW_ROOT).join(directory);
-    let upper = Path::new(VOLATILE).join(directory).join("upper");
-    let work = Path::new(VOLATILE).join(directory).join("work");
+    let upper = layers.join(directory).join("upper");
+    let work = layers.join(directory).join("work");
     for path in [&upper, &work] {
         mount::make_mount_point(path, 0o755).map_err(InitError::RootMount)?;
     }

@@ -2,13 +2,15 @@
 //!
 //! A sealed secret lies on the ESP and may have been replaced or removed by anyone: the TPM opens only what it
 //! sealed itself, under a policy that the policy key signed. A missing one is made anew; whoever removed it has
-//! destroyed a secret and learnt none.
+//! destroyed a secret and learnt none. So is an empty one, which is what a power cut leaves of a first start: a blob
+//! is durable on the ESP before its secret is given to anybody.
 
 use crate::error::InitError;
 use crate::esp::Mounted;
 use crate::floor;
 use crate::journal::Journal;
 use crate::tpm::Measured;
+use bennu_esp::FoundSecret;
 use bennu_formats::Sha256Digest;
 use bennu_formats::manifest::{POLICY_REF, SlotManifest};
 use bennu_formats::trust::{SecretSpec, TrustConfig};
@@ -40,11 +42,17 @@ pub fn unseal_or_seal(
     let mut secrets = Vec::new();
     for spec in &trust.secrets {
         let blob = match esp.files().sealed_secret(&spec.name)? {
-            Some(bytes) => SealedBlob::decode(&bytes).map_err(|source| InitError::SecretBlob {
-                name: spec.name.clone(),
-                source,
-            })?,
-            None => make(tpm, esp, spec, &policy.key, journal)?,
+            FoundSecret::Sealed(bytes) => {
+                SealedBlob::decode(&bytes).map_err(|source| InitError::SecretBlob {
+                    name: spec.name.clone(),
+                    source,
+                })?
+            }
+            FoundSecret::Undone => {
+                say_undone(&spec.name, journal);
+                make(tpm, esp, spec, &policy.key, journal)?
+            }
+            FoundSecret::None => make(tpm, esp, spec, &policy.key, journal)?,
         };
         // A fresh one is unsealed as well: a secret that does not open again is noticed now.
         let value = tpm
@@ -102,6 +110,13 @@ pub fn release_policy(
     })
 }
 
+/// An empty file is taken as none, and that is said.
+pub fn say_undone(name: &str, journal: &mut Journal) {
+    journal.warn(&format!(
+        "the file of secret {name} is empty: its first write was cut off, nobody has had it; making another"
+    ));
+}
+
 /// A fresh secret, sealed and written; no copy stays.
 fn make(
     tpm: &mut Measured,
@@ -131,7 +146,7 @@ pub fn random(tpm: &mut Measured, length: usize) -> Result<Zeroizing<Vec<u8>>, I
     Ok(bytes)
 }
 
-/// Seals `secret` and writes the blob to the ESP.
+/// Seals `secret` and writes the blob to the ESP; when this returns it is durable there.
 pub fn seal_to_esp(
     tpm: &mut Measured,
     esp: &Mounted,

@@ -26,6 +26,8 @@ pub struct Slot {
     pub verity: BlockDevice,
     /// Manifest.
     pub verity_sig: BlockDevice,
+    /// The partition of the state volume, by its label; one at most.
+    pub state: Option<BlockDevice>,
 }
 
 /// Length of a partition in bytes.
@@ -65,10 +67,22 @@ pub fn find(root_hash: &RootHash, modules: &ModuleList) -> Result<Slot, InitErro
         root: partition(root_guid, "root")?,
         verity: partition(verity_guid, "root-verity")?,
         verity_sig: partition(sig_guid, "root-verity-sig")?,
+        state: state_partition(&disk),
         disk: disk.device,
     };
     refuse_duplicates(&slot.disk.name, &[esp_guid, root_guid, verity_guid, sig_guid])?;
     Ok(slot)
+}
+
+/// The one partition labelled `state` on the boot disk. Which volume lies there is for the TPM to say.
+fn state_partition(disk: &Disk) -> Option<BlockDevice> {
+    let mut labelled = disk.table.partitions().iter().filter(|p| p.label.is("state"));
+    let number = match (labelled.next(), labelled.next()) {
+        (Some(partition), None) => partition.number,
+        _ => return None,
+    };
+    let numbered = |d: &&BlockDevice| d.partition.as_ref().is_some_and(|p| p.number == number);
+    disk.partitions.iter().find(numbered).cloned()
 }
 
 /// A disk with a readable GPT.

@@ -8,6 +8,7 @@ use bennu_formats::Sha256Digest;
 use bennu_formats::manifest::SlotManifest;
 use bennu_formats::paths;
 use bennu_linux::{bounded, time};
+use bennu_luks::VolumeKey;
 use bennu_policy::verify::Verified;
 use bennu_tpm::{Client, Device, Event, EventKind, EventRecord, HashAlg, Measured as Data, PcrMask, Tpm};
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ use std::path::Path;
 
 /// The kernel's resource manager, and the bare device where there is none.
 const DEVICES: [&str; 2] = ["/dev/tpmrm0", "/dev/tpm0"];
+/// What the state volume's key is measured as: the HMAC of these words under it.
+const VOLUME_KEY_WORDS: &str = "bennu state volume";
 /// PCRs that the hand-over reports.
 const REPORTED: [u8; 8] = [4, 5, 7, 10, 11, 12, 13, 15];
 
@@ -61,9 +64,13 @@ impl Measured {
 
     /// Closes unsealing until the next power-on: PCR 15 ← manifest digest, then `none` where a volume key's
     /// keyed digest will stand; PCR 11 ← `leave-initrd`.
-    pub fn latch(&mut self, manifest: &Verified<SlotManifest>) -> Result<(), InitError> {
+    pub fn latch(
+        &mut self,
+        manifest: &Verified<SlotManifest>,
+        volume_key: Option<&VolumeKey>,
+    ) -> Result<(), InitError> {
         let digest = manifest.signed_bytes_sha256();
-        self.close(&digest.to_string())
+        self.close(&digest.to_string(), volume_key)
     }
 
     /// The same on failure, when there may be no manifest to name.
@@ -71,11 +78,11 @@ impl Measured {
         if self.latched {
             Ok(())
         } else {
-            self.close("failed")
+            self.close("failed", None)
         }
     }
 
-    fn close(&mut self, manifest: &str) -> Result<(), InitError> {
+    fn close(&mut self, manifest: &str, volume_key: Option<&VolumeKey>) -> Result<(), InitError> {
         let fifteen = |text| Event {
             pcr: 15,
             measured: Data::Data(str::as_bytes(text)),
@@ -83,10 +90,23 @@ impl Measured {
             text,
         };
         self.extend(&fifteen(manifest))?;
-        self.extend(&Event {
+        let text = if volume_key.is_some() {
+            VOLUME_KEY_WORDS
+        } else {
+            "none"
+        };
+        let mut volume = Event {
             kind: EventKind::VolumeKey,
-            ..fifteen("none")
-        })?;
+            ..fifteen(text)
+        };
+        if let Some(key) = volume_key {
+            let data = VOLUME_KEY_WORDS.as_bytes();
+            volume.measured = Data::Keyed {
+                key: key.as_bytes(),
+                data,
+            };
+        }
+        self.extend(&volume)?;
         self.phase("leave-initrd")?;
         self.latched = true;
         Ok(())

@@ -107,7 +107,7 @@ fn mark_bad(esp: &Esp, slot: &Slot) -> Result<Option<UkiFileName>, EspError> {
 /// one is as odd as a damaged one and must not give the slot its attempts back.
 fn record_of(esp: &Esp, slot: &Slot) -> Result<(BootRecord, Option<String>), EspError> {
     let why = match esp.boot_record()? {
-        FoundRecord::Whole(record) => return Ok((record, None)),
+        FoundRecord::Whole(record) | FoundRecord::OneCopy { record, .. } => return Ok((record, None)),
         FoundRecord::None => "boot record: expected the one that bennu-init wrote, found none".to_owned(),
         FoundRecord::Damaged(error) => error.to_string(),
     };

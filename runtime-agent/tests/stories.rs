@@ -170,13 +170,35 @@ fn a_verdict_that_cannot_be_written_does_not_keep_the_machine_from_restarting() 
     assert_eq!(world.entries(), ["demo_2+2-1.efi", "demo_1+3-0.efi"]);
 }
 
+const COPIES: [&str; 2] = ["bennu/boot-record.json", "bennu/boot-record.2.json"];
+
+#[test]
+fn a_record_with_one_damaged_copy_is_gone_on_with() {
+    for copy in COPIES {
+        let mut world = World::with_entries(&BOTH);
+        world.record_attempts(2);
+        std::fs::write(world.esp().root().join(copy), "{").unwrap();
+        assert_eq!(run(&mut world, 1), Outcome::Restart);
+        assert!(
+            !world.has_said(Level::Warning, "a new one is begun"),
+            "{:?}",
+            world.said
+        );
+        assert_eq!(world.entries()[0], "demo_2+0-1.efi");
+        // Both copies are whole again.
+        assert_eq!(record(&world).slot_mut(&"2".parse().unwrap()).attempts, 2);
+    }
+}
+
 #[test]
 fn a_damaged_record_is_begun_anew_with_the_attempts_that_bennu_init_counted() {
     for damage in [Some("{"), None] {
         let mut world = World::with_entries(&BOTH);
         if let Some(damage) = damage {
             world.record_attempts(2);
-            std::fs::write(world.esp().root().join("bennu/boot-record.json"), damage).unwrap();
+            for copy in COPIES {
+                std::fs::write(world.esp().root().join(copy), damage).unwrap();
+            }
         }
         assert_eq!(run(&mut world, 2), Outcome::Restart);
         assert!(

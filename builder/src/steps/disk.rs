@@ -240,10 +240,14 @@ impl DiskPlan {
                 content: fat::Content::File(path),
             });
         }
-        entries.push(fat::Entry {
-            path: format!("{}/README.TXT", paths::ESP_BENNU_DIRECTORY),
-            content: fat::Content::Bytes(ESP_README.to_vec()),
-        });
+        // A file in each directory that the agents write to: a directory that they had to make could be lost to a
+        // power cut.
+        for directory in [paths::ESP_BENNU_DIRECTORY, paths::ESP_SECRETS_DIRECTORY] {
+            entries.push(fat::Entry {
+                path: format!("{directory}/README.TXT"),
+                content: fat::Content::Bytes(ESP_README.to_vec()),
+            });
+        }
         let needed = largest_uki * UKIS_ON_ESP + ESP_RESERVE_BYTES;
         ensure!(
             needed <= bytes,

@@ -5,10 +5,12 @@ use crate::steps::agents::{AgentError, Agents};
 use crate::steps::cpio::Cpio;
 use crate::steps::keys::KeySet;
 use crate::steps::modules::{self, ModuleError};
+use crate::steps::state_template::{self, TemplateError};
 use bennu_erofs::Tree;
 use bennu_formats::decode::Document;
+use bennu_formats::initrd_modules::FOR_STATE;
 use bennu_formats::paths;
-use bennu_formats::trust::TrustConfig;
+use bennu_formats::trust::{StateRule, TrustConfig};
 use std::io;
 
 /// zstd level: 19 gains 3 % over 12 and takes five times as long.
@@ -23,6 +25,9 @@ pub enum InitrdError {
     /// Modules.
     #[error("initrd: {0}")]
     Modules(#[from] ModuleError),
+    /// The state volume's empty file system.
+    #[error("initrd: {0}")]
+    Template(#[from] TemplateError),
     /// Writing to memory.
     #[error("initrd: {0}")]
     Write(#[from] io::Error),
@@ -46,7 +51,11 @@ pub fn build(
     agents: &Agents,
 ) -> Result<Vec<u8>, InitrdError> {
     let init = agents.read("bennu-init")?;
-    let set = modules::collect(boot, release, &plan.modules)?;
+    let mut wanted = plan.modules.clone();
+    if plan.state_rule == StateRule::Encrypted {
+        wanted.extend(FOR_STATE.map(str::to_owned));
+    }
+    let set = modules::collect(boot, release, &wanted)?;
     let trust = trust(plan, keys)?;
     let mut cpio = Cpio::new(Vec::new(), plan.epoch);
     for path in [
@@ -67,6 +76,10 @@ pub fn build(
     cpio.file("init", 0o755, &init)?;
     cpio.file(relative(paths::INITRD_TRUST), 0o644, &trust)?;
     cpio.file(relative(paths::INITRD_MODULE_LIST), 0o644, set.list.as_bytes())?;
+    if plan.state_rule == StateRule::Encrypted {
+        let template = state_template::make(plan.epoch)?;
+        cpio.file(relative(paths::INITRD_STATE_TEMPLATE), 0o644, &template)?;
+    }
     for (path, content) in &set.files {
         cpio.file(relative(path), 0o644, content)?;
     }
@@ -88,6 +101,7 @@ fn trust(plan: &Plan, keys: &KeySet) -> Result<Vec<u8>, InitrdError> {
         tpm_policy_modulus: keys.policy_modulus.to_vec(),
         secure_boot: plan.secure_boot,
         secrets: plan.secrets.clone(),
+        state: plan.state_rule,
         max_attempts: plan.health.max_attempts,
     };
     let bytes = serde_json::to_vec_pretty(&config)?;

@@ -13,4 +13,5 @@ pub mod os_release;
 pub mod release;
 pub mod root;
 pub mod source;
+pub mod state_template;
 pub mod uki;

@@ -8,7 +8,8 @@ use bennu_formats::initrd_modules::REQUIRED;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Drivers that are loaded when the hardware asks for them, and faster hashing.
-const OPTIONAL: [&str; 20] = [
+const OPTIONAL: [&str; 21] = [
+    "aesni_intel",
     "virtio_blk",
     "virtio_scsi",
     "virtio_pci",

@@ -215,6 +215,8 @@ path = "boot"
 esp_size = "34MiB"
 slot_size = "16MiB"
 state_size = "1MiB"
+[state]
+kind = "volatile"
 [keys]
 directory = "keys"
 accept = "throw-away"

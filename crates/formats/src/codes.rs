@@ -101,6 +101,24 @@ codes! {
         "see the reason beside the code; the other slot is tried";
     LatchOpen = "LATCH-OPEN", "a secret could still be unsealed after the latch",
         "do not use this machine: its TPM or its policy does not protect the secrets";
+    StateMissing = "STATE-MISSING", "the state partition is empty, and the TPM knows a volume that was there",
+        "put the partition back from a backup, or reset the machine to its factory state";
+    StatePlain = "STATE-PLAIN", "the state partition holds something that is no state volume of ours",
+        "somebody wrote to the disk: put the partition back from a backup, or empty it on a new machine";
+    StateHeader = "STATE-HEADER", "the state volume's header is not of the one form that we make",
+        "somebody wrote to the disk, or it is failing: put the header back from a backup";
+    StateSwapped = "STATE-SWAPPED", "the state volume is another one than the TPM knows",
+        "put this machine's own volume back";
+    StateForged = "STATE-FORGED", "the state volume's header was not made with its volume key",
+        "somebody wrote to the disk: put the header back from a backup";
+    StateRolledBack = "STATE-ROLLED-BACK", "the state volume is an older copy than the TPM knows",
+        "put the newest copy back; an older one is never opened";
+    StateKeyMissing = "STATE-KEY-MISSING", "the sealed key of the state volume is not on the ESP",
+        "put /bennu/secrets/state.volume.sealed back from a backup of this machine's ESP, or use the recovery key";
+    StateOtherTpm = "STATE-OTHER-TPM", "the state volume was made with another TPM, or with this one before it was cleared",
+        "use the recovery key";
+    StateAccess = "STATE-ACCESS", "the state volume could not be read, written or mounted",
+        "restart the machine; replace the medium if it recurs";
     SwitchRoot = "SWITCH-ROOT", "the verified root has no init to start or could not become the root",
         "the image was built wrongly: build it again with an init";
     SlotUnhealthy = "SLOT-UNHEALTHY", "the slot started but did not become healthy",

@@ -49,6 +49,17 @@ pub enum SecureBootState {
     Off,
 }
 
+/// The open state volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateVolume {
+    /// UUID in its LUKS2 header, as text.
+    pub uuid: String,
+    /// How often it was opened; 1 when it was made.
+    pub generation: u64,
+    /// Where its file system is mounted.
+    pub mounted: String,
+}
+
 /// The report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
@@ -60,6 +71,8 @@ pub struct Handover {
     pub version: ImageVersion,
     /// Its anti-rollback number.
     pub security_version: u64,
+    /// The machine's floor when bennu-init was done: no release with a lower `security_version` opens a secret.
+    pub floor: u64,
     /// Its root hash.
     pub root_hash: RootHash,
     /// Key ids of the release keys whose signatures were checked and good.
@@ -88,6 +101,8 @@ pub struct Handover {
     pub pcrs: BTreeMap<u32, Sha256Digest>,
     /// Names of the secrets in `/run/secrets`.
     pub secrets: Vec<String>,
+    /// The state volume; none where the image keeps nothing.
+    pub state_volume: Option<StateVolume>,
     /// Set when a newer slot was passed over.
     pub fell_back: Option<FellBack>,
     /// Times.

@@ -15,3 +15,6 @@ pub const REQUIRED: [&str; 9] = [
     "efi_pstore",
     "overlay",
 ];
+
+/// Besides, where the image keeps its state on an encrypted volume.
+pub const FOR_STATE: [&str; 3] = ["dm_crypt", "xts", "ext4"];

@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod names;
 pub mod paths;
 pub mod recovery_qr;
+pub mod state;
 pub mod trust;
 pub mod units;
 pub mod verity_sig;

@@ -10,8 +10,10 @@ pub const INITRD_MODULE_LIST: &str = "/lib/modules/list";
 pub const ESP_UKI_DIRECTORY: &str = "EFI/Linux";
 /// On the ESP: our own directory. Everything in it is untrusted, length-limited input.
 pub const ESP_BENNU_DIRECTORY: &str = "bennu";
-/// On the ESP: the boot record ([`crate::boot_record::BootRecord`]).
+/// On the ESP: the boot record ([`crate::boot_record::BootRecord`]), first copy.
 pub const ESP_BOOT_RECORD: &str = "bennu/boot-record.json";
+/// On the ESP: its second copy, which is written first.
+pub const ESP_BOOT_RECORD_2: &str = "bennu/boot-record.2.json";
 /// On the ESP: the log of the last start that failed ([`crate::failure_log`]), for people.
 pub const ESP_FAILURE_LOG: &str = "bennu/last-failure.log";
 /// On the ESP: one sealed secret a file, named `<secret>.sealed`.
@@ -19,6 +21,12 @@ pub const ESP_SECRETS_DIRECTORY: &str = "bennu/secrets";
 /// Name, among the sealed secrets, of the TPM's owner and lockout authorisations. No secret of an image can have
 /// it: their names have no dot.
 pub const OWNER_SECRET: &str = "tpm.owner";
+/// Name, among the sealed secrets, of the state volume's key.
+pub const STATE_SECRET: &str = "state.volume";
+/// In the initrd: the empty file system of the state volume ([`crate::state::VolumeTemplate`]).
+pub const INITRD_STATE_TEMPLATE: &str = "/etc/bennu/state.template";
+/// In the running system: where the state volume is mounted.
+pub const RUN_STATE: &str = "/run/bennu/state";
 /// File name suffix of a sealed secret.
 pub const SEALED_SUFFIX: &str = ".sealed";
 

@@ -46,6 +46,16 @@ pub enum SecureBootRule {
     UnprotectedWithoutSecureBoot,
 }
 
+/// Whether the machine keeps anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StateRule {
+    /// `/var` is gone with the power.
+    Volatile,
+    /// `/var` lies on a LUKS2 volume whose key is sealed to the TPM.
+    Encrypted,
+}
+
 /// The trust configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,6 +79,8 @@ pub struct TrustConfig {
     pub secure_boot: SecureBootRule,
     /// Secrets.
     pub secrets: Vec<SecretSpec>,
+    /// State volume.
+    pub state: StateRule,
     /// Starts that a slot gets without becoming healthy before the other one is taken.
     pub max_attempts: u32,
 }

@@ -14,6 +14,7 @@ use crate::bounded::{self, ReadError};
 use crate::time;
 
 mod node;
+mod resize;
 
 pub use node::{OpenMode, ensure_node};
 
@@ -65,6 +66,12 @@ pub enum BlockError {
     },
     #[error("cannot open {path}: {source}")]
     Open { path: PathBuf, source: io::Error },
+    #[error("cannot tell the kernel that partition {name} has {sectors512} sectors: {source}")]
+    Resize {
+        name: String,
+        sectors512: u64,
+        source: io::Error,
+    },
     #[error("nothing suitable appeared among the block devices within {waited_ms} ms")]
     Deadline { waited_ms: u64 },
 }

@@ -11,6 +11,7 @@ pub mod bounded;
 pub mod console;
 pub mod dm;
 pub mod efivars;
+pub mod ext4;
 pub mod keyring;
 pub mod kmsg;
 pub mod memory;

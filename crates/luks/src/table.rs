@@ -26,6 +26,12 @@ pub enum TableError {
     /// The key is another volume's.
     #[error("make dm-crypt table: the volume key is not the one that verified this header")]
     OtherKey,
+    /// Not a description of a logon key.
+    #[error("make dm-crypt table: expected a key description as prefix:name, found {found:?}")]
+    Description {
+        /// Found.
+        found: String,
+    },
     /// Not `major:minor`.
     #[error("make dm-crypt table: expected a device as major:minor, found {found:?}")]
     Device {
@@ -74,7 +80,7 @@ impl DmCryptTable {
 }
 
 impl VerifiedHeader {
-    /// The table for `device` (`major:minor`) of `device_bytes` bytes.
+    /// The table for `device` (`major:minor`) of `device_bytes` bytes, with the key in it.
     ///
     /// # Errors
     /// [`TableError`].
@@ -87,36 +93,65 @@ impl VerifiedHeader {
         if !self.keys.same(&HeaderKeys::of(key)) {
             return Err(TableError::OtherKey);
         }
-        if !is_device_number(device) {
-            return Err(TableError::Device {
-                found: crate::error::shown(device),
+        table(hex_digits(key).as_slice(), device, device_bytes)
+    }
+
+    /// The same with the key taken from the kernel's keyring, where the caller has put it as a logon key under
+    /// `description`: printable ASCII without blanks, with a prefix before a `:`. Nothing in it is secret.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub fn dm_crypt_table_by_keyring(
+        &self,
+        description: &str,
+        device: &str,
+        device_bytes: u64,
+    ) -> Result<DmCryptTable, TableError> {
+        let is_plain = description.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_plain || description.find(':').is_none_or(|at| at == 0) {
+            return Err(TableError::Description {
+                found: crate::error::shown(description),
             });
         }
-        let least = SEGMENT_OFFSET_BYTES + SEGMENT_SECTOR_BYTES;
-        if device_bytes < least {
-            let found = device_bytes;
-            return Err(TableError::DeviceTooSmall { least, found });
-        }
-        if !device_bytes.is_multiple_of(SEGMENT_SECTOR_BYTES) {
-            return Err(TableError::DeviceNotAligned { found: device_bytes });
-        }
-        Ok(DmCryptTable {
-            length_sectors512: (device_bytes - SEGMENT_OFFSET_BYTES) / DM_SECTOR_BYTES,
-            parameters: parameters(key, device),
-        })
+        let key = format!(":{VOLUME_KEY_BYTES}:logon:{description}");
+        table(key.as_bytes(), device, device_bytes)
     }
 }
 
-fn parameters(key: &VolumeKey, device: &str) -> Zeroizing<String> {
-    // Never reallocated, or a copy of the key would stay behind.
+fn table(key: &[u8], device: &str, device_bytes: u64) -> Result<DmCryptTable, TableError> {
+    if !is_device_number(device) {
+        return Err(TableError::Device {
+            found: crate::error::shown(device),
+        });
+    }
+    let least = SEGMENT_OFFSET_BYTES + SEGMENT_SECTOR_BYTES;
+    if device_bytes < least {
+        let found = device_bytes;
+        return Err(TableError::DeviceTooSmall { least, found });
+    }
+    if !device_bytes.is_multiple_of(SEGMENT_SECTOR_BYTES) {
+        return Err(TableError::DeviceNotAligned { found: device_bytes });
+    }
+    Ok(DmCryptTable {
+        length_sectors512: (device_bytes - SEGMENT_OFFSET_BYTES) / DM_SECTOR_BYTES,
+        parameters: parameters(key, device),
+    })
+}
+
+fn hex_digits(key: &VolumeKey) -> Zeroizing<[u8; 2 * VOLUME_KEY_BYTES]> {
     let mut digits = Zeroizing::new([0; 2 * VOLUME_KEY_BYTES]);
     for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(key.as_bytes()) {
         *pair = [digit(byte >> 4), digit(byte & 15)];
     }
-    let mut line = Zeroizing::new(String::with_capacity(256));
+    digits
+}
+
+fn parameters(key: &[u8], device: &str) -> Zeroizing<String> {
+    // Never reallocated, or a copy of the key would stay behind.
+    let mut line = Zeroizing::new(String::with_capacity(512));
     line.push_str(ENCRYPTION);
     line.push(' ');
-    line.extend(digits.iter().map(|&byte| char::from(byte)));
+    line.extend(key.iter().map(|&byte| char::from(byte)));
     let start = SEGMENT_OFFSET_BYTES / DM_SECTOR_BYTES;
     // Writing to a String does not fail.
     let written = write!(line, " 0 {device} {start} 1 sector_size:{SEGMENT_SECTOR_BYTES}");

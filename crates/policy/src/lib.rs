@@ -4,7 +4,9 @@
 //! tests and a model checker call the very functions that run on the machine.
 //!
 //! - [`verify`]: the slot manifest (used by `bennu-init`, `bennu verify`, `bennud`)
+//! - [`state`]: whether the state volume is this machine's (`bennu-init`)
 //! - [`boot`]: which slot starts, when one is given up, what a failure leads to (`bennu-init`, `bennud`)
 
 pub mod boot;
+pub mod state;
 pub mod verify;

@@ -24,6 +24,7 @@ mod eventlog;
 #[cfg(any(test, feature = "fake"))]
 mod fake;
 mod floor;
+mod guarded;
 mod hash;
 mod kdf;
 mod pcr;
@@ -46,7 +47,8 @@ pub use error::{TpmError, TransportError};
 pub use eventlog::{EventKind, EventRecord};
 #[cfg(any(test, feature = "fake"))]
 pub use fake::FakeTpm;
-pub use floor::{Floor, FloorError, FloorIndex, FloorState};
+pub use floor::{Floor, FloorState};
+pub use guarded::{GuardedError, GuardedIndex, GuardedState, IndexPlace};
 pub use hash::{Digest, HashAlg};
 pub use pcr::{PcrBank, PcrMask, PcrValues};
 pub use policy::{

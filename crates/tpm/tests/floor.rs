@@ -9,13 +9,14 @@
 mod workshop;
 
 use bennu_tpm::{
-    Auth, Client, Event, EventKind, Floor, FloorError, FloorIndex, FloorState, HashAlg, Hierarchy, Measured,
-    Name, NvAttributes, NvAuth, NvPublic, ReleasePolicy, ResponseCode, SessionKind, SrkTrust, Tpm, TpmError,
-    UnsealError,
+    Auth, Client, Event, EventKind, Floor, FloorState, GuardedError, HashAlg, Hierarchy, IndexPlace,
+    Measured, Name, NvAttributes, NvAuth, NvPublic, ReleasePolicy, ResponseCode, SessionKind, SrkTrust, Tpm,
+    TpmError, UnsealError,
 };
 use workshop::{POLICY_REF, SECRET, Signer, Swtpm, Unix};
 
-const PLACE: FloorIndex = FloorIndex {
+const PLACE: IndexPlace = IndexPlace {
+    size: 8,
     index: 0x0180_BE00,
     attributes: NvAttributes(NvAttributes::POLICYWRITE.0 | NvAttributes::AUTHREAD.0 | NvAttributes::NO_DA.0),
 };
@@ -73,7 +74,7 @@ fn it_is_not_read_through_another_storage_key_than_the_pinned_one() {
     let stranger = Name::of_public_area(b"a stranger's");
     let error = tpm.floor(&floor(), SrkTrust::Pinned(stranger)).unwrap_err();
     assert!(
-        matches!(error, FloorError::SrkDiffers { expected, found } if expected == stranger && found == own.name()),
+        matches!(error, GuardedError::SrkDiffers { expected, found } if expected == stranger && found == own.name()),
         "{error}"
     );
 }
@@ -90,7 +91,7 @@ fn a_release_below_it_neither_unseals_nor_lowers_it() {
     assert!(refused(&error), "{error}");
     let error = tpm.raise_floor(&floor(), &release(4), 0).unwrap_err();
     assert!(
-        matches!(&error, FloorError::Policy(source) if refused(source)),
+        matches!(&error, GuardedError::Policy(source) if refused(source)),
         "{error}"
     );
     at(&mut tpm, 5);
@@ -112,7 +113,7 @@ fn the_latch_closes_it_to_writes() {
     tpm.pcr_extend(&latch).unwrap();
     let error = tpm.raise_floor(&floor(), &release(2), 2).unwrap_err();
     assert!(
-        matches!(&error, FloorError::Policy(UnsealError::PcrMismatch { .. })),
+        matches!(&error, GuardedError::Policy(UnsealError::PcrMismatch { .. })),
         "{error}"
     );
     at(&mut tpm, 1);
@@ -134,7 +135,7 @@ fn nobody_else_writes_it_and_the_first_write_is_the_only_free_one() {
     // A second free write: begin_floor takes the defined index and finds it written.
     let error = tpm.begin_floor(&floor()).unwrap_err();
     assert!(
-        matches!(&error, FloorError::Tpm(TpmError::Refused { command: "TPM2_NV_Write", code })
+        matches!(&error, GuardedError::Tpm(TpmError::Refused { command: "TPM2_NV_Write", code })
             if code.base() == ResponseCode::POLICY_FAIL),
         "{error}"
     );
@@ -182,7 +183,7 @@ fn an_index_defined_anew_with_other_attributes_is_foreign_and_opens_nothing() {
     tpm.nv_write(&weak, NvAuth::Index(Auth::Password(&[])), &[0; 8])
         .unwrap();
     let error = tpm.floor(&floor(), SrkTrust::FirstUse).unwrap_err();
-    assert!(matches!(error, FloorError::Foreign { .. }), "{error}");
+    assert!(matches!(error, GuardedError::Foreign { .. }), "{error}");
     assert!(tpm.unseal(&blob, &release(9)).is_err());
 }
 
@@ -196,7 +197,7 @@ fn a_tpm_with_an_owner_is_told_apart() {
         .unwrap();
     tpm.flush(session.handle()).unwrap();
     let error = tpm.begin_floor(&floor()).unwrap_err();
-    assert!(matches!(error, FloorError::Owned), "{error}");
+    assert!(matches!(error, GuardedError::Owned { .. }), "{error}");
     assert_eq!(
         tpm.pcr_read(HashAlg::Sha256, bennu_tpm::PcrMask::NONE)
             .unwrap()

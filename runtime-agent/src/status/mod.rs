@@ -13,7 +13,7 @@ pub mod why;
 
 use crate::documents::{self, DocumentError};
 use bennu_formats::boot_record::Failure;
-use bennu_formats::handover::{FellBack, Handover, SecureBootState};
+use bennu_formats::handover::{FellBack, Handover, SecureBootState, StateVolume};
 use bennu_formats::health::{HealthReport, HealthState};
 use bennu_formats::names::UkiFileName;
 use bennu_formats::{ImageId, ImageVersion, RootHash, Sha256Digest, paths};
@@ -75,6 +75,8 @@ pub struct Status {
     pub version: ImageVersion,
     /// Its anti-rollback number.
     pub security_version: u64,
+    /// The machine's floor.
+    pub floor: u64,
     /// Its boot entry now.
     pub entry: String,
     /// Tries that the entry has left; none for an entry without a counter.
@@ -97,6 +99,8 @@ pub struct Status {
     pub secure_boot: SecureBootState,
     /// Names of the secrets that were unsealed.
     pub secrets: Vec<String>,
+    /// The state volume; none where the image keeps nothing.
+    pub state_volume: Option<StateVolume>,
     /// PCRs.
     pub pcrs: Vec<PcrRow>,
     /// Why a newer slot was passed over.
@@ -159,6 +163,7 @@ impl Status {
             image_id: handover.image_id,
             version: handover.version,
             security_version: handover.security_version,
+            floor: handover.floor,
             tries_left: counter.map(|counter| counter.tries_left),
             entry,
             attempts: handover.attempts,
@@ -170,6 +175,7 @@ impl Status {
             manifest_sha256: handover.manifest_sha256,
             secure_boot: handover.secure_boot,
             secrets: handover.secrets,
+            state_volume: handover.state_volume,
             pcrs: pcrs::rows(&handover.pcrs, Path::new(&sources.pcrs)),
             fell_back: handover.fell_back.map(FellBackStatus::from),
         })

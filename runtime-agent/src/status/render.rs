@@ -6,7 +6,7 @@
 use super::pcrs::{PcrNow, expected_change};
 use super::verity::VerityState;
 use super::{FellBackStatus, Status};
-use bennu_formats::handover::SecureBootState;
+use bennu_formats::handover::{SecureBootState, StateVolume};
 use bennu_formats::health::HealthState;
 use std::fmt::Write as _;
 
@@ -62,6 +62,12 @@ pub fn status(status: &Status) -> String {
         &mut out,
         "secrets",
         if secrets.is_empty() { "none" } else { &secrets },
+    );
+    line(&mut out, "state", &state(status.state_volume.as_ref()));
+    line(
+        &mut out,
+        "floor",
+        &format!("{} (security version below which nothing opens)", status.floor),
     );
     pcrs(&mut out, status);
     if let Some(fell_back) = &status.fell_back {
@@ -121,6 +127,17 @@ fn verity(state: &VerityState) -> String {
         VerityState::Verified => "no bad block met".to_owned(),
         VerityState::Corrupted => "CORRUPTED: a block did not match the root hash".to_owned(),
         VerityState::Unknown { why } => format!("unknown ({why})"),
+    }
+}
+
+fn state(volume: Option<&StateVolume>) -> String {
+    match volume {
+        None => "volatile".to_owned(),
+        Some(StateVolume {
+            uuid,
+            generation,
+            mounted,
+        }) => format!("encrypted volume {uuid}, generation {generation}, at {mounted}"),
     }
 }
 

@@ -60,7 +60,7 @@ pub struct SlotHistory {
 impl From<FoundRecord> for History {
     fn from(found: FoundRecord) -> Self {
         match found {
-            FoundRecord::Whole(record) => Self::of(record),
+            FoundRecord::Whole(record) | FoundRecord::OneCopy { record, .. } => Self::of(record),
             FoundRecord::None => Self::Unknown {
                 why: "the ESP has no boot record".to_owned(),
             },

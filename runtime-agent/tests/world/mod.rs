@@ -6,7 +6,7 @@
 
 use bennu_esp::{Esp, EspError};
 use bennu_formats::boot_record::BootRecord;
-use bennu_formats::handover::{BlockDevice, Handover, SecureBootState, StepTime};
+use bennu_formats::handover::{BlockDevice, Handover, SecureBootState, StateVolume, StepTime};
 use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport};
 use bennu_formats::{RootHash, Sha256Digest};
 use bennu_linux::kmsg::Level;
@@ -136,6 +136,7 @@ pub fn handover(attempts: u32) -> Handover {
         image_id: "demo".parse().unwrap(),
         version: "2".parse().unwrap(),
         security_version: 1,
+        floor: 1,
         root_hash: RootHash([0xaa; 32]),
         verified_by: vec![Sha256Digest([0xbb; 32]), Sha256Digest([0xbc; 32])],
         manifest_sha256: Sha256Digest([0xcc; 32]),
@@ -155,6 +156,11 @@ pub fn handover(attempts: u32) -> Handover {
         ]
         .into(),
         secrets: vec!["database".into(), "token".into()],
+        state_volume: Some(StateVolume {
+            uuid: "f04ff38b-846b-4a5b-84ef-be151c9665f5".into(),
+            generation: 7,
+            mounted: "/run/bennu/state".into(),
+        }),
         fell_back: None,
         steps: vec![
             step("api file systems", 400, 10),

@@ -131,6 +131,24 @@ fn perform(line: &str) {
             Err(error) => say(&format!("PROBE bennud cannot be started: {error}")),
         },
         "show-secrets" => show_secrets(),
+        // Adds one to the number in a file, which is kept or not.
+        "count" => {
+            let before: u64 = fs::read_to_string(argument)
+                .ok()
+                .and_then(|text| text.trim().parse().ok())
+                .unwrap_or(0);
+            let kept = fs::write(argument, format!("{}\n", before + 1));
+            rustix::fs::sync();
+            say(&format!("PROBE COUNT {argument} {} {}", before + 1, kept.is_ok()));
+        }
+        // Size of a file system in MiB.
+        "blocks" => match rustix::fs::statvfs(argument) {
+            Ok(found) => say(&format!(
+                "PROBE BLOCKS {argument} {}",
+                found.f_blocks.saturating_mul(found.f_frsize) >> 20
+            )),
+            Err(error) => say(&format!("PROBE BLOCKS {argument} failed: {error}")),
+        },
         "exists" => say(&format!(
             "PROBE EXISTS {argument} {}",
             Path::new(argument).exists()

@@ -9,12 +9,14 @@
 
 mod change;
 mod entry;
+mod grow;
 mod header;
 mod open;
 mod plan;
 
 pub use change::{ChangeError, EntryChange, change_entry};
 pub use entry::{Attributes, Label, LabelError, MAX_LABEL_UNITS, Partition};
+pub use grow::{GrowError, grow_last};
 pub use header::HeaderError;
 pub use open::{Health, OpenError, TableError, open};
 pub use plan::{PartitionSpec, Place, PlanError, WriteError, required_disk_bytes};

@@ -235,7 +235,7 @@ fn sectors(place: Place, next_free: u64) -> Option<(u64, u64)> {
 }
 
 /// One record of type 0xEE over the whole disk. Source: UEFI 2.10, section 5.2.3.
-fn protective_mbr(disk_sectors: u64) -> [u8; SECTOR_BYTES as usize] {
+pub(crate) fn protective_mbr(disk_sectors: u64) -> [u8; SECTOR_BYTES as usize] {
     let sectors = u32::try_from(disk_sectors - 1).unwrap_or(u32::MAX);
     let mut bytes = [0; SECTOR_BYTES as usize];
     let record = &mut bytes[446..462];

@@ -5,14 +5,14 @@ use bennu_formats::boot_record::{BootRecord, Failure, SlotRecord, Stage};
 use bennu_formats::decode::Document;
 use bennu_formats::digest::{RootHash, Sha256Digest};
 use bennu_formats::dsse::{Envelope, SLOT_PAYLOAD_TYPE, Signature, key_id};
-use bennu_formats::handover::{BlockDevice, FellBack, Handover, SecureBootState, StepTime};
+use bennu_formats::handover::{BlockDevice, FellBack, Handover, SecureBootState, StateVolume, StepTime};
 use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState};
 use bennu_formats::manifest::{
     Architecture, BuildParameters, POLICY_PCRS, POLICY_REF, PredictedPcrs, RootImage, SlotManifest,
     TpmPolicy, UkiBinding, VerityParameters,
 };
 use bennu_formats::names::{ImageId, ImageVersion};
-use bennu_formats::trust::{ReleaseKey, SecretSpec, SecureBootRule, TrustConfig};
+use bennu_formats::trust::{ReleaseKey, SecretSpec, SecureBootRule, StateRule, TrustConfig};
 use bennu_formats::units::{Blocks4K, Bytes};
 use bennu_formats::verity_sig::{BennuMember, VeritySig};
 use std::collections::BTreeMap;
@@ -140,6 +140,7 @@ pub fn trust() -> TrustConfig {
             name: "demo-token".into(),
             bytes: 32,
         }],
+        state: StateRule::Encrypted,
         max_attempts: 3,
     }
 }
@@ -154,6 +155,7 @@ pub fn handover() -> Handover {
         image_id: id(),
         version: version("2"),
         security_version: 3,
+        floor: 2,
         root_hash: ROOT_HASH,
         verified_by: vec![key_id(&[1; 32])],
         manifest_sha256: digest("manifest"),
@@ -168,6 +170,11 @@ pub fn handover() -> Handover {
         attempts: 1,
         pcrs: BTreeMap::from([(11, digest("11")), (15, digest("15"))]),
         secrets: vec!["demo-token".into()],
+        state_volume: Some(StateVolume {
+            uuid: "f04ff38b-846b-4a5b-84ef-be151c9665f5".into(),
+            generation: 7,
+            mounted: "/run/bennu/state".into(),
+        }),
         fell_back: Some(FellBack {
             from_version: version("2.1"),
             failure: failure(),

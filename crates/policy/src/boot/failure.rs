@@ -47,9 +47,12 @@ fn fault(code: Code) -> BootAction {
         | Code::ApiMount
         | Code::Internal => BootAction::FallBack,
         // May pass by itself; the attempts are counted.
-        Code::TpmMissing | Code::TpmExtend | Code::FloorAccess | Code::SecretSeal | Code::BootDisk => {
-            BootAction::Retry
-        }
+        Code::TpmMissing
+        | Code::TpmExtend
+        | Code::FloorAccess
+        | Code::StateAccess
+        | Code::SecretSeal
+        | Code::BootDisk => BootAction::Retry,
         // The machine, not the slot: another slot or another start meets the same.
         Code::SecureBootOff
         | Code::DuplicatePartition
@@ -58,6 +61,14 @@ fn fault(code: Code) -> BootAction {
         | Code::FloorMissing
         | Code::FloorForeign
         | Code::TpmOwned
+        | Code::StateMissing
+        | Code::StatePlain
+        | Code::StateHeader
+        | Code::StateSwapped
+        | Code::StateForged
+        | Code::StateRolledBack
+        | Code::StateKeyMissing
+        | Code::StateOtherTpm
         | Code::LatchOpen
         | Code::NoSlot => BootAction::Halt,
         // Codes of `bennu verify`, which never decides a start.

@@ -9,10 +9,11 @@ use bennu_policy::boot::{
 };
 use proptest::prelude::*;
 
-const RETRIED: [Code; 5] = [
+const RETRIED: [Code; 6] = [
     Code::TpmMissing,
     Code::TpmExtend,
     Code::FloorAccess,
+    Code::StateAccess,
     Code::SecretSeal,
     Code::BootDisk,
 ];

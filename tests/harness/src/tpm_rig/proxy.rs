@@ -10,7 +10,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::TpmRigError;
 use super::channel::{gone_within, read_message, receive, send};
@@ -19,6 +19,8 @@ use super::fault::{Rules, TpmFault};
 use super::traffic::{Message, Origin, Traffic};
 use crate::polling::{is_end, wait};
 
+/// swtpm takes some milliseconds from making its socket to listening on it; seconds on a busy host.
+const LISTENS_WITHIN: Duration = Duration::from_secs(20);
 /// More than any control command that QEMU sends at once, in bytes.
 const CONTROL_BUFFER: usize = 16 << 10;
 
@@ -96,6 +98,20 @@ impl TpmWatch {
     }
 }
 
+/// swtpm's socket is there a moment before swtpm listens on it. It cannot be asked by a connection of its own: swtpm
+/// ends with the first one.
+fn connect_when_it_listens(socket: &Path) -> io::Result<UnixStream> {
+    let deadline = Instant::now() + LISTENS_WITHIN;
+    loop {
+        match UnixStream::connect(socket) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            other => return other,
+        }
+    }
+}
+
 /// A running proxy. Dropped, it ends its threads and closes both sides.
 #[derive(Debug)]
 pub struct TpmProxy {
@@ -119,7 +135,7 @@ impl TpmProxy {
             socket: listen.display().to_string(),
             source,
         };
-        let swtpm = UnixStream::connect(swtpm).map_err(connect)?;
+        let swtpm = connect_when_it_listens(swtpm).map_err(connect)?;
         let listener = UnixListener::bind(listen).map_err(offer)?;
         let (stop, stopped) = UnixStream::pair().map_err(offer)?;
         let rules = Rules::new(faults);

@@ -12,12 +12,14 @@ mod lying_disk;
 mod manifests;
 mod no_shell;
 mod pcr_banks;
+mod power_cuts;
 mod recovery_screen;
 mod rigs;
 mod root_blocks;
 mod second_disk;
 mod secrets;
 mod slots_in_swapped_order;
+mod state;
 mod tpm_replaced;
 mod tpm_traffic;
 mod tpm_troubles;
@@ -48,7 +50,9 @@ pub fn all() -> Vec<Story> {
         pcr_banks::stories(),
         concurrent_extends::stories(),
         interposer::stories(),
+        state::stories(),
         debian::stories(),
+        power_cuts::stories(),
         rigs::stories(),
     ]
     .concat()

@@ -1,0 +1,281 @@
+//! The state volume: found, compared with what the TPM has pinned, opened; made on the first start.
+//!
+//! Everything on the partition and on the ESP may have been written by anyone. The header is compared with one
+//! template; the volume key comes from the TPM only; which volume it is and how old is decided by
+//! `bennu_policy::state` against an NV index that only a fulfilled release policy writes. Called before the latch and
+//! before any secret is unsealed: a machine with a wrong volume releases nothing.
+//!
+//! Order of writes, each flushed before the next: first start: sealed key, header, file system, pin. Later: header
+//! with the next generation, pin. A cut in between leaves a state that the next start completes.
+
+mod device;
+mod partition;
+
+use crate::error::InitError;
+use crate::esp::Mounted;
+use crate::floor;
+use crate::journal::Journal;
+use crate::secrets;
+use crate::slot::Slot;
+use crate::tpm::Measured;
+use bennu_esp::FoundSecret;
+use bennu_formats::handover;
+use bennu_formats::manifest::POLICY_REF;
+use bennu_formats::paths;
+use bennu_formats::state::{self as format, StatePin};
+use bennu_formats::trust::{StateRule, TrustConfig};
+use bennu_linux::block::{BlockDevice, OpenMode};
+use bennu_luks::{FormatParameters, HeaderError, KdfCost, RandomFailed, UnverifiedHeader, VolumeKey};
+use bennu_policy::state::{self as policy, KeyFact, PinFact, StateDecision, VolumeFact};
+use bennu_tpm::{
+    GuardedIndex, GuardedState, HashAlg, IndexPlace, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob,
+    Tpm as _,
+};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+/// Random bytes of the recovery key.
+const RECOVERY_BYTES: usize = 32;
+/// Digits that lie in the same place on most keyboards, as systemd's recovery keys use them.
+const MODHEX: &[u8; 16] = b"cbdefghijklnrtuv";
+
+/// The open state volume.
+pub struct StateVolume {
+    /// Where it is mounted.
+    pub mounted: PathBuf,
+    /// Its key, to be measured.
+    pub key: VolumeKey,
+    /// For the running system.
+    pub report: handover::StateVolume,
+}
+
+fn opened(mounted: PathBuf, key: VolumeKey, uuid: uuid::Uuid, generation: u64) -> StateVolume {
+    let report = handover::StateVolume {
+        uuid: uuid.to_string(),
+        generation,
+        mounted: mounted.display().to_string(),
+    };
+    StateVolume { mounted, key, report }
+}
+
+/// The index that pins the volume of this machine.
+fn pin_index(key: &RsaPublic) -> GuardedIndex {
+    let place = IndexPlace {
+        index: format::NV_INDEX,
+        attributes: NvAttributes(bennu_formats::floor::NV_ATTRIBUTES),
+        size: format::PIN_BYTES as u16,
+    };
+    GuardedIndex::new(place, &key.name(), POLICY_REF.as_bytes())
+}
+
+/// Opens or makes the state volume, if the image has one.
+pub fn open(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    slot: &Slot,
+    trust: &TrustConfig,
+    release: &ReleasePolicy,
+    journal: &mut Journal,
+) -> Result<Option<StateVolume>, InitError> {
+    if trust.state == StateRule::Volatile {
+        return Ok(None);
+    }
+    let partition = slot.state.as_ref().ok_or(InitError::StateNoPartition)?;
+    let partition = &partition::grow(&slot.disk, partition, journal);
+    let index = pin_index(&release.key);
+    let pin = pinned(tpm, &index)?;
+    let key = sealed_key(tpm, esp, release)?;
+    let (volume, header) = look(partition, key.as_ref())?;
+    match policy::decide(&pin, &volume) {
+        StateDecision::Refuse(failure) => Err(InitError::StateRefused(failure)),
+        StateDecision::Provision => {
+            let maker = Maker {
+                tpm,
+                esp,
+                release,
+                partition,
+            };
+            maker.make(&index, journal).map(Some)
+        }
+        StateDecision::Open { generation } => {
+            let (Some(key), Some(header)) = (key, header) else {
+                return Err(InitError::StateNoPartition);
+            };
+            let header = header
+                .verify(&key)
+                .map_err(|e| InitError::StateHeader(e.to_string()))?;
+            let update = header
+                .with_generation(generation)
+                .map_err(|e| InitError::StateHeader(e.to_string()))?;
+            device::write_all(partition, update.writes())?;
+            let header = update.into_header();
+            let pin = pin_of(header.uuid(), generation, &key);
+            tpm.client()
+                .write_guarded(&index, release, &pin.encode())
+                .map_err(InitError::StatePin)?;
+            let mounted = device::open_and_mount(partition, &header, &key, device::Content::Kept)?;
+            journal.say(&format!(
+                "state volume {} opened, generation {generation}",
+                header.uuid()
+            ));
+            Ok(Some(opened(mounted, key, header.uuid(), generation)))
+        }
+    }
+}
+
+/// What the TPM has pinned.
+fn pinned(tpm: &mut Measured, index: &GuardedIndex) -> Result<PinFact, InitError> {
+    Ok(match tpm.client().guarded(index).map_err(InitError::StatePin)? {
+        GuardedState::Absent | GuardedState::Unwritten => PinFact::None,
+        GuardedState::Holds(bytes) => PinFact::Pinned(
+            StatePin::decode(&bytes)
+                .ok_or_else(|| InitError::StateHeader("pin: expected 56 bytes".into()))?,
+        ),
+    })
+}
+
+fn pin_of(uuid: uuid::Uuid, generation: u64, key: &VolumeKey) -> StatePin {
+    StatePin {
+        uuid: *uuid.as_bytes(),
+        generation,
+        key_digest: digest(key),
+    }
+}
+
+/// What the key is pinned by; says nothing of the key itself.
+fn digest(key: &VolumeKey) -> [u8; 32] {
+    let digest = HashAlg::Sha256.keyed_digest(key.as_bytes(), format::PIN_WORDS);
+    digest.as_bytes().try_into().unwrap_or_default()
+}
+
+/// The volume key, if there is a sealed one.
+fn sealed_key(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    release: &ReleasePolicy,
+) -> Result<Option<VolumeKey>, InitError> {
+    let name = paths::STATE_SECRET;
+    // An empty file is one that a power cut undid before anything relied on it.
+    let FoundSecret::Sealed(bytes) = esp.files().sealed_secret(name)? else {
+        return Ok(None);
+    };
+    let blob = SealedBlob::decode(&bytes).map_err(|source| InitError::SecretBlob {
+        name: name.to_owned(),
+        source,
+    })?;
+    let key = tpm
+        .client()
+        .unseal(&blob, release)
+        .map_err(|source| InitError::SecretUnseal {
+            name: name.to_owned(),
+            source,
+        })?;
+    let key = VolumeKey::new(&key).map_err(|e| InitError::StateHeader(e.to_string()))?;
+    Ok(Some(key))
+}
+
+/// What lies on the partition. Read once; only this copy is decoded.
+fn look(
+    partition: &BlockDevice,
+    key: Option<&VolumeKey>,
+) -> Result<(VolumeFact, Option<UnverifiedHeader>), InitError> {
+    let mut bytes = vec![0; bennu_luks::template::METADATA_BYTES];
+    let mut file: File = partition.open(OpenMode::Read)?;
+    file.read_exact(&mut bytes).map_err(InitError::StateIo)?;
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Ok((VolumeFact::Blank, None));
+    }
+    let header = match UnverifiedHeader::parse(&bytes) {
+        Ok(header) => header,
+        Err(HeaderError::NotLuks { looks_like }) => {
+            return Ok((VolumeFact::NotOurs(looks_like.to_string()), None));
+        }
+        Err(other) => return Ok((VolumeFact::Deviates(other.to_string()), None)),
+    };
+    let fact = VolumeFact::Header {
+        uuid: *header.claimed_uuid().as_bytes(),
+        generation: header.claimed_generation(),
+        key: key.map(|key| KeyFact {
+            authenticates: header.clone().verify(key).is_ok(),
+            digest: digest(key),
+        }),
+    };
+    Ok((fact, Some(header)))
+}
+
+/// Makes the volume of a machine that has none.
+struct Maker<'a> {
+    tpm: &'a mut Measured,
+    esp: &'a Mounted,
+    release: &'a ReleasePolicy,
+    partition: &'a BlockDevice,
+}
+
+impl Maker<'_> {
+    fn make(self, index: &GuardedIndex, journal: &mut Journal) -> Result<StateVolume, InitError> {
+        let bytes = secrets::random(self.tpm, bennu_luks::template::VOLUME_KEY_BYTES)?;
+        let key = VolumeKey::new(&bytes).map_err(|e| InitError::StateHeader(e.to_string()))?;
+        let recovery = recovery_key(&secrets::random(self.tpm, RECOVERY_BYTES)?);
+        secrets::seal_to_esp(
+            self.tpm,
+            self.esp,
+            paths::STATE_SECRET,
+            key.as_bytes(),
+            &self.release.key,
+        )?;
+        let uuid = random_uuid()?;
+        let parameters = FormatParameters {
+            uuid,
+            generation: policy::FIRST_GENERATION,
+            kdf: KdfCost::STANDARD,
+        };
+        let mut random = |buffer: &mut [u8]| getrandom::fill(buffer).map_err(|_| RandomFailed);
+        let area = bennu_luks::format(&parameters, &key, recovery.as_bytes(), &mut random)
+            .map_err(|e| InitError::StateHeader(e.to_string()))?;
+        device::write_all(self.partition, &area.writes())?;
+        let header = UnverifiedHeader::parse(area.as_bytes())
+            .map_err(|e| InitError::StateHeader(e.to_string()))?
+            .verify(&key)
+            .map_err(|e| InitError::StateHeader(e.to_string()))?;
+        let mounted = device::open_and_mount(self.partition, &header, &key, device::Content::Empty)?;
+        self.begin_pin(index, &pin_of(uuid, policy::FIRST_GENERATION, &key))?;
+        journal.say(&format!("made state volume {uuid}"));
+        // Once, and nowhere but on the console: whoever sets the machine up writes it down.
+        journal.show_once(&format!(
+            "recovery key of the state volume: {}",
+            recovery.as_str()
+        ));
+        Ok(opened(mounted, key, uuid, policy::FIRST_GENERATION))
+    }
+
+    /// Takes the owner's authorisation, which only an initrd like this one can unseal.
+    fn begin_pin(self, index: &GuardedIndex, pin: &StatePin) -> Result<(), InitError> {
+        let owner = floor::owner_authorisation(self.tpm, self.esp, self.release)?;
+        self.tpm
+            .client()
+            .begin_guarded(index, &owner, &pin.encode())
+            .map_err(InitError::StatePin)
+    }
+}
+
+fn random_uuid() -> Result<uuid::Uuid, InitError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|e| InitError::Random(e.to_string()))?;
+    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+}
+
+/// Eight groups of eight digits.
+fn recovery_key(random: &[u8]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(RECOVERY_BYTES * 2 + 8));
+    for (at, byte) in random.iter().enumerate() {
+        if at > 0 && at % 4 == 0 {
+            text.push('-');
+        }
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from(MODHEX[usize::from(digit)]));
+        }
+    }
+    text
+}
