@@ -74,6 +74,8 @@ pub enum InitError {
     VerityReadBack(linux::dm::DmError),
     #[error("dm-verity: {what} does not match the root hash or cannot be read: {source}")]
     VerityCorrupt { what: String, source: std::io::Error },
+    #[error("dm-verity: {what} cannot be read: {source}")]
+    RootRead { what: String, source: std::io::Error },
     #[error("root: {0}")]
     RootMount(linux::mount::MountError),
     #[error("os-release in the root: expected {expected}, found {found}")]
@@ -179,6 +181,7 @@ impl InitError {
             Self::VerityParams(_) | Self::VerityTable(_) => Code::VerityTable,
             Self::VerityReadBack(_) => Code::VerityReadBack,
             Self::VerityCorrupt { .. } => Code::VerityCorrupt,
+            Self::RootRead { .. } => Code::RootIo,
             Self::RootMount(_) => Code::RootMount,
             Self::TpmMissing(_) => Code::TpmMissing,
             Self::TpmExtend(_) | Self::TpmRead(_) => Code::TpmExtend,
@@ -224,6 +227,8 @@ fn floor_code(error: &bennu_tpm::GuardedError) -> Code {
     match error {
         GuardedError::Foreign { .. } => Code::FloorForeign,
         GuardedError::Owned { .. } => Code::TpmOwned,
+        // What the same finding is called when a secret meets it.
+        GuardedError::SrkDiffers { .. } => Code::SecretUnseal,
         GuardedError::Policy(UnsealError::NvConditionFailed { .. }) => Code::BelowFloor,
         GuardedError::Policy(UnsealError::PcrMismatch { .. }) => Code::PcrUnexpected,
         GuardedError::Policy(_) | GuardedError::Tpm(_) => Code::FloorAccess,

@@ -16,7 +16,7 @@ use bennu_formats::{floor as format, paths};
 use bennu_policy::verify::Verified;
 use bennu_tpm::{
     Floor, FloorState, Hierarchy, IndexPlace, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob,
-    SessionKind, Tpm as _,
+    SessionKind, SrkTrust, Tpm as _,
 };
 use zeroize::Zeroizing;
 
@@ -45,7 +45,8 @@ pub fn hold(
 ) -> Result<(ReleasePolicy, u64), InitError> {
     let policy = release_policy(trust, manifest)?;
     let floor = of(&policy.key);
-    let mut height = match tpm.client().floor(&floor).map_err(InitError::Floor)? {
+    let srk = srk_of_owner_secret(esp)?;
+    let mut height = match tpm.client().floor(&floor, srk).map_err(InitError::Floor)? {
         FloorState::At(height) => height,
         state => begin(tpm, esp, trust, &floor, state, journal)?,
     };
@@ -65,6 +66,22 @@ pub fn hold(
         height = security_version;
     }
     Ok((policy, height))
+}
+
+/// The storage key that the owner's secret was sealed under; any, on a machine that has sealed nothing yet.
+fn srk_of_owner_secret(esp: &Mounted) -> Result<SrkTrust, InitError> {
+    let name = paths::OWNER_SECRET;
+    Ok(match esp.files().sealed_secret(name)? {
+        FoundSecret::Sealed(bytes) => SrkTrust::Pinned(decode(name, &bytes)?.srk_name),
+        FoundSecret::Undone | FoundSecret::None => SrkTrust::FirstUse,
+    })
+}
+
+fn decode(name: &str, bytes: &[u8]) -> Result<SealedBlob, InitError> {
+    SealedBlob::decode(bytes).map_err(|source| InitError::SecretBlob {
+        name: name.to_owned(),
+        source,
+    })
 }
 
 /// A machine that has sealed something has had a floor: without it, it was cleared or is another machine. An empty
@@ -166,10 +183,7 @@ fn open_authorisations(
     bytes: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, InitError> {
     let name = paths::OWNER_SECRET;
-    let blob = SealedBlob::decode(bytes).map_err(|source| InitError::SecretBlob {
-        name: name.to_owned(),
-        source,
-    })?;
+    let blob = decode(name, bytes)?;
     let auths = tpm
         .client()
         .unseal(&blob, policy)

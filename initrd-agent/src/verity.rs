@@ -10,7 +10,7 @@ use crate::slot::Slot;
 use bennu_formats::manifest::SlotManifest;
 use bennu_linux::bounded;
 use bennu_linux::dm::{Access, DeviceMapper, DmError, Name, TableLine, Uuid};
-use bennu_linux::mount::{self, MountSpec, Restriction, Unmount};
+use bennu_linux::mount::{self, MountError, MountSpec, Restriction, Unmount};
 use bennu_policy::verify::Verified;
 use bennu_verity::{DeviceNumber, RootHash, Salt, VerityOption, VerityParams, VerityTable};
 use std::fs::File;
@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 const CHECK_NAME: &str = "bennu-check";
 const ROOT_NAME: &str = "bennu-root";
 const CHECK_MOUNT: &str = "/run/bennu/check";
+/// Linux' number for an I/O error (errno(3)).
+const EIO: i32 = 5;
 /// Longest os-release in bytes.
 const MAX_OS_RELEASE: usize = 64 * 1024;
 /// What may be the root's init, in this order; the first one that is there is started.
@@ -74,7 +76,8 @@ pub fn check_what_the_boot_needs(slot: &Slot, manifest: &Verified<SlotManifest>)
             "a block",
             std::io::Error::other("dm-verity reports corruption"),
         )),
-        other => other,
+        Err(error) => Err(as_unreadable(error)),
+        Ok(()) => Ok(()),
     }
 }
 
@@ -82,6 +85,21 @@ fn as_corruption(error: InitError) -> InitError {
     match error {
         InitError::VerityCorrupt { .. } => error,
         other => corrupt("the root file system", std::io::Error::other(other.to_string())),
+    }
+}
+
+/// An I/O error that dm-verity does not call corruption is the medium's: nothing is proven against the slot.
+fn as_unreadable(error: InitError) -> InitError {
+    let unreadable = |source: &std::io::Error| source.raw_os_error() == Some(EIO);
+    match error {
+        InitError::VerityCorrupt { what, source } if unreadable(&source) => {
+            InitError::RootRead { what, source }
+        }
+        InitError::RootMount(MountError::Mount { source, .. }) if unreadable(&source) => {
+            let what = "the root file system".to_owned();
+            InitError::RootRead { what, source }
+        }
+        other => other,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::client::Client;
 use crate::guarded::{GuardedError, GuardedIndex, GuardedState, IndexPlace};
 use crate::policy::{NvCompare, NvCondition};
 use crate::public::Name;
+use crate::seal::SrkTrust;
 use crate::transport::Transport;
 use crate::unseal::ReleasePolicy;
 
@@ -50,13 +51,14 @@ impl Floor {
 }
 
 impl<T: Transport> Client<T> {
-    /// Reads the floor. What enforces it is the TPM's own comparison.
+    /// Reads the floor through a session salted to the storage key that `trust` allows. What enforces it is the
+    /// TPM's own comparison.
     ///
     /// # Errors
     ///
-    /// [`GuardedError::Foreign`], or that of an exchange.
-    pub fn floor(&mut self, floor: &Floor) -> Result<FloorState, GuardedError> {
-        Ok(match self.guarded(&floor.0)? {
+    /// [`GuardedError::Foreign`], [`GuardedError::SrkDiffers`], or that of an exchange.
+    pub fn floor(&mut self, floor: &Floor, trust: SrkTrust) -> Result<FloorState, GuardedError> {
+        Ok(match self.guarded_under(&floor.0, trust)? {
             GuardedState::Absent => FloorState::Absent,
             GuardedState::Unwritten => FloorState::Unwritten,
             GuardedState::Holds(bytes) => {

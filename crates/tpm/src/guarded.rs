@@ -15,6 +15,7 @@ use crate::command::{NvAttributes, NvAuth, NvPublic, StorageKey};
 use crate::error::TpmError;
 use crate::policy::{EMPTY, NvWritten, policy_authorize_digest, policy_nv_written_digest, policy_or_digest};
 use crate::public::Name;
+use crate::seal::SrkTrust;
 use crate::session::{Auth, Session, SessionKind};
 use crate::transport::Transport;
 use crate::unseal::{ReleasePolicy, UnsealError, pause};
@@ -64,6 +65,16 @@ pub enum GuardedError {
         /// Name found.
         found: Name,
     },
+    /// The TPM shows another storage key than the one that secrets were sealed under.
+    #[error(
+        "nv index: expected storage key {expected}, found {found}; something between us and the tpm answers for it"
+    )]
+    SrkDiffers {
+        /// Pinned Name.
+        expected: Name,
+        /// Name the TPM shows.
+        found: Name,
+    },
     /// The owner hierarchy has an authorisation that we do not know.
     #[error("nv index {index:#x}: the tpm has an owner already; clear it in the firmware's setup")]
     Owned {
@@ -109,6 +120,15 @@ impl<T: Transport> Client<T> {
     ///
     /// [`GuardedError::Foreign`], or that of an exchange.
     pub fn guarded(&mut self, guarded: &GuardedIndex) -> Result<GuardedState, GuardedError> {
+        self.guarded_under(guarded, SrkTrust::FirstUse)
+    }
+
+    /// The same through a session salted to the storage key that `trust` allows.
+    pub(crate) fn guarded_under(
+        &mut self,
+        guarded: &GuardedIndex,
+        trust: SrkTrust,
+    ) -> Result<GuardedState, GuardedError> {
         let index = guarded.public.index;
         let found = match self.nv_read_public(index) {
             Ok(found) => found,
@@ -128,7 +148,16 @@ impl<T: Transport> Client<T> {
             });
         }
         let srk = self.storage_key()?;
-        let act = self.read_guarded(&srk, &written);
+        let act = match trust {
+            // Before anything is salted to it: a stranger's key protects nothing.
+            SrkTrust::Pinned(expected) if expected != srk.name() => {
+                let found = srk.name();
+                Err(GuardedError::SrkDiffers { expected, found })
+            }
+            SrkTrust::Pinned(_) | SrkTrust::FirstUse => {
+                self.read_guarded(&srk, &written).map_err(GuardedError::from)
+            }
+        };
         let content = self.release_storage_key(&srk, act)?;
         Ok(GuardedState::Holds(content.to_vec()))
     }

@@ -10,8 +10,8 @@ mod workshop;
 
 use bennu_tpm::{
     Auth, Client, Event, EventKind, Floor, FloorState, GuardedError, HashAlg, Hierarchy, IndexPlace,
-    Measured, NvAttributes, NvAuth, NvPublic, ReleasePolicy, ResponseCode, SessionKind, Tpm, TpmError,
-    UnsealError,
+    Measured, Name, NvAttributes, NvAuth, NvPublic, ReleasePolicy, ResponseCode, SessionKind, SrkTrust, Tpm,
+    TpmError, UnsealError,
 };
 use workshop::{POLICY_REF, SECRET, Signer, Swtpm, Unix};
 
@@ -35,14 +35,20 @@ fn release(security_version: u64) -> ReleasePolicy {
 }
 
 fn at(tpm: &mut Client<Unix>, expected: u64) {
-    assert_eq!(tpm.floor(&floor()).unwrap(), FloorState::At(expected));
+    assert_eq!(
+        tpm.floor(&floor(), SrkTrust::FirstUse).unwrap(),
+        FloorState::At(expected)
+    );
 }
 
 #[test]
 fn it_begins_at_zero_and_rises_with_the_release_that_runs() {
     let swtpm = Swtpm::start();
     let mut tpm = swtpm.connect();
-    assert_eq!(tpm.floor(&floor()).unwrap(), FloorState::Absent);
+    assert_eq!(
+        tpm.floor(&floor(), SrkTrust::FirstUse).unwrap(),
+        FloorState::Absent
+    );
     tpm.begin_floor(&floor()).unwrap();
     at(&mut tpm, 0);
     let blob = tpm.seal(SECRET, &Signer::ours().seal_policy()).unwrap();
@@ -54,6 +60,23 @@ fn it_begins_at_zero_and_rises_with_the_release_that_runs() {
     let mut tpm = swtpm.connect();
     at(&mut tpm, 2);
     assert_eq!(tpm.unseal(&blob, &release(2)).unwrap().as_slice(), SECRET);
+}
+
+#[test]
+fn it_is_not_read_through_another_storage_key_than_the_pinned_one() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.connect();
+    tpm.begin_floor(&floor()).unwrap();
+    let own = tpm.storage_key().unwrap();
+    tpm.flush(own.handle()).unwrap();
+    let read = tpm.floor(&floor(), SrkTrust::Pinned(own.name())).unwrap();
+    assert_eq!(read, FloorState::At(0));
+    let stranger = Name::of_public_area(b"a stranger's");
+    let error = tpm.floor(&floor(), SrkTrust::Pinned(stranger)).unwrap_err();
+    assert!(
+        matches!(error, GuardedError::SrkDiffers { expected, found } if expected == stranger && found == own.name()),
+        "{error}"
+    );
 }
 
 #[test]
@@ -130,7 +153,10 @@ fn a_cut_between_definition_and_first_write_is_made_good() {
         ..written
     };
     tpm.nv_define(Auth::Password(&[]), &fresh).unwrap();
-    assert_eq!(tpm.floor(&floor()).unwrap(), FloorState::Unwritten);
+    assert_eq!(
+        tpm.floor(&floor(), SrkTrust::FirstUse).unwrap(),
+        FloorState::Unwritten
+    );
     let blob = tpm.seal(SECRET, &Signer::ours().seal_policy()).unwrap();
     assert!(
         tpm.unseal(&blob, &release(1)).is_err(),
@@ -156,7 +182,7 @@ fn an_index_defined_anew_with_other_attributes_is_foreign_and_opens_nothing() {
     tpm.nv_define(Auth::Password(&[]), &weak).unwrap();
     tpm.nv_write(&weak, NvAuth::Index(Auth::Password(&[])), &[0; 8])
         .unwrap();
-    let error = tpm.floor(&floor()).unwrap_err();
+    let error = tpm.floor(&floor(), SrkTrust::FirstUse).unwrap_err();
     assert!(matches!(error, GuardedError::Foreign { .. }), "{error}");
     assert!(tpm.unseal(&blob, &release(9)).is_err());
 }

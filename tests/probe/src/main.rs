@@ -72,6 +72,22 @@ fn secrets() {
     }
 }
 
+/// The bytes of each secret, for the one root whose story searches the TPM's wire for them.
+fn show_secrets() {
+    let Ok(directory) = fs::read_dir("/run/secrets") else {
+        return say("PROBE no secrets");
+    };
+    for entry in directory.flatten() {
+        if let Ok(bytes) = fs::read(entry.path()) {
+            let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+            say(&format!(
+                "PROBE SECRET-BYTES {} {hex}",
+                entry.file_name().to_string_lossy()
+            ));
+        }
+    }
+}
+
 fn writable() {
     for path in [
         "/probe-was-here",
@@ -114,6 +130,7 @@ fn perform(line: &str) {
             }
             Err(error) => say(&format!("PROBE bennud cannot be started: {error}")),
         },
+        "show-secrets" => show_secrets(),
         // Adds one to the number in a file, which is kept or not.
         "count" => {
             let before: u64 = fs::read_to_string(argument)

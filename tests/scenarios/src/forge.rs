@@ -3,10 +3,14 @@
 use anyhow::{Context as _, Result};
 use bennu_formats::dsse::{self, SLOT_PAYLOAD_TYPE, Signature};
 use bennu_formats::verity_sig::{PARTITION_BYTES, VeritySig};
+use bennu_harness::partitions::Partition;
 use bennu_harness::prelude::*;
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use ed25519_dalek::{Signer as _, SigningKey};
+use std::ops::Range;
 
+/// Bytes of a block of dm-verity and of EROFS.
+const BLOCK: u64 = 4096;
 /// Bytes that are searched at a time.
 const SEARCH_BYTES: u64 = 32 << 20;
 
@@ -28,12 +32,7 @@ pub fn resign(
     key: &SigningKey,
     change: impl FnOnce(&mut serde_json::Value),
 ) -> Result<()> {
-    let sig_type = bennu_formats::digest::uuid_text(&bennu_formats::guids::TYPE_ROOT_VERITY_SIG_X86_64);
-    let partition = disk
-        .partitions()?
-        .into_iter()
-        .find(|p| p.label == label && p.type_guid.eq_ignore_ascii_case(&sig_type))
-        .with_context(|| format!("no root-verity-sig partition labelled {label}"))?;
+    let partition = manifest_partition(disk, label)?;
     let bytes = disk.read(partition.number, 0, PARTITION_BYTES)?;
     let mut sig = VeritySig::decode(&bytes)?;
     let mut payload: serde_json::Value = serde_json::from_slice(&sig.bennu.manifest.payload)?;
@@ -54,19 +53,39 @@ pub fn resign(
 /// Flips one byte in the root partition of the slot labelled `label`, in the block that holds `content` (which
 /// must occur exactly once). Gives the number of the block.
 pub fn flip_in_root(disk: &Disk, label: &str, content: &[u8]) -> Result<u64> {
-    let root_type = bennu_formats::digest::uuid_text(&bennu_formats::guids::TYPE_ROOT_X86_64);
-    let partition = disk
-        .partitions()?
-        .into_iter()
-        .find(|p| p.label == label && p.type_guid.eq_ignore_ascii_case(&root_type))
-        .with_context(|| format!("no root partition labelled {label}"))?;
+    let partition = root_partition(disk, label)?;
     let at = find_once(disk, &partition, content)?;
     disk.flip_byte(partition.number, at)?;
-    Ok(at / 4096)
+    Ok(at / BLOCK)
+}
+
+/// Bytes of the disk that the block with `content` (which must occur exactly once) of that slot's root occupies.
+pub fn block_in_root(disk: &Disk, label: &str, content: &[u8]) -> Result<Range<u64>> {
+    let partition = root_partition(disk, label)?;
+    let block = find_once(disk, &partition, content)? / BLOCK;
+    Ok(disk.range(partition.number, block * BLOCK, usize::try_from(BLOCK)?)?)
+}
+
+/// The root partition of the slot labelled `label`.
+pub fn root_partition(disk: &Disk, label: &str) -> Result<Partition> {
+    partition(disk, label, &bennu_formats::guids::TYPE_ROOT_X86_64)
+}
+
+/// The partition with the manifest of the slot labelled `label`.
+pub fn manifest_partition(disk: &Disk, label: &str) -> Result<Partition> {
+    partition(disk, label, &bennu_formats::guids::TYPE_ROOT_VERITY_SIG_X86_64)
+}
+
+fn partition(disk: &Disk, label: &str, type_guid: &[u8; 16]) -> Result<Partition> {
+    let wanted = bennu_formats::digest::uuid_text(type_guid);
+    disk.partitions()?
+        .into_iter()
+        .find(|p| p.label == label && p.type_guid.eq_ignore_ascii_case(&wanted))
+        .with_context(|| format!("no partition of type {wanted} labelled {label}"))
 }
 
 /// Where `content` lies in a partition; refused where it is missing or there twice.
-fn find_once(disk: &Disk, partition: &bennu_harness::partitions::Partition, content: &[u8]) -> Result<u64> {
+fn find_once(disk: &Disk, partition: &Partition, content: &[u8]) -> Result<u64> {
     let mut found = None;
     let mut start = 0;
     while start < partition.bytes {

@@ -153,14 +153,20 @@ pub fn machine(context: &mut Context, disk: &Path) -> Result<Machine> {
 
 /// The same with that much memory.
 pub fn machine_with(context: &mut Context, disk: &Path, memory_mib: u32) -> Result<Machine> {
-    let spec = MachineSpec {
+    context.machine(MachineSpec {
         memory_mib,
+        ..spec(disk)?
+    })
+}
+
+/// How [`machine`] builds one, for stories that build it differently.
+pub fn spec(disk: &Path) -> Result<MachineSpec> {
+    Ok(MachineSpec {
         firmware: bennu_harness::machine::Firmware::with_vars(variables()?),
         disk: DiskSource::CopyOf(disk.to_owned()),
         extra_args: ["-device", "virtio-rng-pci"].map(Into::into).to_vec(),
         ..MachineSpec::default()
-    };
-    context.machine(spec)
+    })
 }
 
 /// The signed manifest of a release, as JSON.

@@ -33,6 +33,33 @@ pub fn boot_that_fails(machine: &mut Machine, code: &str) -> Result<String> {
     Ok(line.text)
 }
 
+/// Powers on, expects the start to fail with `code` and to stop at the recovery screen without an open secret;
+/// switches off and gives all lines.
+pub fn boot_that_halts(machine: &mut Machine, code: &str) -> Result<Vec<String>> {
+    let mut on = machine.power_on()?;
+    let halted = format!("bennu-init: HALTED {code}:");
+    on.wait_for_without(
+        halted.as_str(),
+        &["PROBE BEGIN".into(), "unsealed secret".into()],
+        INITRD,
+    )?;
+    let last = format!("qr text  bennu:1:{code}:");
+    on.wait_for(last.as_str(), INITRD)?;
+    let lines = texts(&on);
+    on.quit()?;
+    Ok(lines)
+}
+
+/// Waits until the machine has reset itself.
+pub fn expect_reset(on: &mut PowerOn<'_>) -> Result<()> {
+    let ending = on.wait_exit(INITRD)?;
+    ensure!(
+        ending.reason == Some(ShutdownReason::GuestReset),
+        "expected a reset, found {ending:?}"
+    );
+    Ok(())
+}
+
 /// The text of every line so far.
 pub fn texts(on: &PowerOn<'_>) -> Vec<String> {
     on.lines().into_iter().map(|line| line.text).collect()
@@ -51,6 +78,16 @@ pub fn expect_line(lines: &[String], part: &str) -> Result<String> {
 pub fn expect_version(lines: &[String], version: &str) -> Result<()> {
     expect_line(lines, &format!("bennu-init: verified small {version} "))?;
     expect_line(lines, &format!("IMAGE_VERSION={version}")).map(drop)
+}
+
+/// Demands that a start has the same secrets as an earlier one.
+pub fn expect_same_secret(lines: &[String], earlier: &[String]) -> Result<()> {
+    let (found, expected) = (secret_mark(lines, "machine")?, secret_mark(earlier, "machine")?);
+    ensure!(
+        found == expected,
+        "expected the secret with mark {expected}, found {found}"
+    );
+    Ok(())
 }
 
 /// The mark of a secret: equal marks mean equal secrets.

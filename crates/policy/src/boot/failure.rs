@@ -85,13 +85,19 @@ fn fault(code: Code) -> BootAction {
 }
 
 /// Whether a slot that was given up for this may be sound all the same at a later start: nothing was proven
-/// against its bytes, or the machine was at fault.
+/// against its bytes, or the machine was at fault. What the TPM refused is of that kind: a file that somebody put on
+/// the ESP, a device on the bus, a lockout.
 fn may_pass(code: Code) -> bool {
     match fault(code) {
         BootAction::Retry | BootAction::Halt => true,
         BootAction::FallBack => matches!(
             code,
-            Code::SlotUnhealthy | Code::SlotPanic | Code::RootIo | Code::UkiNotStarted
+            Code::SlotUnhealthy
+                | Code::SlotPanic
+                | Code::RootIo
+                | Code::UkiNotStarted
+                | Code::PcrUnexpected
+                | Code::SecretUnseal
         ),
     }
 }

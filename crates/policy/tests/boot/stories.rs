@@ -101,7 +101,8 @@ fn a_slot_marked_good_long_ago_that_fails_today_falls_back_with_the_reason() {
 fn a_single_slot_that_fails_stops_after_its_attempts_and_never_restarts_for_ever() {
     for code in RETRIED
         .into_iter()
-        .chain([Code::SlotUnhealthy, Code::ManifestSignature])
+        .chain([Code::SlotUnhealthy, Code::PcrUnexpected, Code::SecretUnseal])
+        .chain([Code::ManifestSignature])
     {
         let mut machine = Machine::flashed(&["1"], Some(TRIES), 3);
         let mut restarts = 0;

@@ -1,0 +1,59 @@
+//! TPMs with other PCR banks than SHA-256 alone. A policy names values of the SHA-256 bank: without it nothing opens,
+//! and the sentence says what to do. With a second bank all of them are measured into and latched: one that were
+//! left at zero would be a way round.
+
+use crate::images;
+use crate::serial::*;
+use bennu_harness::prelude::*;
+use bennu_harness::story;
+
+pub fn stories() -> Vec<Story> {
+    vec![
+        story!("tpm-with-the-sha1-bank-only", Tier::Fast, sha1_only),
+        story!("tpm-with-the-sha384-bank-only", Tier::Fast, sha384_only),
+        story!("tpm-with-two-banks", Tier::Fast, two_banks),
+    ]
+}
+
+fn machine(context: &mut Context, banks: Vec<PcrBank>) -> Result<Machine> {
+    context.machine(MachineSpec {
+        tpm: Some(banks),
+        ..images::spec(&images::small()?)?
+    })
+}
+
+fn sha1_only(context: &mut Context) -> Result<()> {
+    refused(&mut machine(context, vec![PcrBank::Sha1])?)
+}
+
+fn sha384_only(context: &mut Context) -> Result<()> {
+    refused(&mut machine(context, vec![PcrBank::Sha384])?)
+}
+
+/// Both slots are refused, and the machine stops.
+fn refused(machine: &mut Machine) -> Result<()> {
+    let line = boot_that_fails(machine, "SECRET-UNSEAL")?;
+    let reason = "of bank sha256: not allocated; turn that bank on in the firmware";
+    ensure!(line.contains(reason), "expected `{reason}`, found: {line}");
+    let lines = boot_that_halts(machine, "SECRET-UNSEAL")?;
+    expect_line(&lines, reason)?;
+    Ok(())
+}
+
+/// The control of both, and more.
+fn two_banks(context: &mut Context) -> Result<()> {
+    let mut machine = machine(context, vec![PcrBank::Sha1, PcrBank::Sha256])?;
+    let lines = boot_to_probe(&mut machine)?;
+    expect_version(&lines, "2")?;
+    expect_line(&lines, "unsealed secret machine (32 bytes)")?;
+    expect_line(&lines, "latched: the TPM refused a second unseal of 1 secrets")?;
+    for bank in ["sha1", "sha256"] {
+        for index in [11, 15] {
+            ensure!(
+                pcr(&lines, bank, index)?.bytes().any(|b| b != b'0'),
+                "PCR {index} of bank {bank} is zero"
+            );
+        }
+    }
+    Ok(())
+}
