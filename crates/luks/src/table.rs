@@ -1,7 +1,8 @@
 //! The device-mapper table of the opened volume: from the template's constants, never from the header.
 //!
-//! The line is meant to be the one of `cryptsetup open` for this template, but has not been compared with it in a
-//! kernel yet: `aes-xts-plain64 <key> 0 <device> 32768 1 sector_size:4096`. There is no `iv_large_sectors`
+//! The line is meant to be the one of `cryptsetup open` for this template: `aes-xts-plain64 <key> 0 <device> 32768 1
+//! sector_size:4096`. Linux 6.12 takes it (stories of the state volume, key from the keyring); what `cryptsetup open`
+//! loads in a kernel has not been compared with it. There is no `iv_large_sectors`
 //! (cryptsetup sets it for BitLocker and on demand for plain devices, not for LUKS2: the IV counts 512-byte sectors)
 //! and no `allow_discards`. Source: kernel `Documentation/admin-guide/device-mapper/dm-crypt.rst`; cryptsetup
 //! `lib/libdevmapper.c`.
