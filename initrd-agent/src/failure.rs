@@ -5,6 +5,7 @@
 
 use crate::error::InitError;
 use crate::esp::Mounted;
+use crate::evidence::{self, Evidence};
 use crate::journal::Journal;
 use crate::recovery_screen::{self, Kept, Report};
 use crate::tpm::Measured;
@@ -31,6 +32,8 @@ pub struct Known {
     pub esp: Option<Mounted>,
     /// The open TPM.
     pub tpm: Option<Measured>,
+    /// What the verified manifest expects to be measured.
+    pub evidence: Option<Evidence>,
 }
 
 /// What a failed start leaves behind.
@@ -44,11 +47,13 @@ struct Left {
 }
 
 /// Ends the boot. The latch is closed on this path as on the good one: whatever comes after has no secrets.
-pub fn end(journal: &mut Journal, known: Known, error: &InitError) -> ! {
-    let failure = error.failure();
+pub fn end(journal: &mut Journal, mut known: Known, error: &InitError) -> ! {
+    let failure = evidence::explain(journal, &mut known, error.failure());
     journal.error(&format!("FAILED {}: {}", failure.code, failure.reason));
     journal.error(&format!("{}: {}", failure.code.meaning(), failure.code.advice()));
-    let Known { release, esp, tpm } = known;
+    let Known {
+        release, esp, tpm, ..
+    } = known;
     let events = close_tpm(journal, tpm);
     let log = |journal: &Journal| journal.failure_log(release.as_ref(), &events);
     let left = match esp {

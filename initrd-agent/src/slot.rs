@@ -85,6 +85,28 @@ fn state_partition(disk: &Disk) -> Option<BlockDevice> {
     disk.partitions.iter().find(numbered).cloned()
 }
 
+/// Every partition of `disk` with its entry in the table.
+pub fn partitions_of(disk: &BlockDevice) -> Result<Vec<(gpt::Partition, BlockDevice)>, InitError> {
+    let devices = Sysfs::default().block_devices().map_err(InitError::Block)?;
+    let found = tables(&devices)
+        .into_iter()
+        .find(|d| d.device.number == disk.number);
+    let Some(Disk {
+        table, partitions, ..
+    }) = found
+    else {
+        return Ok(Vec::new());
+    };
+    let entry = |device: &BlockDevice| {
+        let number = device.partition.as_ref()?.number;
+        table.partitions().iter().find(|p| p.number == number).cloned()
+    };
+    Ok(partitions
+        .into_iter()
+        .filter_map(|device| Some((entry(&device)?, device)))
+        .collect())
+}
+
 /// A disk with a readable GPT.
 struct Disk {
     device: BlockDevice,

@@ -64,6 +64,9 @@ pub fn manifest() -> SlotManifest {
             stub_version: "257.13-1~deb13u1".into(),
         },
         pcrs: PredictedPcrs {
+            sections: [".cmdline", ".initrd", ".linux", ".osrel"]
+                .map(|name| (name.to_owned(), digest(name)))
+                .into(),
             pcr11_sections: digest("11 sections"),
             pcr11_enter_initrd: digest("11 enter-initrd"),
             pcr11_leave_initrd: digest("11 leave-initrd"),
@@ -168,6 +171,7 @@ pub fn handover() -> Handover {
         secure_boot: SecureBootState::Enforced,
         entry: "demo_2+2-1.efi".into(),
         attempts: 1,
+        predicted_pcrs: manifest().pcrs,
         pcrs: BTreeMap::from([(11, digest("11")), (15, digest("15"))]),
         secrets: vec!["demo-token".into()],
         state_volume: Some(StateVolume {

@@ -61,6 +61,7 @@ fn fault(code: Code) -> BootAction {
         | Code::FloorMissing
         | Code::FloorForeign
         | Code::TpmOwned
+        | Code::TpmBank
         | Code::StateMissing
         | Code::StatePlain
         | Code::StateHeader
