@@ -49,9 +49,10 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     let root_hash = machine::root_hash()?;
 
     journal.step("boot disk and slot");
-    let slot = slot::find(&root_hash, &modules)?;
-    let esp = known.esp.insert(esp::Mounted::mount(&slot.esp, &trust)?);
+    let disk = slot::find_disk(&modules)?;
+    let esp = known.esp.insert(esp::Mounted::mount(&disk.esp, &trust)?);
     let start = esp.begin(&trust, journal)?;
+    let slot = disk.slot(&root_hash)?;
 
     journal.step("slot manifest");
     let manifest = manifest::read_and_verify(&slot, &trust, root_hash)?;

@@ -1,6 +1,7 @@
 //! One of each document, with every optional member present.
 
 use bennu_formats::Code;
+use bennu_formats::firmware_record::{DIGEST_DIGITS, FirmwareEvent, FirmwareRecord};
 use bennu_formats::boot_record::{BootRecord, Failure, SlotRecord, Stage};
 use bennu_formats::decode::Document;
 use bennu_formats::digest::{RootHash, Sha256Digest};
@@ -224,4 +225,22 @@ pub fn reports() -> [HealthReport; 3] {
         report(HealthState::Good { at_ms: 41_000 }),
         report(HealthState::Unhealthy { failure: failure() }),
     ]
+}
+
+pub fn firmware_record() -> FirmwareRecord {
+    let event = |pcr, what: &str| FirmwareEvent {
+        pcr,
+        what: what.into(),
+        digest: digest(what).to_string()[..DIGEST_DIGITS].into(),
+    };
+    FirmwareRecord {
+        schema: 1,
+        version: version("2.1"),
+        pcrs: BTreeMap::from([(0, digest("0")), (4, digest("4")), (7, digest("7"))]),
+        events: vec![
+            event(0, "firmware version"),
+            event(7, "variable dbx"),
+            event(4, "program \\EFI\\BOOT\\BOOTX64.EFI"),
+        ],
+    }
 }
