@@ -6,6 +6,7 @@
 
 mod error;
 mod esp;
+mod evidence;
 mod failure;
 mod floor;
 mod handover;
@@ -48,12 +49,16 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     let root_hash = machine::root_hash()?;
 
     journal.step("boot disk and slot");
-    let slot = slot::find(&root_hash, &modules)?;
-    let esp = known.esp.insert(esp::Mounted::mount(&slot.esp, &trust)?);
+    let disk = slot::find_disk(&modules)?;
+    let esp = known.esp.insert(esp::Mounted::mount(&disk.esp, &trust)?);
     let start = esp.begin(&trust, journal)?;
+    let slot = disk.slot(&root_hash)?;
 
     journal.step("slot manifest");
     let manifest = manifest::read_and_verify(&slot, &trust, root_hash)?;
+    let evidence = known
+        .evidence
+        .insert(evidence::Evidence::of(&manifest, &slot, &trust));
     journal.say(&manifest::sentence(&manifest));
 
     journal.step("dm-verity, checked");
@@ -67,8 +72,10 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
 
     journal.step("tpm: enter-initrd, floor");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
+    tpm.check_bank(secure_boot)?;
     tpm.enter_initrd()?;
     let (release, floor) = floor::hold(tpm, esp, &trust, &manifest, &start, journal)?;
+    evidence.floor = Some(floor);
     journal.step("state volume");
     let state = state::open(tpm, esp, &slot, &trust, &release, journal)?;
     journal.step("tpm: unseal");

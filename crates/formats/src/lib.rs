@@ -12,6 +12,7 @@ pub mod decode;
 pub mod digest;
 pub mod dsse;
 pub mod failure_log;
+pub mod firmware_record;
 pub mod floor;
 pub mod guids;
 pub mod handover;

@@ -5,6 +5,7 @@ mod changed_uki;
 mod concurrent_extends;
 mod debian;
 mod esp_injections;
+mod evidence;
 mod falls_back_when_never_healthy;
 mod floor;
 mod interposer;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Story> {
         lying_disk::stories(),
         unreadable_root::stories(),
         esp_injections::stories(),
+        evidence::stories(),
         no_shell::stories(),
         tpm_traffic::stories(),
         tpm_replaced::stories(),
