@@ -14,6 +14,7 @@ mod journal;
 mod machine;
 mod manifest;
 mod past;
+mod recovery;
 mod recovery_screen;
 mod root;
 mod secrets;
@@ -68,9 +69,17 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     journal.step("tpm: enter-initrd, floor");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
     tpm.enter_initrd()?;
-    let (release, floor) = floor::hold(tpm, esp, &trust, &manifest, &start, journal)?;
+    let scene = recovery::Scene {
+        slot: &slot,
+        modules: &modules,
+        trust: &trust,
+        manifest: &manifest,
+    };
+    let held = floor::hold(tpm, esp, &slot, &trust, &manifest, &start, journal);
+    let (release, floor) = held.map_err(|error| recovery::offer(&scene, tpm, esp, error, journal))?;
     journal.step("state volume");
-    let state = state::open(tpm, esp, &slot, &trust, &release, journal)?;
+    let opened = state::open(tpm, esp, &slot, &trust, &release, journal);
+    let state = opened.map_err(|error| recovery::offer(&scene, tpm, esp, error, journal))?;
     journal.step("tpm: unseal");
     let secrets = secrets::unseal_or_seal(tpm, esp, &trust, &manifest, journal)?;
 

@@ -9,6 +9,7 @@
 pub mod block;
 pub mod bounded;
 pub mod console;
+pub mod console_input;
 pub mod dm;
 pub mod efivars;
 pub mod ext4;

@@ -47,6 +47,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Prints the state volume's recovery key, encrypted to the image's escrow key: an age file (needs root; exit status
+    /// 1: the ESP has none)
+    RecoveryBlob,
 }
 
 fn main() -> ExitCode {
@@ -83,6 +86,23 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
             let history = history(&handover);
             print(*json, &Why::of(handover, history), Why::text)?;
             Ok(Answer::Yes)
+        }
+        Command::RecoveryBlob => recovery_blob(&sources.handover()?),
+    }
+}
+
+fn recovery_blob(handover: &Handover) -> Result<Answer, Box<dyn Error>> {
+    match esp::with_esp(&handover.esp, Access::ReadOnly, |esp| esp.recovery_blob())? {
+        Some(blob) => {
+            io::stdout().write_all(&blob)?;
+            Ok(Answer::Yes)
+        }
+        None => {
+            writeln!(
+                io::stderr(),
+                "bennuctl: the ESP has no recovery blob: the image names no escrow key, or the file was removed"
+            )?;
+            Ok(Answer::No)
         }
     }
 }

@@ -29,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-formats",
             "bennu-esp",
             "bennu-luks",
+            "bennu-age",
         ],
     ),
     (
@@ -59,6 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bennu-uki", &[]),
     ("bennu-erofs", &[]),
     ("bennu-luks", &[]),
+    ("bennu-age", &[]),
     ("bennu-linux", &[]),
     // The tests: black boxes, but for the replay, which feeds decoders.
     ("bennu-harness", &["bennu-formats"]),

@@ -12,7 +12,7 @@ use bennu_formats::manifest::{
     TpmPolicy, UkiBinding, VerityParameters,
 };
 use bennu_formats::names::{ImageId, ImageVersion};
-use bennu_formats::trust::{ReleaseKey, SecretSpec, SecureBootRule, StateRule, TrustConfig};
+use bennu_formats::trust::{RecoveryRule, ReleaseKey, SecretSpec, SecureBootRule, StateRule, TrustConfig};
 use bennu_formats::units::{Blocks4K, Bytes};
 use bennu_formats::verity_sig::{BennuMember, VeritySig};
 use std::collections::BTreeMap;
@@ -141,6 +141,11 @@ pub fn trust() -> TrustConfig {
             bytes: 32,
         }],
         state: StateRule::Encrypted,
+        recovery: RecoveryRule::Escrow(
+            "age18sugygkz8gcg2ch3m0ezm57vqazualugp0mxjwu8fh79kcgctayqzm4fhd"
+                .parse()
+                .expect("printed by age-keygen"),
+        ),
         max_attempts: 3,
     }
 }
