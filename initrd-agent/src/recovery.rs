@@ -106,13 +106,14 @@ fn trouble_of(error: &InitError) -> Trouble {
         InitError::StateRefused(failure) if failure.code == Code::StateKeyMissing => Trouble::KeyMissing,
         InitError::SecretBlob { name, .. } if name == paths::STATE_SECRET => Trouble::KeyUnopenable,
         // Not where the TPM refuses for what was measured, or for the release: the key itself is well.
-        InitError::SecretUnseal { name, source } if name == paths::STATE_SECRET => match source {
-            UnsealError::SrkDiffers { .. }
-            | UnsealError::BlobNotLoadable { .. }
-            | UnsealError::PayloadForeign
-            | UnsealError::PolicyNotForBlob { .. } => Trouble::KeyUnopenable,
-            _ => Trouble::Other,
-        },
+        InitError::SecretUnseal {
+            name,
+            source:
+                UnsealError::SrkDiffers { .. }
+                | UnsealError::BlobNotLoadable { .. }
+                | UnsealError::PayloadForeign
+                | UnsealError::PolicyNotForBlob { .. },
+        } if name == paths::STATE_SECRET => Trouble::KeyUnopenable,
         _ => Trouble::Other,
     }
 }
