@@ -164,6 +164,8 @@ partial! {
     StateSection {
         /// `encrypted` (default) or `volatile`.
         kind: bennu_formats::trust::StateRule,
+        /// `"console"` (default) or `{ escrow = "age1…" }`.
+        recovery: bennu_formats::trust::RecoveryRule,
     } lists {}
 }
 
@@ -329,6 +331,26 @@ mod tests {
             panic!()
         };
         assert!(detail.contains("line 3") && detail.contains("colour"), "{detail}");
+    }
+
+    #[test]
+    fn a_mistyped_escrow_key_is_refused_with_its_line_and_a_right_one_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let load = |key: &str| {
+            let text = format!("[state]\nkind = \"encrypted\"\nrecovery = {{ escrow = \"{key}\" }}\n");
+            Definition::load(&write(dir.path(), "image.toml", &text))
+        };
+        let right = "age18sugygkz8gcg2ch3m0ezm57vqazualugp0mxjwu8fh79kcgctayqzm4fhd";
+        let found = load(right).unwrap().state.recovery;
+        let expected = bennu_formats::trust::RecoveryRule::Escrow(right.parse().unwrap());
+        assert_eq!(found, Some(expected));
+        let Err(DefinitionError::Parse { detail, .. }) = load(&right.replace("age1", "age2")) else {
+            panic!()
+        };
+        assert!(
+            detail.contains("line 3") && detail.contains("escrow key: expected the recipient"),
+            "{detail}"
+        );
     }
 
     #[test]

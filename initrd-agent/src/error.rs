@@ -148,6 +148,10 @@ pub enum InitError {
     StateTemplateRead(linux::bounded::ReadError),
     #[error("{0}")]
     StateTemplate(DecodeError),
+    #[error("escrow: {0}")]
+    Escrow(bennu_age::EncryptError),
+    #[error("{0}")]
+    Restart(linux::reboot::RebootError),
     #[error("secret: no random bytes: {0}")]
     Random(String),
     #[error("latch: a second unseal of {0} succeeded")]
@@ -203,7 +207,8 @@ impl InitError {
             | Self::StateDevice(_)
             | Self::StateKeyring(_) => Code::StateAccess,
             Self::StatePin(error) => floor_code(error),
-            Self::StateTemplateRead(_) | Self::StateTemplate(_) => Code::Trust,
+            // A recipient that nothing can be encrypted to came with the trust configuration.
+            Self::StateTemplateRead(_) | Self::StateTemplate(_) | Self::Escrow(_) => Code::Trust,
             Self::BelowFloor { .. } => Code::BelowFloor,
             Self::FloorMissing { .. } => Code::FloorMissing,
             Self::Floor(error) => floor_code(error),
@@ -220,7 +225,7 @@ impl InitError {
             } => Code::PcrUnexpected,
             Self::SecretUnseal { .. } => Code::SecretUnseal,
             Self::LatchOpen(_) | Self::LatchUnclear(_) => Code::LatchOpen,
-            Self::Write { .. } | Self::Handover(_) => Code::Internal,
+            Self::Write { .. } | Self::Handover(_) | Self::Restart(_) => Code::Internal,
             Self::NoInit | Self::SwitchRoot(_) => Code::SwitchRoot,
         }
     }

@@ -15,6 +15,7 @@ mod journal;
 mod machine;
 mod manifest;
 mod past;
+mod recovery;
 mod recovery_screen;
 mod root;
 mod secrets;
@@ -74,10 +75,18 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     let tpm = known.tpm.insert(tpm::Measured::open()?);
     tpm.check_bank(secure_boot)?;
     tpm.enter_initrd()?;
-    let (release, floor) = floor::hold(tpm, esp, &trust, &manifest, &start, journal)?;
+    let scene = recovery::Scene {
+        slot: &slot,
+        modules: &modules,
+        trust: &trust,
+        manifest: &manifest,
+    };
+    let held = floor::hold(tpm, esp, &slot, &trust, &manifest, &start, journal);
+    let (release, floor) = held.map_err(|error| recovery::offer(&scene, tpm, esp, error, journal))?;
     evidence.floor = Some(floor);
     journal.step("state volume");
-    let state = state::open(tpm, esp, &slot, &trust, &release, journal)?;
+    let opened = state::open(tpm, esp, &slot, &trust, &release, journal);
+    let state = opened.map_err(|error| recovery::offer(&scene, tpm, esp, error, journal))?;
     journal.step("tpm: unseal");
     let secrets = secrets::unseal_or_seal(tpm, esp, &trust, &manifest, journal)?;
 

@@ -111,6 +111,11 @@ impl Measured {
         self.close(&digest.to_string(), volume_key)
     }
 
+    /// The same before a recovery key is asked for: whoever types what, this start unseals nothing.
+    pub fn latch_for_recovery(&mut self) -> Result<(), InitError> {
+        self.close("recovery", None)
+    }
+
     /// The same on failure, when there may be no manifest to name.
     pub fn latch_after_failure(&mut self) -> Result<(), InitError> {
         if self.latched {

@@ -102,6 +102,7 @@ fn trust(plan: &Plan, keys: &KeySet) -> Result<Vec<u8>, InitrdError> {
         secure_boot: plan.secure_boot,
         secrets: plan.secrets.clone(),
         state: plan.state_rule,
+        recovery: plan.recovery.clone(),
         max_attempts: plan.health.max_attempts,
     };
     let bytes = serde_json::to_vec_pretty(&config)?;

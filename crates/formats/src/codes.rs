@@ -88,7 +88,7 @@ codes! {
     BelowFloor = "BELOW-FLOOR", "the slot's security_version is below this machine's anti-rollback floor",
         "install a release with a higher security_version: one that was marked good here has raised the floor";
     FloorMissing = "FLOOR-MISSING", "the anti-rollback floor is gone from the TPM of a machine that has sealed secrets",
-        "the TPM was cleared or replaced: provision the machine anew";
+        "put the old TPM back, type the recovery key at the next start, or provision the machine anew";
     FloorForeign = "FLOOR-FOREIGN", "the TPM has another NV index where the anti-rollback floor belongs",
         "clear the TPM in the firmware's setup and provision the machine anew";
     FloorAccess = "FLOOR-ACCESS", "the anti-rollback floor could not be read or written",
@@ -116,9 +116,9 @@ codes! {
     StateRolledBack = "STATE-ROLLED-BACK", "the state volume is an older copy than the TPM knows",
         "put the newest copy back; an older one is never opened";
     StateKeyMissing = "STATE-KEY-MISSING", "the sealed key of the state volume is not on the ESP",
-        "put /bennu/secrets/state.volume.sealed back from a backup of this machine's ESP, or use the recovery key";
+        "put /bennu/secrets/state.volume.sealed back from a backup of this machine's ESP, or type the recovery key";
     StateOtherTpm = "STATE-OTHER-TPM", "the state volume was made with another TPM, or with this one before it was cleared",
-        "use the recovery key";
+        "clear this TPM if it was used before, and type the recovery key";
     StateAccess = "STATE-ACCESS", "the state volume could not be read, written or mounted",
         "restart the machine; replace the medium if it recurs";
     SwitchRoot = "SWITCH-ROOT", "the verified root has no init to start or could not become the root",

@@ -11,6 +11,7 @@ pub mod codes;
 pub mod decode;
 pub mod digest;
 pub mod dsse;
+pub mod escrow;
 pub mod failure_log;
 pub mod firmware_record;
 pub mod floor;

@@ -18,6 +18,9 @@ pub const ESP_BOOT_RECORD_2: &str = "bennu/boot-record.2.json";
 pub const ESP_FAILURE_LOG: &str = "bennu/last-failure.log";
 /// On the ESP: what the firmware measured at the last good start ([`crate::firmware_record::FirmwareRecord`]).
 pub const ESP_FIRMWARE_RECORD: &str = "bennu/firmware-record.json";
+/// On the ESP: the recovery key of the state volume, encrypted to the image's escrow key (age v1, armored). Written by
+/// `bennu-init` when it makes the volume, copied by `bennuctl`, read by whoever has the escrow key's other half.
+pub const ESP_RECOVERY_BLOB: &str = "bennu/recovery.age";
 /// On the ESP: one sealed secret a file, named `<secret>.sealed`.
 pub const ESP_SECRETS_DIRECTORY: &str = "bennu/secrets";
 /// Name, among the sealed secrets, of the TPM's owner and lockout authorisations. No secret of an image can have

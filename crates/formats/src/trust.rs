@@ -5,6 +5,7 @@
 
 use crate::decode::{DecodeError, Document};
 use crate::digest::hex_bytes;
+use crate::escrow::EscrowKey;
 use crate::manifest::Architecture;
 use crate::names::{ImageId, ImageVersion, ReleaseName};
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,16 @@ pub enum StateRule {
     Encrypted,
 }
 
+/// Who gets the recovery key of a new state volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecoveryRule {
+    /// Whoever reads the console at the first start.
+    Console,
+    /// Whoever has the other half of this key; it is not shown.
+    Escrow(EscrowKey),
+}
+
 /// The trust configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +92,8 @@ pub struct TrustConfig {
     pub secrets: Vec<SecretSpec>,
     /// State volume.
     pub state: StateRule,
+    /// Its recovery key.
+    pub recovery: RecoveryRule,
     /// Starts that a slot gets without becoming healthy before the other one is taken.
     pub max_attempts: u32,
 }

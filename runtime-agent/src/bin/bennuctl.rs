@@ -59,6 +59,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Prints the state volume's recovery key, encrypted to the image's escrow key: an age file (needs root; exit status
+    /// 1: the ESP has none)
+    RecoveryBlob,
 }
 
 fn main() -> ExitCode {
@@ -105,6 +108,23 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
             let log = EventLog::of(&Facts::gather(&Places::default())?);
             print(*json, &log, EventLog::text)?;
             Ok(if log.all_match() { Answer::Yes } else { Answer::No })
+        }
+        Command::RecoveryBlob => recovery_blob(&sources.handover()?),
+    }
+}
+
+fn recovery_blob(handover: &Handover) -> Result<Answer, Box<dyn Error>> {
+    match esp::with_esp(&handover.esp, Access::ReadOnly, |esp| esp.recovery_blob())? {
+        Some(blob) => {
+            io::stdout().write_all(&blob)?;
+            Ok(Answer::Yes)
+        }
+        None => {
+            writeln!(
+                io::stderr(),
+                "bennuctl: the ESP has no recovery blob: the image names no escrow key, or the file was removed"
+            )?;
+            Ok(Answer::No)
         }
     }
 }

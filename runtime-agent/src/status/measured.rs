@@ -5,7 +5,7 @@
 //! each (Documentation/ABI/stable/sysfs-class-tpm). Nothing is written, the TPM is not asked.
 
 use bennu_eventlog::{
-    Event, Expected, Log, MAX_LOG_BYTES, Meaning, Origin, cel, changes, firmware, judge, replay,
+    Event, Expected, MAX_LOG_BYTES, Meaning, Origin, cel, changes, firmware, judge, replay,
 };
 use bennu_formats::Sha256Digest;
 use bennu_formats::firmware_record::FirmwareRecord;
@@ -65,13 +65,15 @@ impl Facts {
     pub fn gather(places: &Places) -> Result<Self, String> {
         let mut events = Vec::new();
         let mut broken = Vec::new();
-        let read: [(&Path, fn(&[u8]) -> Log); 2] = [
-            (&places.firmware_log, firmware::read),
-            (&places.user_log, cel::read),
+        let bytes = |path: &Path| bounded::read(path, MAX_LOG_BYTES).map_err(|error| error.to_string());
+        let logs = [
+            (
+                &places.firmware_log,
+                firmware::read(&bytes(&places.firmware_log)?),
+            ),
+            (&places.user_log, cel::read(&bytes(&places.user_log)?)),
         ];
-        for (path, read) in read {
-            let bytes = bounded::read(path, MAX_LOG_BYTES).map_err(|error| error.to_string())?;
-            let log = read(&bytes);
+        for (path, log) in logs {
             events.extend(log.events);
             broken.extend(log.broken.map(|why| format!("{}: {why}", path.display())));
         }

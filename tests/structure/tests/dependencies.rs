@@ -30,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-esp",
             "bennu-luks",
             "bennu-eventlog",
+            "bennu-age",
         ],
     ),
     (
@@ -63,6 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bennu-uki", &[]),
     ("bennu-erofs", &[]),
     ("bennu-luks", &[]),
+    ("bennu-age", &[]),
     ("bennu-linux", &[]),
     // The tests: black boxes, but for the replay, which feeds decoders.
     ("bennu-harness", &["bennu-formats"]),

@@ -1,11 +1,11 @@
 //! One of each document, with every optional member present.
 
 use bennu_formats::Code;
-use bennu_formats::firmware_record::{DIGEST_DIGITS, FirmwareEvent, FirmwareRecord};
 use bennu_formats::boot_record::{BootRecord, Failure, SlotRecord, Stage};
 use bennu_formats::decode::Document;
 use bennu_formats::digest::{RootHash, Sha256Digest};
 use bennu_formats::dsse::{Envelope, SLOT_PAYLOAD_TYPE, Signature, key_id};
+use bennu_formats::firmware_record::{DIGEST_DIGITS, FirmwareEvent, FirmwareRecord};
 use bennu_formats::handover::{BlockDevice, FellBack, Handover, SecureBootState, StateVolume, StepTime};
 use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState};
 use bennu_formats::manifest::{
@@ -13,7 +13,7 @@ use bennu_formats::manifest::{
     TpmPolicy, UkiBinding, VerityParameters,
 };
 use bennu_formats::names::{ImageId, ImageVersion};
-use bennu_formats::trust::{ReleaseKey, SecretSpec, SecureBootRule, StateRule, TrustConfig};
+use bennu_formats::trust::{RecoveryRule, ReleaseKey, SecretSpec, SecureBootRule, StateRule, TrustConfig};
 use bennu_formats::units::{Blocks4K, Bytes};
 use bennu_formats::verity_sig::{BennuMember, VeritySig};
 use std::collections::BTreeMap;
@@ -145,6 +145,11 @@ pub fn trust() -> TrustConfig {
             bytes: 32,
         }],
         state: StateRule::Encrypted,
+        recovery: RecoveryRule::Escrow(
+            "age18sugygkz8gcg2ch3m0ezm57vqazualugp0mxjwu8fh79kcgctayqzm4fhd"
+                .parse()
+                .expect("printed by age-keygen"),
+        ),
         max_attempts: 3,
     }
 }

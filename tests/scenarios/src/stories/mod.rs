@@ -14,6 +14,7 @@ mod manifests;
 mod no_shell;
 mod pcr_banks;
 mod power_cuts;
+mod recovery_key;
 mod recovery_screen;
 mod rigs;
 mod root_blocks;
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Story> {
         changed_uki::stories(),
         root_blocks::stories(),
         manifests::stories(),
+        recovery_key::stories(),
         recovery_screen::stories(),
         secrets::stories(),
         second_disk::stories(),
