@@ -10,12 +10,21 @@ fn use_of(events: &[Event]) {
     assert!(events.len() <= MAX_EVENTS, "more events than are looked at");
     for event in events {
         let words = event.meaning.to_string();
-        assert!(words.bytes().all(|b| matches!(b, b' '..=b'~')), "words that steer a console");
+        assert!(
+            words.bytes().all(|b| matches!(b, b' '..=b'~')),
+            "words that steer a console"
+        );
     }
     let mut values = BTreeMap::new();
     for alg in HashAlg::ALL {
         for (pcr, value) in replay::values(alg, events) {
-            values.extend(value.as_bytes().try_into().ok().map(|value| (pcr, Sha256Digest(value))));
+            values.extend(
+                value
+                    .as_bytes()
+                    .try_into()
+                    .ok()
+                    .map(|value| (pcr, Sha256Digest(value))),
+            );
         }
     }
     let expected = Expected {
@@ -25,11 +34,17 @@ fn use_of(events: &[Event]) {
         values: [11, 12, 13, 15].map(|pcr| (pcr, Sha256Digest::ZERO)).into(),
     };
     for deviation in judge(&expected, &values, events, true) {
-        assert!(!deviation.causes.is_empty(), "a deviation without a cause: {deviation}");
+        assert!(
+            !deviation.causes.is_empty(),
+            "a deviation without a cause: {deviation}"
+        );
     }
     if let Ok(version) = "1".parse() {
         let record = changes::record(&version, events, &values);
-        assert!(changes::changes(&record, &record).is_empty(), "a start differs from itself");
+        assert!(
+            changes::changes(&record, &record).is_empty(),
+            "a start differs from itself"
+        );
     }
 }
 

@@ -196,7 +196,7 @@ impl Measured {
     pub fn sentence(&self) -> String {
         match self {
             Self::AsExpected { events, banks, .. } => format!(
-                "all is as expected: {events} events account for every PCR ({})",
+                "all measurements are as expected: {events} events account for every PCR ({})",
                 banks.join(", ")
             ),
             Self::Unexpected { findings, .. } => findings.join("; "),

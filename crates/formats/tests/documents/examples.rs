@@ -1,11 +1,11 @@
 //! One of each document, with every optional member present.
 
 use bennu_formats::Code;
-use bennu_formats::firmware_record::{DIGEST_DIGITS, FirmwareEvent, FirmwareRecord};
 use bennu_formats::boot_record::{BootRecord, Failure, SlotRecord, Stage};
 use bennu_formats::decode::Document;
 use bennu_formats::digest::{RootHash, Sha256Digest};
 use bennu_formats::dsse::{Envelope, SLOT_PAYLOAD_TYPE, Signature, key_id};
+use bennu_formats::firmware_record::{DIGEST_DIGITS, FirmwareEvent, FirmwareRecord};
 use bennu_formats::handover::{BlockDevice, FellBack, Handover, SecureBootState, StateVolume, StepTime};
 use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState};
 use bennu_formats::manifest::{
