@@ -39,8 +39,8 @@ pub const SEALED_SUFFIX: &str = ".sealed";
 pub const RUN_HANDOVER: &str = "/run/bennu/boot.json";
 /// In the running system: the event log of everything we extended, CEL-JSON, one record a line.
 pub const RUN_EVENT_LOG: &str = "/run/bennu/tpm2-measure.log";
-/// In the running system: the same records at the beginning of the log that systemd's own tools append to and read
-/// (`tpm2_userspace_log_path` of systemd 252 and 257).
+/// In the running system: the same records at the beginning of the log that systemd's own programs append to and
+/// read (systemd 257; Debian 12's 252 knows no such log).
 pub const RUN_SYSTEMD_EVENT_LOG: &str = "/run/log/systemd/tpm2-measure.log";
 /// In the running system: unsealed secrets (ramfs, 0700).
 pub const RUN_SECRETS: &str = "/run/secrets";

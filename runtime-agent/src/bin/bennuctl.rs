@@ -96,7 +96,7 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
         Command::Why { json } => {
             let handover = sources.handover()?;
             let (history, last_good) = remembered(&handover);
-            let measured = match Facts::gather(&Places::default()) {
+            let measured = match Facts::gather_settled(&Places::default()) {
                 Ok(facts) => Measured::of(&facts, &handover, last_good.as_ref()),
                 Err(why) => Measured::Unknown { why },
             };
@@ -105,7 +105,7 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
             why.answer().ok_or_else(|| why.measured.sentence().into())
         }
         Command::EventLog { json } => {
-            let log = EventLog::of(&Facts::gather(&Places::default())?);
+            let log = EventLog::of(&Facts::gather_settled(&Places::default())?);
             print(*json, &log, EventLog::text)?;
             Ok(if log.all_match() { Answer::Yes } else { Answer::No })
         }

@@ -102,6 +102,18 @@ fn hex(path: &str) {
     }
 }
 
+/// Takes the second record out of an event log.
+fn drop_record(path: &str) {
+    let changed = fs::read_to_string(path).and_then(|text| {
+        let mut records: Vec<&str> = text.split_inclusive('\n').collect();
+        if records.len() > 1 {
+            records.remove(1);
+        }
+        fs::write(path, records.concat())
+    });
+    say(&format!("PROBE DROPPED {path} {}", changed.is_ok()));
+}
+
 /// Runs a program of this root, shows what it says and its exit status.
 fn run(line: &str) {
     let mut words = line.split(' ');
@@ -164,6 +176,7 @@ fn perform(line: &str) {
         "show-secrets" => show_secrets(),
         "hex" => hex(argument),
         "run" => run(argument),
+        "drop-record" => drop_record(argument),
         // Adds one to the number in a file, which is kept or not.
         "count" => {
             let before: u64 = fs::read_to_string(argument)
