@@ -4,7 +4,7 @@ use crate::Seed;
 use anyhow::Context as _;
 use bennu_fuzz_replay::{BINARY_PREFIX_BYTES, STATE_GENERATION, state_key};
 use bennu_luks::template::{BINARY_BYTES, COPY_BYTES};
-use bennu_luks::{FormatParameters, KdfCost, Keyslot, UnverifiedHeader, format};
+use bennu_luks::{FormatParameters, KdfCost, Keyslot, RecoveryKey, UnverifiedHeader, format};
 use uuid::Uuid;
 
 /// One copy without the zeros: what `luks_header` takes apart.
@@ -69,5 +69,10 @@ pub fn seeds() -> anyhow::Result<Vec<Seed>> {
             ),
         ),
         ("luks_header", "new", one),
+        (
+            "recovery_key",
+            "typed",
+            RecoveryKey::of(&[0x5a; 32]).as_str().to_uppercase().into_bytes(),
+        ),
     ])
 }
