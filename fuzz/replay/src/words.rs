@@ -4,6 +4,7 @@ use bennu_formats::boot_record::BootRecord;
 use bennu_formats::decode::Document;
 use bennu_formats::digest::RootHash;
 use bennu_formats::dsse::Envelope;
+use bennu_formats::escrow::EscrowKey;
 use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::handover::Handover;
 use bennu_formats::health::{HealthConfig, HealthReport};
@@ -53,6 +54,14 @@ mod serde_json_value {
 /// The slot manifest: the payload of the envelope.
 pub fn slot_manifest(bytes: &[u8]) -> bool {
     round_trip::<SlotManifest>(bytes)
+}
+
+/// The escrow key in image.toml and in the trust configuration.
+pub fn escrow_key(bytes: &[u8]) -> bool {
+    let key = str::from_utf8(bytes).ok().map(str::parse::<EscrowKey>);
+    let Some(Ok(key)) = key else { return false };
+    assert_eq!(key.to_string().as_bytes(), bytes, "the key changed on its way");
+    true
 }
 
 /// The DSSE envelope.

@@ -63,7 +63,11 @@ pub fn ask(
     for wrong in 1.. {
         talk.asked.say("recovery key: ");
         let line = match talk.asked.line(PATIENCE) {
-            Ok(Typed::Line(line)) => Ok(line),
+            Ok(Typed::Line(line)) => {
+                // Argon2id: half a second on a fast machine, many on a slow one.
+                talk.asked.say("trying it\r\n");
+                Ok(line)
+            }
             Ok(Typed::TooLong) => Err("that line is too long for a recovery key".to_owned()),
             Ok(Typed::Declined) => {
                 talk.tell("no recovery key: going on without");
