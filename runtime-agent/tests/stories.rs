@@ -40,7 +40,11 @@ fn a_slot_whose_checks_come_to_hold_is_marked_good_with_all_its_tries() {
     let slot = record(&world).slot_mut(&"2".parse().unwrap()).clone();
     assert_eq!((slot.attempts, slot.stage, slot.bad), (0, Stage::Healthy, None));
     assert!(world.has_said(Level::Notice, "slot 2 marked good (+3)"));
-    assert_eq!(world.remembered, ["2".parse().unwrap()], "what its firmware measured");
+    assert_eq!(
+        world.remembered,
+        ["2".parse().unwrap()],
+        "what its firmware measured"
+    );
     let states: Vec<_> = world
         .published
         .iter()
