@@ -157,6 +157,37 @@ fn wait_until_good() {
     say("PROBE never became good");
 }
 
+/// The records of the kernel's log that hold `part`, with their time in microseconds since kernel start
+/// (Documentation/ABI/testing/dev-kmsg: a read gives one record, `priority,number,microseconds,flags;text`).
+fn kernel_log(part: &str) {
+    let options = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+    let log = match rustix::fs::open("/dev/kmsg", options, rustix::fs::Mode::empty()) {
+        Ok(log) => log,
+        Err(error) => return say(&format!("PROBE KERNEL-LOG cannot be opened: {error}")),
+    };
+    let mut record = [0; 8192];
+    loop {
+        match rustix::io::read(&log, &mut record) {
+            Ok(length) => show_record(&record[..length], part),
+            // Records were overwritten meanwhile; the next read goes on behind them.
+            Err(rustix::io::Errno::PIPE) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn show_record(record: &[u8], part: &str) {
+    let text = String::from_utf8_lossy(record);
+    let Some((head, message)) = text.split_once(';') else {
+        return;
+    };
+    let message = message.lines().next().unwrap_or_default();
+    if message.contains(part) {
+        let microseconds = head.split(',').nth(2).unwrap_or_default();
+        say(&format!("PROBE KERNEL-LOG {microseconds} {message}"));
+    }
+}
+
 fn perform(line: &str) {
     let (word, argument) = line.split_once(' ').unwrap_or((line, ""));
     match word {
@@ -195,6 +226,7 @@ fn perform(line: &str) {
             )),
             Err(error) => say(&format!("PROBE BLOCKS {argument} failed: {error}")),
         },
+        "kernel-log" => kernel_log(argument),
         "exists" => say(&format!(
             "PROBE EXISTS {argument} {}",
             Path::new(argument).exists()

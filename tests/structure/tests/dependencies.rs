@@ -70,8 +70,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bennu-harness", &["bennu-formats"]),
     ("bennu-scenarios", &["bennu-harness", "bennu-formats"]),
     // Measures pieces that have no subcommand of their own, in child processes, as their peers are measured;
-    // everything else it runs as a black box.
-    ("bennu-bench", &["bennu-verity", "bennu-erofs"]),
+    // everything else it runs as a black box, in the harness's machines.
+    ("bennu-bench", &["bennu-verity", "bennu-erofs", "bennu-harness"]),
     ("bennu-probe", &[]),
     ("bennu-structure-tests", &[]),
     (
