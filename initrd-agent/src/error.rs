@@ -140,6 +140,17 @@ pub enum InitError {
     StateTemplateRead(linux::bounded::ReadError),
     #[error("{0}")]
     StateTemplate(DecodeError),
+    #[error("factory reset: {0}")]
+    ResetVariable(linux::efivars::EfiVarError),
+    #[error("factory reset: {0}")]
+    ResetClear(bennu_tpm::TpmError),
+    #[error("factory reset: old secret {name}: {source}")]
+    ResetAlive {
+        name: String,
+        source: bennu_tpm::StillAlive,
+    },
+    #[error("factory reset: state partition: {0}")]
+    ResetErase(std::io::Error),
     #[error("secret: no random bytes: {0}")]
     Random(String),
     #[error("latch: a second unseal of {0} succeeded")]
@@ -195,6 +206,10 @@ impl InitError {
             | Self::StateKeyring(_) => Code::StateAccess,
             Self::StatePin(error) => floor_code(error),
             Self::StateTemplateRead(_) | Self::StateTemplate(_) => Code::Trust,
+            Self::ResetVariable(_)
+            | Self::ResetClear(_)
+            | Self::ResetAlive { .. }
+            | Self::ResetErase(_) => Code::FactoryReset,
             Self::BelowFloor { .. } => Code::BelowFloor,
             Self::FloorMissing { .. } => Code::FloorMissing,
             Self::Floor(error) => floor_code(error),

@@ -15,6 +15,7 @@ mod machine;
 mod manifest;
 mod past;
 mod recovery_screen;
+mod reset;
 mod root;
 mod secrets;
 mod slot;
@@ -68,7 +69,10 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     journal.step("tpm: enter-initrd, floor");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
     tpm.enter_initrd()?;
+    let release = secrets::release_policy(&trust, &manifest)?;
+    let factory_reset = reset::carry_out(tpm, esp, &slot, &trust, &release, journal)?;
     let (release, floor) = floor::hold(tpm, esp, &trust, &manifest, &start, journal)?;
+    reset::hand_over_key(tpm, esp, &release, journal);
     journal.step("state volume");
     let state = state::open(tpm, esp, &slot, &trust, &release, journal)?;
     journal.step("tpm: unseal");
@@ -97,6 +101,7 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         secrets,
         floor,
         state,
+        factory_reset,
         pcrs,
     };
     handover::write(&manifest, facts, journal)?;

@@ -113,7 +113,7 @@ pub fn release_policy(
 /// An empty file is taken as none, and that is said.
 pub fn say_undone(name: &str, journal: &mut Journal) {
     journal.warn(&format!(
-        "the file of secret {name} is empty: its first write was cut off, nobody has had it; making another"
+        "the file of secret {name} holds nothing: its first write was cut off, or it was reset; making another"
     ));
 }
 

@@ -50,6 +50,7 @@ fn fell_back() -> Handover {
         "expected all health checks to hold within 60 s, found: unit x",
     );
     Handover {
+        factory_reset: None,
         fell_back: Some(FellBack {
             from_version: "3".parse().unwrap(),
             failure,

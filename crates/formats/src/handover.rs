@@ -60,6 +60,33 @@ pub struct StateVolume {
     pub mounted: String,
 }
 
+/// What became of a factory reset that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum FactoryReset {
+    /// At this start: everything in this record is that of a first start.
+    Done {
+        /// The anti-rollback floor, as it was before.
+        floor: u64,
+        /// Old sealed files that the cleared TPM was given and refused.
+        refused: Vec<RefusedSecret>,
+    },
+    /// Not, and nothing was touched.
+    NotDone {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An old sealed file that the TPM refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedSecret {
+    /// Its name.
+    pub name: String,
+    /// The TPM's response code, with its meaning.
+    pub code: String,
+}
+
 /// The report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
@@ -103,6 +130,9 @@ pub struct Handover {
     pub secrets: Vec<String>,
     /// The state volume; none where the image keeps nothing.
     pub state_volume: Option<StateVolume>,
+    /// A factory reset that was asked for before this start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factory_reset: Option<FactoryReset>,
     /// Set when a newer slot was passed over.
     pub fell_back: Option<FellBack>,
     /// Times.

@@ -11,6 +11,7 @@ pub mod codes;
 pub mod decode;
 pub mod digest;
 pub mod dsse;
+pub mod factory_reset;
 pub mod failure_log;
 pub mod floor;
 pub mod guids;

@@ -5,8 +5,10 @@
 //!
 //! - [`verify`]: the slot manifest (used by `bennu-init`, `bennu verify`, `bennud`)
 //! - [`state`]: whether the state volume is this machine's (`bennu-init`)
+//! - [`reset`]: whether a factory reset is done, and in which order (`bennu-init`, `bennuctl`)
 //! - [`boot`]: which slot starts, when one is given up, what a failure leads to (`bennu-init`, `bennud`)
 
 pub mod boot;
+pub mod reset;
 pub mod state;
 pub mod verify;

@@ -6,6 +6,7 @@ use std::fmt;
 pub(crate) mod cc {
     pub(crate) const EVICT_CONTROL: u32 = 0x120;
     pub(crate) const NV_UNDEFINE_SPACE: u32 = 0x122;
+    pub(crate) const CLEAR: u32 = 0x126;
     pub(crate) const HIERARCHY_CHANGE_AUTH: u32 = 0x129;
     pub(crate) const NV_DEFINE_SPACE: u32 = 0x12A;
     pub(crate) const CREATE_PRIMARY: u32 = 0x131;

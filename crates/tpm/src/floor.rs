@@ -76,7 +76,16 @@ impl<T: Transport> Client<T> {
     ///
     /// As [`Client::begin_guarded`].
     pub fn begin_floor(&mut self, floor: &Floor) -> Result<(), GuardedError> {
-        self.begin_guarded(&floor.0, &[], &0u64.to_be_bytes())
+        self.begin_floor_at(floor, 0)
+    }
+
+    /// Begins the floor at `value`, after a factory reset, on a TPM without an owner.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::begin_guarded`].
+    pub fn begin_floor_at(&mut self, floor: &Floor, value: u64) -> Result<(), GuardedError> {
+        self.begin_guarded(&floor.0, &[], &value.to_be_bytes())
     }
 
     /// Raises the floor to `value`.

@@ -30,6 +30,7 @@ mod kdf;
 mod pcr;
 mod policy;
 mod public;
+mod reset;
 mod seal;
 mod session;
 mod transport;
@@ -56,6 +57,7 @@ pub use policy::{
     policy_nv_written_digest, policy_or_digest, policy_pcr_digest, signed_digest,
 };
 pub use public::{ModulusError, Name, RsaPublic, SealedPublic, policy_key_name};
+pub use reset::{DeadSecret, StillAlive};
 pub use seal::{SealError, SealPolicy, SrkTrust};
 pub use session::{Auth, Session, SessionKind};
 pub use transport::{Device, Transport};

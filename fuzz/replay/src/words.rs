@@ -4,6 +4,7 @@ use bennu_formats::boot_record::BootRecord;
 use bennu_formats::decode::Document;
 use bennu_formats::digest::RootHash;
 use bennu_formats::dsse::Envelope;
+use bennu_formats::factory_reset::ResetRequest;
 use bennu_formats::handover::Handover;
 use bennu_formats::health::{HealthConfig, HealthReport};
 use bennu_formats::manifest::{Architecture, SlotManifest};
@@ -51,6 +52,15 @@ mod serde_json_value {
 /// The slot manifest: the payload of the envelope.
 pub fn slot_manifest(bytes: &[u8]) -> bool {
     round_trip::<SlotManifest>(bytes)
+}
+
+/// The wish for a factory reset.
+pub fn factory_reset(bytes: &[u8]) -> bool {
+    let Ok(Some(request)) = ResetRequest::decode(bytes) else {
+        return false;
+    };
+    assert_eq!(request.encode(), bytes, "the wish changed on its way");
+    true
 }
 
 /// The DSSE envelope.

@@ -161,6 +161,7 @@ pub fn handover(attempts: u32) -> Handover {
             generation: 7,
             mounted: "/run/bennu/state".into(),
         }),
+        factory_reset: None,
         fell_back: None,
         steps: vec![
             step("api file systems", 400, 10),

@@ -175,6 +175,7 @@ pub fn handover() -> Handover {
             generation: 7,
             mounted: "/run/bennu/state".into(),
         }),
+        factory_reset: None,
         fell_back: Some(FellBack {
             from_version: version("2.1"),
             failure: failure(),

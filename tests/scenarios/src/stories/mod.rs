@@ -5,6 +5,7 @@ mod changed_uki;
 mod concurrent_extends;
 mod debian;
 mod esp_injections;
+mod factory_reset;
 mod falls_back_when_never_healthy;
 mod floor;
 mod interposer;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<Story> {
         concurrent_extends::stories(),
         interposer::stories(),
         state::stories(),
+        factory_reset::stories(),
         debian::stories(),
         power_cuts::stories(),
         rigs::stories(),

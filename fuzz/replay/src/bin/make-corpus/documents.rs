@@ -2,6 +2,7 @@
 
 use crate::{Seed, root};
 use anyhow::Context as _;
+use bennu_formats::factory_reset::ResetRequest;
 use bennu_formats::decode::Document as _;
 use bennu_formats::digest::Sha256Digest;
 use bennu_formats::dsse::{Envelope, SLOT_PAYLOAD_TYPE, Signature, key_id, pre_authentication_encoding};
@@ -34,6 +35,16 @@ pub fn seeds() -> anyhow::Result<Vec<Seed>> {
             br#"{"schema":1,"starts":0,"slots":{},"last":null}"#.to_vec(),
         ),
         ("trust_config", "pinned", golden("trust.json")?),
+        (
+            "factory_reset",
+            "plain",
+            ResetRequest {
+                nonce: [2; 16],
+                mac: [1; 32],
+            }
+            .encode()
+            .to_vec(),
+        ),
         ("handover", "pinned", golden("boot.json")?),
         ("health", "config", golden("health-config.json")?),
         ("health", "waiting", golden("health-waiting.json")?),
