@@ -67,6 +67,8 @@ pub struct Plan {
     pub state: Bytes,
     /// What the state partition is for.
     pub state_rule: StateRule,
+    /// Public keys whose debug tokens count.
+    pub debug_keys: Vec<PathBuf>,
     /// Keys.
     pub keys: PathBuf,
     /// Release keys that must have signed.
@@ -158,6 +160,7 @@ impl Plan {
             )?,
             state: check.state(definition.disk.state_size.as_deref(), state_rule)?,
             state_rule,
+            debug_keys: definition.debug.keys,
             keys: over.keys.or(definition.keys.directory).ok_or_else(|| {
                 check.missing(
                     "keys.directory",

@@ -206,10 +206,9 @@ impl InitError {
             | Self::StateKeyring(_) => Code::StateAccess,
             Self::StatePin(error) => floor_code(error),
             Self::StateTemplateRead(_) | Self::StateTemplate(_) => Code::Trust,
-            Self::ResetVariable(_)
-            | Self::ResetClear(_)
-            | Self::ResetAlive { .. }
-            | Self::ResetErase(_) => Code::FactoryReset,
+            Self::ResetVariable(_) | Self::ResetClear(_) | Self::ResetAlive { .. } | Self::ResetErase(_) => {
+                Code::FactoryReset
+            }
             Self::BelowFloor { .. } => Code::BelowFloor,
             Self::FloorMissing { .. } => Code::FloorMissing,
             Self::Floor(error) => floor_code(error),

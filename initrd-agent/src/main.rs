@@ -4,6 +4,7 @@
 //! from the ESP the boot record and sealed secrets, which are untrusted. Writes: PCRs 11 and 15, the boot
 //! record, entry names and failure log on the ESP, `/run/bennu`, `/run/secrets`. On failure: [`failure::end`].
 
+mod debug;
 mod error;
 mod esp;
 mod failure;
@@ -13,6 +14,7 @@ mod hardware;
 mod journal;
 mod machine;
 mod manifest;
+mod opened;
 mod past;
 mod recovery_screen;
 mod reset;
@@ -69,14 +71,21 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     journal.step("tpm: enter-initrd, floor");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
     tpm.enter_initrd()?;
+    let machine = debug::identity(tpm, journal)?;
+    let debug = debug::accept(tpm, esp, &trust, machine, journal)?;
     let release = secrets::release_policy(&trust, &manifest)?;
-    let factory_reset = reset::carry_out(tpm, esp, &slot, &trust, &release, journal)?;
-    let (release, floor) = floor::hold(tpm, esp, &trust, &manifest, &start, journal)?;
-    reset::hand_over_key(tpm, esp, &release, journal);
-    journal.step("state volume");
-    let state = state::open(tpm, esp, &slot, &trust, &release, journal)?;
-    journal.step("tpm: unseal");
-    let secrets = secrets::unseal_or_seal(tpm, esp, &trust, &manifest, journal)?;
+    let boot = opened::Boot {
+        slot: &slot,
+        trust: &trust,
+        manifest: &manifest,
+        release: &release,
+        start: &start,
+    };
+    let opened = match &debug {
+        None => opened::open(tpm, esp, &boot, journal)?,
+        Some(debug) => debug::keep_sealed(tpm, esp, &release, debug, journal)?,
+    };
+    let (state, secrets) = (opened.state, opened.secrets);
 
     journal.step("tpm: latch");
     tpm.latch(&manifest, state.as_ref().map(|state| &state.key))?;
@@ -99,9 +108,11 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         secure_boot,
         start,
         secrets,
-        floor,
+        floor: opened.floor,
         state,
-        factory_reset,
+        machine,
+        debug,
+        factory_reset: opened.factory_reset,
         pcrs,
     };
     handover::write(&manifest, facts, journal)?;

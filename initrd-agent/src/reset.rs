@@ -109,17 +109,19 @@ fn kept_floor(journal: &mut Journal) -> Result<Option<u64>, InitError> {
     let found = EfiVars::default()
         .read(BENNU, FLOOR_VARIABLE, FLOOR_BYTES)
         .map_err(InitError::EfiVariable)?;
-    Ok(match found.map(|variable| <[u8; FLOOR_BYTES]>::try_from(variable.value)) {
-        None => None,
-        Some(Ok(bytes)) => Some(u64::from_be_bytes(bytes)),
-        Some(Err(value)) => {
-            journal.warn(&format!(
+    Ok(
+        match found.map(|variable| <[u8; FLOOR_BYTES]>::try_from(variable.value)) {
+            None => None,
+            Some(Ok(bytes)) => Some(u64::from_be_bytes(bytes)),
+            Some(Err(value)) => {
+                journal.warn(&format!(
                 "EFI variable {FLOOR_VARIABLE}: expected {FLOOR_BYTES} bytes, found {}; it is passed over",
                 value.len()
             ));
-            None
-        }
-    })
+                None
+            }
+        },
+    )
 }
 
 /// What a reset works with.
@@ -149,8 +151,9 @@ impl Reset<'_> {
                     self.journal.say(&format!("factory reset {code} was asked for"));
                     Wish::Authentic
                 } else {
-                    self.journal
-                        .warn(&format!("factory reset {code}: not asked for on this machine; nothing is reset"));
+                    self.journal.warn(&format!(
+                        "factory reset {code}: not asked for on this machine; nothing is reset"
+                    ));
                     Wish::Planted
                 }
             }
@@ -203,8 +206,9 @@ impl Reset<'_> {
                 reason: "it was not asked for on this machine".to_owned(),
             }),
             ResetDecision::Begin { .. } | ResetDecision::Finish { .. } => {
-                self.journal
-                    .say(&format!("factory reset done: floor kept at {height}; a first start follows"));
+                self.journal.say(&format!(
+                    "factory reset done: floor kept at {height}; a first start follows"
+                ));
                 Some(FactoryReset::Done {
                     floor: height,
                     refused: self.refused,

@@ -16,7 +16,7 @@ use bennu_formats::manifest::{POLICY_REF, SlotManifest};
 use bennu_formats::trust::{SecretSpec, TrustConfig};
 use bennu_policy::verify::Verified;
 use bennu_tpm::{
-    HashAlg, PcrValues, ReleasePolicy, RsaPublic, SealPolicy, SealedBlob, SrkTrust, Tpm, TpmError,
+    HashAlg, PcrValues, ReleasePolicy, RsaPublic, SealLocal, SealPolicy, SealedBlob, SrkTrust, Tpm, TpmError,
     UnsealError,
 };
 use zeroize::Zeroizing;
@@ -158,6 +158,7 @@ pub fn seal_to_esp(
         authorize_key: key,
         policy_ref: POLICY_REF.as_bytes(),
         srk: SrkTrust::FirstUse,
+        local: SealLocal::default(),
     };
     let blob = tpm
         .client()

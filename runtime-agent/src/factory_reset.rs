@@ -218,10 +218,17 @@ mod tests {
         let (_dir, places) = world();
         let other = begin(&places, &["box".to_owned(), "uuid".to_owned()], "boxes", 0).unwrap_err();
         assert!(matches!(&other, ResetError::Machine { expected, .. } if expected == "box or uuid"));
-        assert!(matches!(confirm(&places, "00000000", 0), Err(ResetError::NotBegun)));
+        assert!(matches!(
+            confirm(&places, "00000000", 0),
+            Err(ResetError::NotBegun)
+        ));
 
         let code = begun(&places);
-        let wrong = if code == "00000000" { "00000001" } else { "00000000" };
+        let wrong = if code == "00000000" {
+            "00000001"
+        } else {
+            "00000000"
+        };
         assert!(matches!(confirm(&places, wrong, 1000), Err(ResetError::Code)));
         let after_a_wrong_one = confirm(&places, &code, 1000);
         assert!(matches!(after_a_wrong_one, Err(ResetError::NotBegun)));

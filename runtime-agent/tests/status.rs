@@ -50,6 +50,8 @@ fn fell_back() -> Handover {
         "expected all health checks to hold within 60 s, found: unit x",
     );
     Handover {
+        machine: None,
+        debug: None,
         factory_reset: None,
         fell_back: Some(FellBack {
             from_version: "3".parse().unwrap(),

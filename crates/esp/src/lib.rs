@@ -16,7 +16,7 @@ pub use record::{FoundRecord, OtherCopy};
 
 use bennu_formats::boot_record::BootRecord;
 use bennu_formats::names::UkiFileName;
-use bennu_formats::{ImageId, ImageVersion, failure_log, paths};
+use bennu_formats::{ImageId, ImageVersion, debug_token, failure_log, paths};
 use std::path::{Path, PathBuf};
 use volume::Mounted;
 
@@ -155,6 +155,15 @@ impl Esp {
             Some(bytes) if !bytes.is_empty() && is_blank(&bytes) => files::write(&Mounted, &path, sealed),
             _ => files::publish(&Mounted, &path, sealed),
         }
+    }
+
+    /// The debug token as it lies there: at most one byte more than it may have; `None` without a file.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub fn debug_token(&self) -> Result<Option<Vec<u8>>, EspError> {
+        let path = self.root.join(paths::ESP_DEBUG_TOKEN);
+        files::read(&Mounted, &path, debug_token::MAX_FILE_BYTES + 1)
     }
 
     /// Replaces the log of the last start that failed. A power cut may leave none, or half of one: its digest on the

@@ -78,11 +78,7 @@ impl ResetRequest {
         this.nonce.copy_from_slice(&bytes[16..HEAD_BYTES]);
         this.mac.copy_from_slice(&bytes[HEAD_BYTES..]);
         if bytes[..16] != Self::head(&this.nonce)[..16] {
-            return Err(bad(
-                "version",
-                "1, then six zeros",
-                hex::encode(&bytes[8..16]),
-            ));
+            return Err(bad("version", "1, then six zeros", hex::encode(&bytes[8..16])));
         }
         Ok(Some(this))
     }
@@ -149,7 +145,10 @@ mod tests {
         assert_eq!(refused(9), "version");
         assert_eq!(refused(15), "version");
         let short = ResetRequest::decode(&REQUEST.encode()[..63]);
-        assert!(matches!(short, Err(DecodeError::BadValue { member: "length", .. })));
+        assert!(matches!(
+            short,
+            Err(DecodeError::BadValue { member: "length", .. })
+        ));
         let long = ResetRequest::decode(&[1; REQUEST_BYTES + 1]);
         assert!(matches!(long, Err(DecodeError::TooLong { .. })));
     }

@@ -4,6 +4,7 @@
 //! only root writes; the file is a report, not a root of trust.
 
 use crate::boot_record::Failure;
+use crate::debug_token::UtcDay;
 use crate::decode::Document;
 use crate::digest::{RootHash, Sha256Digest};
 use crate::names::{ImageId, ImageVersion};
@@ -87,6 +88,19 @@ pub struct RefusedSecret {
     pub code: String,
 }
 
+/// A start with an accepted debug token: nothing sealed was opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DebugStart {
+    /// SHA-256 of the token's signed bytes, as measured into PCR 12.
+    pub digest: Sha256Digest,
+    /// Key id of the debug key.
+    pub signed_by: Sha256Digest,
+    /// The day it was for.
+    pub day: UtcDay,
+    /// Its note.
+    pub note: String,
+}
+
 /// The report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
@@ -130,6 +144,12 @@ pub struct Handover {
     pub secrets: Vec<String>,
     /// The state volume; none where the image keeps nothing.
     pub state_volume: Option<StateVolume>,
+    /// The machine's identity, as a debug token names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Sha256Digest>,
+    /// Set at a start with an accepted debug token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debug: Option<DebugStart>,
     /// A factory reset that was asked for before this start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factory_reset: Option<FactoryReset>,

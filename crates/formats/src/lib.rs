@@ -8,6 +8,7 @@
 pub mod boot_record;
 pub mod cmdline;
 pub mod codes;
+pub mod debug_token;
 pub mod decode;
 pub mod digest;
 pub mod dsse;

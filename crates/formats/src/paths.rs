@@ -23,6 +23,8 @@ pub const ESP_SECRETS_DIRECTORY: &str = "bennu/secrets";
 pub const OWNER_SECRET: &str = "tpm.owner";
 /// Name, among the sealed secrets, of the state volume's key.
 pub const STATE_SECRET: &str = "state.volume";
+/// On the ESP: a debug token ([`crate::debug_token`]). Written by people, read by `bennu-init`.
+pub const ESP_DEBUG_TOKEN: &str = "bennu/debug-token.json";
 /// On the ESP: the wish for a factory reset ([`crate::factory_reset`]). Written by `bennuctl`, read by `bennu-init`.
 pub const ESP_FACTORY_RESET: &str = "bennu/factory-reset.request";
 /// In the initrd: the empty file system of the state volume ([`crate::state::VolumeTemplate`]).
@@ -38,6 +40,8 @@ pub const RUN_HANDOVER: &str = "/run/bennu/boot.json";
 pub const RUN_EVENT_LOG: &str = "/run/bennu/tpm2-measure.log";
 /// In the running system: unsealed secrets (ramfs, 0700).
 pub const RUN_SECRETS: &str = "/run/secrets";
+/// In the running system: there at a start with an accepted debug token only, for `ConditionPathExists=`.
+pub const RUN_DEBUG: &str = "/run/bennu/debug";
 /// In the running system: the key that makes a wish for a factory reset count, 32 bytes, 0400.
 pub const RUN_RESET_KEY: &str = "/run/bennu/factory-reset.key";
 /// In the running system: a factory reset that was confirmed once, 0600.

@@ -21,6 +21,7 @@ pub(crate) mod cc {
     pub(crate) const LOAD_EXTERNAL: u32 = 0x167;
     pub(crate) const NV_READ_PUBLIC: u32 = 0x169;
     pub(crate) const POLICY_AUTHORIZE: u32 = 0x16A;
+    pub(crate) const POLICY_AUTH_VALUE: u32 = 0x16B;
     pub(crate) const POLICY_OR: u32 = 0x171;
     pub(crate) const READ_PUBLIC: u32 = 0x173;
     pub(crate) const START_AUTH_SESSION: u32 = 0x176;
@@ -29,6 +30,8 @@ pub(crate) mod cc {
     pub(crate) const GET_RANDOM: u32 = 0x17B;
     pub(crate) const PCR_READ: u32 = 0x17E;
     pub(crate) const POLICY_PCR: u32 = 0x17F;
+    pub(crate) const DICTIONARY_ATTACK_LOCK_RESET: u32 = 0x139;
+    pub(crate) const DICTIONARY_ATTACK_PARAMETERS: u32 = 0x13A;
     pub(crate) const PCR_EXTEND: u32 = 0x182;
     pub(crate) const POLICY_GET_DIGEST: u32 = 0x189;
     pub(crate) const POLICY_NV_WRITTEN: u32 = 0x18F;

@@ -91,5 +91,8 @@ fn a_damaged_blob_of_this_tpm_is_no_proof_of_a_cleared_one() {
     let last = blob.private.len() - 1;
     blob.private[last] ^= 1;
     let alive = tpm.show_dead(&blob).unwrap_err();
-    assert!(matches!(alive, StillAlive::SameStorageKey(name) if name == blob.srk_name), "{alive}");
+    assert!(
+        matches!(alive, StillAlive::SameStorageKey(name) if name == blob.srk_name),
+        "{alive}"
+    );
 }

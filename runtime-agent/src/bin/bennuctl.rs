@@ -3,10 +3,10 @@
 use bennu_formats::handover::Handover;
 use bennu_linux::time;
 use bennu_runtime::esp::{self, Access};
+use bennu_runtime::factory_reset::{self, Places};
 use bennu_runtime::status::times::BootTimes;
 use bennu_runtime::status::why::{History, Why};
 use bennu_runtime::status::{Answer, Sources, Status, render, verdict, verity};
-use bennu_runtime::factory_reset::{self, Places};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use std::error::Error;

@@ -69,6 +69,16 @@ pub fn status(status: &Status) -> String {
         "floor",
         &format!("{} (security version below which nothing opens)", status.floor),
     );
+    if let Some(machine) = &status.machine {
+        line(&mut out, "machine", &machine.to_string());
+    }
+    if let Some(debug) = &status.debug {
+        let words = format!(
+            "debug start by a token for {}: nothing sealed was opened; {}",
+            debug.day, debug.note
+        );
+        line(&mut out, "DEBUG", &words);
+    }
     if let Some(reset) = &status.factory_reset {
         line(&mut out, "reset", &factory_reset(reset));
     }
@@ -84,10 +94,7 @@ fn factory_reset(reset: &FactoryReset) -> String {
     match reset {
         FactoryReset::Done { refused, .. } => {
             let names: Vec<&str> = refused.iter().map(|secret| secret.name.as_str()).collect();
-            format!(
-                "done at this start; the TPM refused the old {}",
-                names.join(", ")
-            )
+            format!("done at this start; the TPM refused the old {}", names.join(", "))
         }
         FactoryReset::NotDone { reason } => format!("not done: {reason}"),
     }

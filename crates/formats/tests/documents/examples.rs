@@ -141,6 +141,7 @@ pub fn trust() -> TrustConfig {
             bytes: 32,
         }],
         state: StateRule::Encrypted,
+        debug_keys: Vec::new(),
         max_attempts: 3,
     }
 }
@@ -175,6 +176,8 @@ pub fn handover() -> Handover {
             generation: 7,
             mounted: "/run/bennu/state".into(),
         }),
+        machine: None,
+        debug: None,
         factory_reset: None,
         fell_back: Some(FellBack {
             from_version: version("2.1"),

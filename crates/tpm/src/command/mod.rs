@@ -3,6 +3,7 @@
 //! Each encodes its parameters, names the handles it authorizes, and decodes the response to the last byte.
 
 mod capability;
+mod lockout;
 mod nv;
 mod object;
 mod pcr;
@@ -10,6 +11,7 @@ mod policy;
 mod storage;
 
 pub use capability::Properties;
+pub use lockout::LockoutRule;
 pub use nv::{NvAttributes, NvAuth, NvPublic};
 pub use object::Loaded;
 pub(crate) use object::PRIVATE_MAX;

@@ -4,6 +4,7 @@ mod boots_the_newest_slot;
 mod changed_uki;
 mod concurrent_extends;
 mod debian;
+mod debug_token;
 mod esp_injections;
 mod factory_reset;
 mod falls_back_when_never_healthy;
@@ -52,6 +53,7 @@ pub fn all() -> Vec<Story> {
         concurrent_extends::stories(),
         interposer::stories(),
         state::stories(),
+        debug_token::stories(),
         factory_reset::stories(),
         debian::stories(),
         power_cuts::stories(),
