@@ -86,6 +86,14 @@ pub enum InitError {
     TpmExtend(bennu_tpm::TpmError),
     #[error("tpm: pcr values: {0}")]
     TpmRead(bennu_tpm::TpmError),
+    #[error(
+        "tpm: expected pcr {pcr} in an active bank sha256, found the banks: {found}; turn that bank on in the firmware"
+    )]
+    TpmBank { pcr: u8, found: String },
+    #[error(
+        "tpm: expected the firmware, which enforced secure boot, to have measured into pcr {pcr} of bank sha256, found zeros"
+    )]
+    TpmUnmeasured { pcr: u8 },
     #[error("secret {name}: {source}")]
     SecretBlob {
         name: String,
@@ -196,6 +204,7 @@ impl InitError {
             Self::RootMount(_) => Code::RootMount,
             Self::TpmMissing(_) => Code::TpmMissing,
             Self::TpmExtend(_) | Self::TpmRead(_) => Code::TpmExtend,
+            Self::TpmBank { .. } | Self::TpmUnmeasured { .. } => Code::TpmBank,
             Self::StateNoPartition => Code::StateMissing,
             Self::StateRefused(failure) => failure.code,
             Self::StateHeader(_) => Code::StateHeader,

@@ -7,6 +7,7 @@
 mod debug;
 mod error;
 mod esp;
+mod evidence;
 mod failure;
 mod floor;
 mod handover;
@@ -51,12 +52,16 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     let root_hash = machine::root_hash()?;
 
     journal.step("boot disk and slot");
-    let slot = slot::find(&root_hash, &modules)?;
-    let esp = known.esp.insert(esp::Mounted::mount(&slot.esp, &trust)?);
+    let disk = slot::find_disk(&modules)?;
+    let esp = known.esp.insert(esp::Mounted::mount(&disk.esp, &trust)?);
     let start = esp.begin(&trust, journal)?;
+    let slot = disk.slot(&root_hash)?;
 
     journal.step("slot manifest");
     let manifest = manifest::read_and_verify(&slot, &trust, root_hash)?;
+    let evidence = known
+        .evidence
+        .insert(evidence::Evidence::of(&manifest, &slot, &trust));
     journal.say(&manifest::sentence(&manifest));
 
     journal.step("dm-verity, checked");
@@ -70,6 +75,7 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
 
     journal.step("tpm: enter-initrd, floor");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
+    tpm.check_bank(secure_boot)?;
     tpm.enter_initrd()?;
     let machine = debug::identity(tpm, journal)?;
     let debug = debug::accept(tpm, esp, &trust, machine, journal)?;
@@ -85,6 +91,7 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         None => opened::open(tpm, esp, &boot, journal)?,
         Some(debug) => debug::keep_sealed(tpm, esp, &release, debug, journal)?,
     };
+    evidence.floor = Some(opened.floor);
     let (state, secrets) = (opened.state, opened.secrets);
 
     journal.step("tpm: latch");

@@ -134,6 +134,7 @@ impl Agent {
             Level::Notice,
             &format!("slot {} marked good (+{tries})", self.slot.version),
         );
+        world.remember_firmware(&self.slot.version);
     }
 
     fn mark_failed(&self, error: &EspAccessError, pause: Duration, world: &mut impl Surroundings) {

@@ -11,6 +11,7 @@ pub mod console;
 pub mod documents;
 pub mod esp;
 pub mod factory_reset;
+pub mod firmware_record;
 pub mod health;
 pub mod mark;
 pub mod notify;

@@ -15,6 +15,8 @@ pub use files::MAX_DIRECTORY_ENTRIES;
 pub use record::{FoundRecord, OtherCopy};
 
 use bennu_formats::boot_record::BootRecord;
+use bennu_formats::decode::Document as _;
+use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::names::UkiFileName;
 use bennu_formats::{ImageId, ImageVersion, debug_token, failure_log, paths};
 use std::path::{Path, PathBuf};
@@ -180,6 +182,36 @@ impl Esp {
             });
         }
         files::write(&Mounted, &path, log)
+    }
+
+    /// Reads the firmware record; `None` where there is none, or an empty file that a power cut left.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read, or is no firmware record.
+    pub fn firmware_record(&self) -> Result<Option<FirmwareRecord>, EspError> {
+        let path = self.root.join(paths::ESP_FIRMWARE_RECORD);
+        let bytes = files::read(&Mounted, &path, FirmwareRecord::MAX_BYTES + 1)?;
+        let bytes = bytes.filter(|bytes| !bytes.is_empty());
+        bytes
+            .map(|bytes| FirmwareRecord::decode(&bytes))
+            .transpose()
+            .map_err(|source| EspError::Decode { path, source })
+    }
+
+    /// Replaces the firmware record. A power cut may leave none, or one that does not decode.
+    ///
+    /// # Errors
+    /// Encoding or writing failed, or it is longer than [`FirmwareRecord::MAX_BYTES`].
+    pub fn write_firmware_record(&self, record: &FirmwareRecord) -> Result<(), EspError> {
+        let path = self.root.join(paths::ESP_FIRMWARE_RECORD);
+        let bytes = record.encode().map_err(EspError::Encode)?;
+        if bytes.len() > FirmwareRecord::MAX_BYTES {
+            return Err(EspError::TooLong {
+                path,
+                limit: FirmwareRecord::MAX_BYTES,
+            });
+        }
+        files::write(&Mounted, &path, &bytes)
     }
 
     fn secret_path(&self, name: &str) -> PathBuf {

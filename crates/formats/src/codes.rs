@@ -81,6 +81,8 @@ codes! {
         "enable the TPM in the firmware; an image that seals secrets does not start without one";
     TpmExtend = "TPM-EXTEND", "a PCR could not be extended in every active bank",
         "the machine does not go on unmeasured: restart it; replace the TPM if it recurs";
+    TpmBank = "TPM-BANK", "the TPM has no SHA-256 bank that the firmware measures into",
+        "turn the SHA-256 bank on in the firmware's setup: nothing is sealed to a bank that nobody extends";
     PcrUnexpected = "PCR-UNEXPECTED", "PCR values are not those that the signed policy names",
         "something was measured that the release did not foresee: an add-on, a credential, another firmware path";
     BelowFloor = "BELOW-FLOOR", "the slot's security_version is below this machine's anti-rollback floor",

@@ -14,6 +14,7 @@ pub mod digest;
 pub mod dsse;
 pub mod factory_reset;
 pub mod failure_log;
+pub mod firmware_record;
 pub mod floor;
 pub mod guids;
 pub mod handover;

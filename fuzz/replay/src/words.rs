@@ -6,10 +6,12 @@ use bennu_formats::decode::Document;
 use bennu_formats::digest::RootHash;
 use bennu_formats::dsse::Envelope;
 use bennu_formats::factory_reset::ResetRequest;
+use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::handover::Handover;
 use bennu_formats::health::{HealthConfig, HealthReport};
 use bennu_formats::manifest::{Architecture, SlotManifest};
 use bennu_formats::names::UkiFileName;
+use bennu_formats::state::VolumeTemplate;
 use bennu_formats::trust::{ReleaseKey, TrustConfig};
 use bennu_formats::units::Bytes;
 use bennu_formats::verity_sig::VeritySig;
@@ -47,7 +49,7 @@ mod serde_json_value {
     }
     encode! {
         super::SlotManifest super::TrustConfig super::BootRecord super::Handover super::HealthConfig
-        super::HealthReport
+        super::HealthReport super::FirmwareRecord
     }
 }
 
@@ -130,6 +132,25 @@ pub fn verify_slot(bytes: &[u8]) -> bool {
 /// The boot record on the ESP.
 pub fn boot_record(bytes: &[u8]) -> bool {
     round_trip::<BootRecord>(bytes)
+}
+
+/// The firmware record on the ESP.
+pub fn firmware_record(bytes: &[u8]) -> bool {
+    round_trip::<FirmwareRecord>(bytes)
+}
+
+/// The initrd's template of the state volume.
+pub fn state_template(bytes: &[u8]) -> bool {
+    let Ok(template) = VolumeTemplate::decode(bytes) else {
+        return false;
+    };
+    if let Ok(again) = template.encode() {
+        assert!(
+            VolumeTemplate::decode(&again).is_ok_and(|again| again == template),
+            "the template changed on its way"
+        );
+    }
+    true
 }
 
 /// The initrd's trust configuration.

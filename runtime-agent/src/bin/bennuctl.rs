@@ -1,9 +1,13 @@
 //! Shows people what the agents did, and takes the wish for a factory reset. Asks nothing of `bennud`.
 
+use bennu_esp::Esp;
+use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::handover::Handover;
 use bennu_linux::time;
 use bennu_runtime::esp::{self, Access};
-use bennu_runtime::factory_reset::{self, Places};
+use bennu_runtime::factory_reset;
+use bennu_runtime::status::event_log::EventLog;
+use bennu_runtime::status::measured::{Facts, Measured, Places};
 use bennu_runtime::status::times::BootTimes;
 use bennu_runtime::status::why::{History, Why};
 use bennu_runtime::status::{Answer, Sources, Status, render, verdict, verity};
@@ -53,8 +57,16 @@ enum Command {
         #[arg(long, group = "confirmation", value_name = "CODE")]
         confirm: Option<String>,
     },
-    /// Why the machine fell back, and what earlier starts left (the latter needs root)
+    /// Whether this start measured what its release predicted, what broke if not, why the machine fell back, and what
+    /// earlier starts left (needs root; exit status 0: all as expected, 1: not, 2: cannot tell)
     Why {
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Every event of the firmware's log and of user space's, replayed against the PCRs (needs root; exit status 0: they
+    /// account for every PCR, 1: they do not, 2: cannot tell)
+    EventLog {
         /// JSON instead of text
         #[arg(long)]
         json: bool,
@@ -95,9 +107,19 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
         }
         Command::Why { json } => {
             let handover = sources.handover()?;
-            let history = history(&handover);
-            print(*json, &Why::of(handover, history), Why::text)?;
-            Ok(Answer::Yes)
+            let (history, last_good) = remembered(&handover);
+            let measured = match Facts::gather(&Places::default()) {
+                Ok(facts) => Measured::of(&facts, &handover, last_good.as_ref()),
+                Err(why) => Measured::Unknown { why },
+            };
+            let why = Why::of(handover, history, measured);
+            print(*json, &why, Why::text)?;
+            why.answer().ok_or_else(|| why.measured.sentence().into())
+        }
+        Command::EventLog { json } => {
+            let log = EventLog::of(&Facts::gather(&Places::default())?);
+            print(*json, &log, EventLog::text)?;
+            Ok(if log.all_match() { Answer::Yes } else { Answer::No })
         }
     }
 }
@@ -108,7 +130,7 @@ fn factory_reset(
     machine: Option<&str>,
     confirm: Option<&str>,
 ) -> Result<Answer, Box<dyn Error>> {
-    let places = Places::default();
+    let places = factory_reset::Places::default();
     let now_ms = time::since_boot_ms();
     let done = match confirm {
         Some(code) => factory_reset::confirm(&places, code, now_ms).map(Err),
@@ -139,17 +161,16 @@ fn factory_reset(
     Ok(Answer::Yes)
 }
 
-fn history(handover: &Handover) -> History {
+/// The boot record, and what the firmware measured at the last good start.
+fn remembered(handover: &Handover) -> (History, Option<FirmwareRecord>) {
+    let unknown = |why: String| (History::Unknown { why }, None);
     if !rustix::process::geteuid().is_root() {
-        return History::Unknown {
-            why: "needs root".to_owned(),
-        };
+        return unknown("needs root".to_owned());
     }
-    match esp::with_esp(&handover.esp, Access::ReadOnly, |esp| esp.boot_record()) {
-        Ok(found) => found.into(),
-        Err(error) => History::Unknown {
-            why: error.to_string(),
-        },
+    let read = |esp: &Esp| Ok((esp.boot_record()?, esp.firmware_record().ok().flatten()));
+    match esp::with_esp(&handover.esp, Access::ReadOnly, read) {
+        Ok((found, firmware)) => (found.into(), firmware),
+        Err(error) => unknown(error.to_string()),
     }
 }
 

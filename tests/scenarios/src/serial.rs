@@ -50,6 +50,15 @@ pub fn boot_that_halts(machine: &mut Machine, code: &str) -> Result<Vec<String>>
     Ok(lines)
 }
 
+/// Powers on, and waits for the kernel to panic with `words` and to restart the machine.
+pub fn boot_that_panics(machine: &mut Machine, words: &str, forbidden: &[Marker]) -> Result<Vec<String>> {
+    let mut on = machine.power_on()?;
+    let panic = format!("Kernel panic - not syncing: {words}");
+    on.wait_for_without(panic.as_str(), forbidden, INITRD)?;
+    expect_reset(&mut on)?;
+    Ok(texts(&on))
+}
+
 /// Waits until the machine has reset itself.
 pub fn expect_reset(on: &mut PowerOn<'_>) -> Result<()> {
     let ending = on.wait_exit(INITRD)?;

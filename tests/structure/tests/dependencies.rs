@@ -29,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-formats",
             "bennu-esp",
             "bennu-luks",
+            "bennu-eventlog",
         ],
     ),
     (
@@ -44,6 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-ebpf",
             "bennu-uki",
             "bennu-records",
+            "bennu-eventlog",
         ],
     ),
     // The contract, and what decides or speaks in its terms.
@@ -53,6 +55,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bennu-ebpf", &["bennu-formats"]),
     ("bennu-records", &["bennu-formats"]),
     ("bennu-esp", &["bennu-formats"]),
+    // Digests and banks are the TPM client's.
+    ("bennu-eventlog", &["bennu-formats", "bennu-tpm"]),
     // Libraries that are useful alone.
     ("bennu-disk", &[]),
     ("bennu-verity", &[]),
@@ -81,6 +85,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-linux",
             "bennu-esp",
             "bennu-luks",
+            "bennu-eventlog",
         ],
     ),
 ];

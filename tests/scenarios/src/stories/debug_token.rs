@@ -77,15 +77,26 @@ fn keeps_sealed(context: &mut Context) -> Result<()> {
     expect_line(&debug, "PROBE EXISTS /run/bennu/debug true")?;
     // Volatile: it counts from one, and nothing of it is kept.
     expect_line(&debug, "PROBE COUNT /var/starts 1 true")?;
-    for opened in ["unsealed secret", "opened, generation", "PROBE SECRET ", "made secret"] {
+    for opened in [
+        "unsealed secret",
+        "opened, generation",
+        "PROBE SECRET ",
+        "made secret",
+    ] {
         if let Some(line) = debug.iter().find(|line| line.contains(opened)) {
             bail!("expected nothing to be opened, found: {line}");
         }
     }
-    ensure!(pcr(&debug, "sha256", 12)? != pcr(&first, "sha256", 12)?, "PCR 12 is as ever");
+    ensure!(
+        pcr(&debug, "sha256", 12)? != pcr(&first, "sha256", 12)?,
+        "PCR 12 is as ever"
+    );
 
     put_token(&machine, &identity, "2026-06-14")?;
     let expired = boot_to_probe(&mut machine)?;
-    expect_line(&expired, "it is for 2026-06-14, and today is 2026-06-15 by this machine's clock")?;
+    expect_line(
+        &expired,
+        "it is for 2026-06-14, and today is 2026-06-15 by this machine's clock",
+    )?;
     expect_ordinary(&expired, 3, &first)
 }

@@ -6,6 +6,7 @@ mod concurrent_extends;
 mod debian;
 mod debug_token;
 mod esp_injections;
+mod evidence;
 mod factory_reset;
 mod falls_back_when_never_healthy;
 mod floor;
@@ -45,6 +46,7 @@ pub fn all() -> Vec<Story> {
         lying_disk::stories(),
         unreadable_root::stories(),
         esp_injections::stories(),
+        evidence::stories(),
         no_shell::stories(),
         tpm_traffic::stories(),
         tpm_replaced::stories(),

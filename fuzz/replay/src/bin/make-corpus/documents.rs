@@ -35,6 +35,7 @@ pub fn seeds() -> anyhow::Result<Vec<Seed>> {
             "empty",
             br#"{"schema":1,"starts":0,"slots":{},"last":null}"#.to_vec(),
         ),
+        ("firmware_record", "pinned", golden("firmware-record.json")?),
         ("trust_config", "pinned", golden("trust.json")?),
         (
             "factory_reset",
