@@ -1,6 +1,7 @@
 //! The command line. Man pages and completions are generated from it (`bennu generate`).
 
-use bennu_formats::ImageVersion;
+use bennu_formats::debug_token::UtcDay;
+use bennu_formats::{ImageId, ImageVersion, Sha256Digest};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -33,6 +34,8 @@ pub enum Command {
     Inspect(ImageArgs),
     /// Verify a disk image: boot programs, UKIs, manifests, hash trees, names
     Verify(VerifyArgs),
+    /// Make a token that lets one machine start once without its secrets, to be looked at
+    DebugToken(DebugTokenArgs),
     /// Virtual machines
     #[command(subcommand)]
     Vm(VmCommand),
@@ -107,6 +110,29 @@ pub struct SignArgs {
     /// Report as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `bennu debug-token`
+#[derive(Debug, Args)]
+pub struct DebugTokenArgs {
+    /// ed25519 private key, PKCS#8 PEM, whose public half the image names under [debug]
+    #[arg(long)]
+    pub key: PathBuf,
+    /// Image id of the machine
+    #[arg(long)]
+    pub image: ImageId,
+    /// Identity of the machine, 64 hexadecimal digits: `bennuctl status`, or `machine` in its boot log
+    #[arg(long)]
+    pub machine: Sha256Digest,
+    /// The day on which it counts, UTC, as 2026-11-21
+    #[arg(long)]
+    pub day: UtcDay,
+    /// Why it was made: at most 200 ASCII characters, shown in the machine's log
+    #[arg(long, default_value = "")]
+    pub note: String,
+    /// File to make, to be put on the ESP as bennu/debug-token.json
+    #[arg(long, short)]
+    pub output: PathBuf,
 }
 
 /// `bennu disk`

@@ -170,6 +170,15 @@ partial! {
 }
 
 partial! {
+    /// `[debug]`
+    DebugSection {
+    } lists {
+        /// ed25519 public keys (SPKI PEM), relative to the definition, whose debug tokens count.
+        keys: PathBuf,
+    }
+}
+
+partial! {
     /// `[keys]`
     KeysSection {
         /// Directory made by `bennu keys generate`, relative to the definition.
@@ -228,6 +237,8 @@ pub struct Definition {
     pub disk: DiskSection,
     /// `[state]`
     pub state: StateSection,
+    /// `[debug]`
+    pub debug: DebugSection,
     /// `[keys]`
     pub keys: KeysSection,
     /// `[health]`
@@ -280,6 +291,7 @@ impl Definition {
         let fix = |path: &mut PathBuf| *path = directory.join(&*path);
         self.extends.iter_mut().for_each(fix);
         self.keys.directory.iter_mut().for_each(fix);
+        self.debug.keys.iter_mut().for_each(fix);
         let boot = self.boot.source.as_mut();
         for section in std::iter::once(&mut self.root).chain(boot) {
             section.path.iter_mut().for_each(fix);
@@ -301,6 +313,7 @@ impl Definition {
             boot: self.boot.merged(over.boot),
             disk: self.disk.merged(over.disk),
             state: self.state.merged(over.state),
+            debug: self.debug.merged(over.debug),
             keys: self.keys.merged(over.keys),
             health: self.health.merged(over.health),
             agents: over.agents.or(self.agents),

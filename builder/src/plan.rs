@@ -69,6 +69,8 @@ pub struct Plan {
     pub state_rule: StateRule,
     /// Who gets its recovery key.
     pub recovery: RecoveryRule,
+    /// Public keys whose debug tokens count.
+    pub debug_keys: Vec<PathBuf>,
     /// Keys.
     pub keys: PathBuf,
     /// Release keys that must have signed.
@@ -161,6 +163,7 @@ impl Plan {
             state: check.state(definition.disk.state_size.as_deref(), state_rule)?,
             state_rule,
             recovery: check.recovery(definition.state.recovery, state_rule)?,
+            debug_keys: definition.debug.keys,
             keys: over.keys.or(definition.keys.directory).ok_or_else(|| {
                 check.missing(
                     "keys.directory",

@@ -152,6 +152,17 @@ pub enum InitError {
     Escrow(bennu_age::EncryptError),
     #[error("{0}")]
     Restart(linux::reboot::RebootError),
+    #[error("factory reset: {0}")]
+    ResetVariable(linux::efivars::EfiVarError),
+    #[error("factory reset: {0}")]
+    ResetClear(bennu_tpm::TpmError),
+    #[error("factory reset: old secret {name}: {source}")]
+    ResetAlive {
+        name: String,
+        source: bennu_tpm::StillAlive,
+    },
+    #[error("factory reset: state partition: {0}")]
+    ResetErase(std::io::Error),
     #[error("secret: no random bytes: {0}")]
     Random(String),
     #[error("latch: a second unseal of {0} succeeded")]
@@ -209,6 +220,9 @@ impl InitError {
             Self::StatePin(error) => floor_code(error),
             // A recipient that nothing can be encrypted to came with the trust configuration.
             Self::StateTemplateRead(_) | Self::StateTemplate(_) | Self::Escrow(_) => Code::Trust,
+            Self::ResetVariable(_) | Self::ResetClear(_) | Self::ResetAlive { .. } | Self::ResetErase(_) => {
+                Code::FactoryReset
+            }
             Self::BelowFloor { .. } => Code::BelowFloor,
             Self::FloorMissing { .. } => Code::FloorMissing,
             Self::Floor(error) => floor_code(error),

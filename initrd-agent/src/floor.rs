@@ -23,7 +23,7 @@ use bennu_tpm::{
 use zeroize::Zeroizing;
 
 /// Bytes of each of the two authorisations.
-const AUTH_BYTES: usize = 32;
+pub const AUTH_BYTES: usize = 32;
 
 /// The floor of a policy key.
 pub fn of(key: &RsaPublic) -> Floor {
@@ -161,11 +161,18 @@ pub fn owner_authorisation(
     esp: &Mounted,
     policy: &ReleasePolicy,
 ) -> Result<Zeroizing<Vec<u8>>, InitError> {
+    let both = authorisations_as_sealed(tpm, esp, policy)?;
+    Ok(Zeroizing::new(both[..AUTH_BYTES].to_vec()))
+}
+
+/// Both authorisations, owner's first, as they were sealed.
+pub fn authorisations_as_sealed(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    policy: &ReleasePolicy,
+) -> Result<Zeroizing<Vec<u8>>, InitError> {
     match esp.files().sealed_secret(paths::OWNER_SECRET)? {
-        FoundSecret::Sealed(bytes) => {
-            let both = open_authorisations(tpm, policy, &bytes)?;
-            Ok(Zeroizing::new(both[..AUTH_BYTES].to_vec()))
-        }
+        FoundSecret::Sealed(bytes) => open_authorisations(tpm, policy, &bytes),
         FoundSecret::Undone | FoundSecret::None => Err(InitError::OwnerUnknown),
     }
 }

@@ -4,6 +4,7 @@
 //! from the ESP the boot record and sealed secrets, which are untrusted. Writes: PCRs 11 and 15, the boot
 //! record, entry names and failure log on the ESP, `/run/bennu`, `/run/secrets`. On failure: [`failure::end`].
 
+mod debug;
 mod error;
 mod esp;
 mod evidence;
@@ -14,9 +15,11 @@ mod hardware;
 mod journal;
 mod machine;
 mod manifest;
+mod opened;
 mod past;
 mod recovery;
 mod recovery_screen;
+mod reset;
 mod root;
 mod secrets;
 mod slot;
@@ -75,20 +78,28 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     let tpm = known.tpm.insert(tpm::Measured::open()?);
     tpm.check_bank(secure_boot)?;
     tpm.enter_initrd()?;
+    let machine = debug::identity(tpm, journal)?;
+    let debug = debug::accept(tpm, esp, &trust, machine, journal)?;
+    let release = secrets::release_policy(&trust, &manifest)?;
+    let boot = opened::Boot {
+        slot: &slot,
+        trust: &trust,
+        manifest: &manifest,
+        release: &release,
+        start: &start,
+    };
+    let opened = match &debug {
+        None => opened::open(tpm, esp, &boot, evidence, journal),
+        Some(debug) => debug::keep_sealed(tpm, esp, &release, debug, journal),
+    };
     let scene = recovery::Scene {
         slot: &slot,
         modules: &modules,
         trust: &trust,
         manifest: &manifest,
     };
-    let held = floor::hold(tpm, esp, &slot, &trust, &manifest, &start, journal);
-    let (release, floor) = held.map_err(|error| recovery::offer(&scene, tpm, esp, error, journal))?;
-    evidence.floor = Some(floor);
-    journal.step("state volume");
-    let opened = state::open(tpm, esp, &slot, &trust, &release, journal);
-    let state = opened.map_err(|error| recovery::offer(&scene, tpm, esp, error, journal))?;
-    journal.step("tpm: unseal");
-    let secrets = secrets::unseal_or_seal(tpm, esp, &trust, &manifest, journal)?;
+    let opened = opened.map_err(|error| recovery::offer(&scene, tpm, esp, error, journal))?;
+    let (state, secrets) = (opened.state, opened.secrets);
 
     journal.step("tpm: latch");
     tpm.latch(&manifest, state.as_ref().map(|state| &state.key))?;
@@ -111,8 +122,11 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         secure_boot,
         start,
         secrets,
-        floor,
+        floor: opened.floor,
         state,
+        machine,
+        debug,
+        factory_reset: opened.factory_reset,
         pcrs,
     };
     handover::write(&manifest, facts, journal)?;

@@ -16,7 +16,7 @@ use bennu_formats::manifest::{POLICY_REF, SlotManifest};
 use bennu_formats::trust::{SecretSpec, TrustConfig};
 use bennu_policy::verify::Verified;
 use bennu_tpm::{
-    HashAlg, PcrValues, ReleasePolicy, RsaPublic, SealPolicy, SealedBlob, SrkTrust, Tpm, TpmError,
+    HashAlg, PcrValues, ReleasePolicy, RsaPublic, SealLocal, SealPolicy, SealedBlob, SrkTrust, Tpm, TpmError,
     UnsealError,
 };
 use zeroize::Zeroizing;
@@ -113,7 +113,7 @@ pub fn release_policy(
 /// An empty file is taken as none, and that is said.
 pub fn say_undone(name: &str, journal: &mut Journal) {
     journal.warn(&format!(
-        "the file of secret {name} is empty: its first write was cut off, nobody has had it; making another"
+        "the file of secret {name} holds nothing: its first write was cut off, or it was reset; making another"
     ));
 }
 
@@ -170,6 +170,7 @@ pub fn seal(
         authorize_key: key,
         policy_ref: POLICY_REF.as_bytes(),
         srk: SrkTrust::FirstUse,
+        local: SealLocal::default(),
     };
     let blob = tpm
         .client()

@@ -84,6 +84,17 @@ impl Measured {
         })
     }
 
+    /// PCR 12 ← digest of a debug token: every sealed policy names this PCR, so nothing opens any more.
+    pub fn measure_debug_token(&mut self, digest: Sha256Digest) -> Result<(), InitError> {
+        let text = digest.to_string();
+        self.extend(&Event {
+            pcr: 12,
+            measured: Data::Data(text.as_bytes()),
+            kind: EventKind::DebugToken,
+            text: &text,
+        })
+    }
+
     /// Closes unsealing until the next power-on: PCR 15 ← manifest digest, then `none` where a volume key's
     /// keyed digest will stand; PCR 11 ← `leave-initrd`.
     pub fn latch(

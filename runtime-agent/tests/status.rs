@@ -51,6 +51,9 @@ fn fell_back() -> Handover {
         "expected all health checks to hold within 60 s, found: unit x",
     );
     Handover {
+        machine: None,
+        debug: None,
+        factory_reset: None,
         fell_back: Some(FellBack {
             from_version: "3".parse().unwrap(),
             failure,

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod build;
+mod debug_token;
 mod generate;
 mod inspect;
 mod keys;
@@ -33,6 +34,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Keys(command) => keys::run(command),
         Command::Build(args) => build::build(&args, &progress),
         Command::Sign(args) => sign::run(&args),
+        Command::DebugToken(args) => debug_token::run(&args),
         Command::Disk(args) => build::disk(&args, &progress),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args, &progress),

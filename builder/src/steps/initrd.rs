@@ -3,15 +3,16 @@
 use crate::plan::Plan;
 use crate::steps::agents::{AgentError, Agents};
 use crate::steps::cpio::Cpio;
-use crate::steps::keys::KeySet;
+use crate::steps::keys::{self, KeySet, KeySetError};
 use crate::steps::modules::{self, ModuleError};
 use crate::steps::state_template::{self, TemplateError};
 use bennu_erofs::Tree;
 use bennu_formats::decode::Document;
 use bennu_formats::initrd_modules::FOR_STATE;
 use bennu_formats::paths;
-use bennu_formats::trust::{StateRule, TrustConfig};
+use bennu_formats::trust::{ReleaseKey, StateRule, TrustConfig};
 use std::io;
+use std::path::PathBuf;
 
 /// zstd level: 19 gains 3 % over 12 and takes five times as long.
 const ZSTD_LEVEL: i32 = 12;
@@ -25,6 +26,9 @@ pub enum InitrdError {
     /// Modules.
     #[error("initrd: {0}")]
     Modules(#[from] ModuleError),
+    /// A debug key.
+    #[error("initrd: {0}")]
+    DebugKey(#[from] KeySetError),
     /// The state volume's empty file system.
     #[error("initrd: {0}")]
     Template(#[from] TemplateError),
@@ -103,10 +107,19 @@ fn trust(plan: &Plan, keys: &KeySet) -> Result<Vec<u8>, InitrdError> {
         secrets: plan.secrets.clone(),
         state: plan.state_rule,
         recovery: plan.recovery.clone(),
+        debug_keys: debug_keys(plan)?,
         max_attempts: plan.health.max_attempts,
     };
     let bytes = serde_json::to_vec_pretty(&config)?;
     // What bennu-init would refuse is refused here.
     TrustConfig::decode(&bytes)?;
     Ok(bytes)
+}
+
+fn debug_keys(plan: &Plan) -> Result<Vec<ReleaseKey>, InitrdError> {
+    let read = |path: &PathBuf| -> Result<ReleaseKey, InitrdError> {
+        let key = keys::read_release_public(path)?;
+        Ok(ReleaseKey(key.to_bytes().to_vec()))
+    };
+    plan.debug_keys.iter().map(read).collect()
 }

@@ -116,6 +116,22 @@ pub(crate) fn rename(volume: &impl Volume, from: &Path, to: &Path) -> Result<(),
         })
 }
 
+/// Zeros over the first `limit` bytes of a file where it lies, and flushes; nothing where there is none.
+pub(crate) fn blank(volume: &impl Volume, path: &Path, limit: usize) -> Result<(), EspError> {
+    let act = || match volume.length(path)? {
+        None | Some(0) => Ok(()),
+        Some(length) => {
+            let bytes = usize::try_from(length).unwrap_or(limit).min(limit);
+            volume.overwrite(path, &vec![0; bytes])?;
+            volume.sync(path)
+        }
+    };
+    act().map_err(|source| EspError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// How a file stands before it is written.
 enum Place {
     /// As long as what is to be written.

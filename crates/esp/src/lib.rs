@@ -7,6 +7,7 @@
 mod error;
 mod files;
 mod record;
+mod reset;
 mod volume;
 
 pub use error::EspError;
@@ -17,7 +18,7 @@ use bennu_formats::boot_record::BootRecord;
 use bennu_formats::decode::Document as _;
 use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::names::UkiFileName;
-use bennu_formats::{ImageId, ImageVersion, failure_log, paths};
+use bennu_formats::{ImageId, ImageVersion, debug_token, failure_log, paths};
 use std::path::{Path, PathBuf};
 use volume::Mounted;
 
@@ -39,8 +40,8 @@ pub const MAX_SEALED_BYTES: usize = 4096;
 pub enum FoundSecret {
     /// What the file holds, at most [`MAX_SEALED_BYTES`]; untrusted.
     Sealed(Vec<u8>),
-    /// An empty file: a write that a power cut undid. Nobody has used that secret, since it is given to nobody before
-    /// [`Esp::write_sealed_secret`] has returned.
+    /// An empty file, or one of zeros: a write that a power cut undid, or what a factory reset left. Nobody has that
+    /// secret, since it is given to nobody before [`Esp::write_sealed_secret`] has returned.
     Undone,
     /// No file.
     None,
@@ -135,11 +136,11 @@ impl Esp {
         let path = self.secret_path(name);
         match files::read(&Mounted, &path, MAX_SEALED_BYTES + 1)? {
             None => Ok(FoundSecret::None),
-            Some(bytes) if bytes.is_empty() => Ok(FoundSecret::Undone),
             Some(bytes) if bytes.len() > MAX_SEALED_BYTES => Err(EspError::TooLong {
                 path,
                 limit: MAX_SEALED_BYTES,
             }),
+            Some(bytes) if is_blank(&bytes) => Ok(FoundSecret::Undone),
             Some(bytes) => Ok(FoundSecret::Sealed(bytes)),
         }
     }
@@ -148,9 +149,23 @@ impl Esp {
     /// power cut before leaves [`FoundSecret::Undone`] or [`FoundSecret::None`].
     ///
     /// # Errors
-    /// Writing failed; nothing or an empty file stands under the final name.
+    /// Writing failed; nothing, an empty or a blank file stands under the final name.
     pub fn write_sealed_secret(&self, name: &str, sealed: &[u8]) -> Result<(), EspError> {
-        files::publish(&Mounted, &self.secret_path(name), sealed)
+        let path = self.secret_path(name);
+        match files::read(&Mounted, &path, MAX_SEALED_BYTES)? {
+            // After a factory reset: its clusters may have a second name, so they are neither freed nor renamed over.
+            Some(bytes) if !bytes.is_empty() && is_blank(&bytes) => files::write(&Mounted, &path, sealed),
+            _ => files::publish(&Mounted, &path, sealed),
+        }
+    }
+
+    /// The debug token as it lies there: at most one byte more than it may have; `None` without a file.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub fn debug_token(&self) -> Result<Option<Vec<u8>>, EspError> {
+        let path = self.root.join(paths::ESP_DEBUG_TOKEN);
+        files::read(&Mounted, &path, debug_token::MAX_FILE_BYTES + 1)
     }
 
     /// Replaces a sealed secret that is of no use any more. A power cut leaves the old one, the new one, an empty file,
@@ -270,6 +285,10 @@ impl Esp {
             .join(paths::ESP_SECRETS_DIRECTORY)
             .join(format!("{name}{}", paths::SEALED_SUFFIX))
     }
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }
 
 #[cfg(test)]

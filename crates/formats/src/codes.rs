@@ -121,6 +121,8 @@ codes! {
         "clear this TPM if it was used before, and type the recovery key";
     StateAccess = "STATE-ACCESS", "the state volume could not be read, written or mounted",
         "restart the machine; replace the medium if it recurs";
+    FactoryReset = "FACTORY-RESET", "a factory reset was begun and could not be finished",
+        "restart the machine: it goes on with the reset; if it still opens old secrets, destroy the disk";
     SwitchRoot = "SWITCH-ROOT", "the verified root has no init to start or could not become the root",
         "the image was built wrongly: build it again with an init";
     SlotUnhealthy = "SLOT-UNHEALTHY", "the slot started but did not become healthy",

@@ -4,6 +4,7 @@
 //! only root writes; the file is a report, not a root of trust.
 
 use crate::boot_record::Failure;
+use crate::debug_token::UtcDay;
 use crate::decode::Document;
 use crate::digest::{RootHash, Sha256Digest};
 use crate::manifest::PredictedPcrs;
@@ -61,6 +62,46 @@ pub struct StateVolume {
     pub mounted: String,
 }
 
+/// What became of a factory reset that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum FactoryReset {
+    /// At this start: everything in this record is that of a first start.
+    Done {
+        /// The anti-rollback floor, as it was before.
+        floor: u64,
+        /// Old sealed files that the cleared TPM was given and refused.
+        refused: Vec<RefusedSecret>,
+    },
+    /// Not, and nothing was touched.
+    NotDone {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An old sealed file that the TPM refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedSecret {
+    /// Its name.
+    pub name: String,
+    /// The TPM's response code, with its meaning.
+    pub code: String,
+}
+
+/// A start with an accepted debug token: nothing sealed was opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DebugStart {
+    /// SHA-256 of the token's signed bytes, as measured into PCR 12.
+    pub digest: Sha256Digest,
+    /// Key id of the debug key.
+    pub signed_by: Sha256Digest,
+    /// The day it was for.
+    pub day: UtcDay,
+    /// Its note.
+    pub note: String,
+}
+
 /// The report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
@@ -106,6 +147,15 @@ pub struct Handover {
     pub secrets: Vec<String>,
     /// The state volume; none where the image keeps nothing.
     pub state_volume: Option<StateVolume>,
+    /// The machine's identity, as a debug token names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Sha256Digest>,
+    /// Set at a start with an accepted debug token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debug: Option<DebugStart>,
+    /// A factory reset that was asked for before this start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factory_reset: Option<FactoryReset>,
     /// Set when a newer slot was passed over.
     pub fell_back: Option<FellBack>,
     /// Times.

@@ -8,10 +8,12 @@
 pub mod boot_record;
 pub mod cmdline;
 pub mod codes;
+pub mod debug_token;
 pub mod decode;
 pub mod digest;
 pub mod dsse;
 pub mod escrow;
+pub mod factory_reset;
 pub mod failure_log;
 pub mod firmware_record;
 pub mod floor;

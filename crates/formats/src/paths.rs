@@ -28,6 +28,10 @@ pub const ESP_SECRETS_DIRECTORY: &str = "bennu/secrets";
 pub const OWNER_SECRET: &str = "tpm.owner";
 /// Name, among the sealed secrets, of the state volume's key.
 pub const STATE_SECRET: &str = "state.volume";
+/// On the ESP: a debug token ([`crate::debug_token`]). Written by people, read by `bennu-init`.
+pub const ESP_DEBUG_TOKEN: &str = "bennu/debug-token.json";
+/// On the ESP: the wish for a factory reset ([`crate::factory_reset`]). Written by `bennuctl`, read by `bennu-init`.
+pub const ESP_FACTORY_RESET: &str = "bennu/factory-reset.request";
 /// In the initrd: the empty file system of the state volume ([`crate::state::VolumeTemplate`]).
 pub const INITRD_STATE_TEMPLATE: &str = "/etc/bennu/state.template";
 /// In the running system: where the state volume is mounted.
@@ -44,6 +48,12 @@ pub const RUN_EVENT_LOG: &str = "/run/bennu/tpm2-measure.log";
 pub const RUN_SYSTEMD_EVENT_LOG: &str = "/run/log/systemd/tpm2-measure.log";
 /// In the running system: unsealed secrets (ramfs, 0700).
 pub const RUN_SECRETS: &str = "/run/secrets";
+/// In the running system: there at a start with an accepted debug token only, for `ConditionPathExists=`.
+pub const RUN_DEBUG: &str = "/run/bennu/debug";
+/// In the running system: the key that makes a wish for a factory reset count, 32 bytes, 0400.
+pub const RUN_RESET_KEY: &str = "/run/bennu/factory-reset.key";
+/// In the running system: a factory reset that was confirmed once, 0600.
+pub const RUN_RESET_PENDING: &str = "/run/bennu/factory-reset.pending";
 /// In the root image: health checks and tries ([`crate::health::HealthConfig`]).
 pub const ROOT_HEALTH: &str = "/usr/lib/bennu/health.json";
 /// In the running system: `bennud`'s state for `bennuctl` ([`crate::health::HealthReport`]).

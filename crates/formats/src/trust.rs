@@ -94,6 +94,9 @@ pub struct TrustConfig {
     pub state: StateRule,
     /// Its recovery key.
     pub recovery: RecoveryRule,
+    /// Keys whose debug tokens count; none means that no token ever does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub debug_keys: Vec<ReleaseKey>,
     /// Starts that a slot gets without becoming healthy before the other one is taken.
     pub max_attempts: u32,
 }
@@ -152,6 +155,10 @@ impl Document for TrustConfig {
         }
         if self.secrets.len() > 16 {
             return bad("secrets", "at most 16", self.secrets.len().to_string());
+        }
+        let keys = self.debug_keys.len();
+        if keys > crate::debug_token::MAX_KEYS || self.debug_keys.iter().any(|k| k.0.len() != 32) {
+            return bad("debug_keys", "at most 4 keys of 32 bytes", keys.to_string());
         }
         if !(1..=9).contains(&self.max_attempts) {
             return bad("max_attempts", "1 to 9", self.max_attempts.to_string());

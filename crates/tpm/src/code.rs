@@ -6,6 +6,7 @@ use std::fmt;
 pub(crate) mod cc {
     pub(crate) const EVICT_CONTROL: u32 = 0x120;
     pub(crate) const NV_UNDEFINE_SPACE: u32 = 0x122;
+    pub(crate) const CLEAR: u32 = 0x126;
     pub(crate) const HIERARCHY_CHANGE_AUTH: u32 = 0x129;
     pub(crate) const NV_DEFINE_SPACE: u32 = 0x12A;
     pub(crate) const CREATE_PRIMARY: u32 = 0x131;
@@ -21,6 +22,7 @@ pub(crate) mod cc {
     pub(crate) const LOAD_EXTERNAL: u32 = 0x167;
     pub(crate) const NV_READ_PUBLIC: u32 = 0x169;
     pub(crate) const POLICY_AUTHORIZE: u32 = 0x16A;
+    pub(crate) const POLICY_AUTH_VALUE: u32 = 0x16B;
     pub(crate) const POLICY_OR: u32 = 0x171;
     pub(crate) const READ_PUBLIC: u32 = 0x173;
     pub(crate) const START_AUTH_SESSION: u32 = 0x176;
@@ -29,6 +31,8 @@ pub(crate) mod cc {
     pub(crate) const GET_RANDOM: u32 = 0x17B;
     pub(crate) const PCR_READ: u32 = 0x17E;
     pub(crate) const POLICY_PCR: u32 = 0x17F;
+    pub(crate) const DICTIONARY_ATTACK_LOCK_RESET: u32 = 0x139;
+    pub(crate) const DICTIONARY_ATTACK_PARAMETERS: u32 = 0x13A;
     pub(crate) const READ_CLOCK: u32 = 0x181;
     pub(crate) const PCR_EXTEND: u32 = 0x182;
     pub(crate) const POLICY_GET_DIGEST: u32 = 0x189;

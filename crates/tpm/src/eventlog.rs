@@ -16,6 +16,8 @@ pub enum EventKind {
     VolumeKey,
     /// Digest of the slot's manifest: ours, closes unsealing.
     Manifest,
+    /// Digest of a debug token: ours, keeps everything sealed.
+    DebugToken,
 }
 
 impl EventKind {
@@ -26,6 +28,7 @@ impl EventKind {
             Self::Phase => "phase",
             Self::VolumeKey => "volume-key",
             Self::Manifest => "bennu-manifest",
+            Self::DebugToken => "bennu-debug-token",
         }
     }
 }

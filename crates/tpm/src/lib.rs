@@ -29,9 +29,11 @@ mod floor;
 mod guarded;
 mod hash;
 mod kdf;
+mod local;
 mod pcr;
 mod policy;
 mod public;
+mod reset;
 mod seal;
 mod session;
 mod transport;
@@ -46,8 +48,8 @@ pub use blob::{BlobError, SealedBlob};
 pub use client::Client;
 pub use code::ResponseCode;
 pub use command::{
-    AttestationKey, Hierarchy, Loaded, NvAttributes, NvAuth, NvPublic, Properties, SRK_HANDLE, StorageKey,
-    VerifiedTicket,
+    AttestationKey, Hierarchy, Loaded, LockoutRule, NvAttributes, NvAuth, NvPublic, Properties, SRK_HANDLE,
+    StorageKey, VerifiedTicket,
 };
 pub use error::{TpmError, TransportError};
 pub use eventlog::{EventKind, EventRecord};
@@ -56,12 +58,16 @@ pub use fake::FakeTpm;
 pub use floor::{Floor, FloorState};
 pub use guarded::{GuardedError, GuardedIndex, GuardedState, IndexPlace};
 pub use hash::{Digest, HashAlg};
+pub use local::{
+    LocalConditions, Pin, PinError, PinRule, SECURE_BOOT_PCR, SealLocal, policy_auth_value_digest,
+};
 pub use pcr::{PcrBank, PcrMask, PcrValues};
 pub use policy::{
     NvCompare, NvCondition, NvWritten, PolicyDigest, policy_authorize_digest, policy_nv_digest,
     policy_nv_written_digest, policy_or_digest, policy_pcr_digest, signed_digest,
 };
-pub use public::{ModulusError, Name, RsaPublic, SealedPublic, policy_key_name};
+pub use public::{Lockout, ModulusError, Name, RsaPublic, SealedPublic, policy_key_name};
+pub use reset::{DeadSecret, StillAlive};
 pub use seal::{SealError, SealPolicy, SrkTrust};
 pub use session::{Auth, Session, SessionKind};
 pub use transport::{Device, Transport};

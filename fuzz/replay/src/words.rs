@@ -1,10 +1,12 @@
 //! The documents and words of `crates/formats`, and the verifier that reads them.
 
 use bennu_formats::boot_record::BootRecord;
+use bennu_formats::debug_token::machine_identity;
 use bennu_formats::decode::Document;
 use bennu_formats::digest::RootHash;
 use bennu_formats::dsse::Envelope;
 use bennu_formats::escrow::EscrowKey;
+use bennu_formats::factory_reset::ResetRequest;
 use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::handover::Handover;
 use bennu_formats::health::{HealthConfig, HealthReport};
@@ -14,6 +16,7 @@ use bennu_formats::state::VolumeTemplate;
 use bennu_formats::trust::{ReleaseKey, TrustConfig};
 use bennu_formats::units::Bytes;
 use bennu_formats::verity_sig::VeritySig;
+use bennu_policy::debug_token::DebugFacts;
 use bennu_policy::verify::{ReleaseTrust, SlotFacts};
 use ed25519_dalek::SigningKey;
 
@@ -62,6 +65,32 @@ pub fn escrow_key(bytes: &[u8]) -> bool {
     let Some(Ok(key)) = key else { return false };
     assert_eq!(key.to_string().as_bytes(), bytes, "the key changed on its way");
     true
+}
+
+/// The wish for a factory reset.
+pub fn factory_reset(bytes: &[u8]) -> bool {
+    let Ok(Some(request)) = ResetRequest::decode(bytes) else {
+        return false;
+    };
+    assert_eq!(request.encode(), bytes, "the wish changed on its way");
+    true
+}
+
+/// A debug token, verified by the key of the seeds.
+pub fn debug_token(bytes: &[u8]) -> bool {
+    let key = SigningKey::from_bytes(&RELEASE_KEY_SEED);
+    let keys = [ReleaseKey(key.verifying_key().to_bytes().to_vec())];
+    let (Ok(image_id), Ok(today)) = ("demo".parse(), "2026-11-21".parse()) else {
+        return false;
+    };
+    let facts = DebugFacts {
+        keys: &keys,
+        image_id: &image_id,
+        machine: machine_identity(b"name"),
+        today,
+    };
+    let accepted = bennu_policy::debug_token::verify(bytes, &facts);
+    accepted.is_ok_and(|token| token.token().day == today)
 }
 
 /// The DSSE envelope.

@@ -179,6 +179,9 @@ pub fn handover(attempts: u32) -> Handover {
             generation: 7,
             mounted: "/run/bennu/state".into(),
         }),
+        machine: None,
+        debug: None,
+        factory_reset: None,
         fell_back: None,
         steps: vec![
             step("api file systems", 400, 10),

@@ -4,6 +4,8 @@
 //! It prints what the initrd left behind between two markers, does what `/etc/probe` in the root asks for, and
 //! switches the machine off. The product knows nothing of it.
 
+mod reset;
+
 use rustix::system::{RebootCommand, reboot};
 use std::fs;
 use std::io::Write as _;
@@ -227,6 +229,16 @@ fn perform(line: &str) {
             Err(error) => say(&format!("PROBE BLOCKS {argument} failed: {error}")),
         },
         "kernel-log" => kernel_log(argument),
+        // What follows, at one start only: `count` has counted before.
+        "at" => {
+            let (start, rest) = argument.split_once(' ').unwrap_or((argument, ""));
+            let now = fs::read_to_string("/var/starts").unwrap_or_default();
+            if now.trim() == start {
+                perform(rest);
+            }
+        }
+        "reset-asked" => drop(reset::ask()),
+        "reset-confirmed" => reset::confirm(),
         "exists" => say(&format!(
             "PROBE EXISTS {argument} {}",
             Path::new(argument).exists()

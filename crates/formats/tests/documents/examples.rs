@@ -150,6 +150,7 @@ pub fn trust() -> TrustConfig {
                 .parse()
                 .expect("printed by age-keygen"),
         ),
+        debug_keys: Vec::new(),
         max_attempts: 3,
     }
 }
@@ -185,6 +186,9 @@ pub fn handover() -> Handover {
             generation: 7,
             mounted: "/run/bennu/state".into(),
         }),
+        machine: None,
+        debug: None,
+        factory_reset: None,
         fell_back: Some(FellBack {
             from_version: version("2.1"),
             failure: failure(),

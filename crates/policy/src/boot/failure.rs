@@ -52,6 +52,7 @@ fn fault(code: Code) -> BootAction {
         | Code::FloorAccess
         | Code::StateAccess
         | Code::SecretSeal
+        | Code::FactoryReset
         | Code::BootDisk => BootAction::Retry,
         // The machine, not the slot: another slot or another start meets the same.
         Code::SecureBootOff

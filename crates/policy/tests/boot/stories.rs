@@ -9,12 +9,13 @@ use bennu_policy::boot::{
 };
 use proptest::prelude::*;
 
-const RETRIED: [Code; 6] = [
+const RETRIED: [Code; 7] = [
     Code::TpmMissing,
     Code::TpmExtend,
     Code::FloorAccess,
     Code::StateAccess,
     Code::SecretSeal,
+    Code::FactoryReset,
     Code::BootDisk,
 ];
 

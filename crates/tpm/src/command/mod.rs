@@ -4,6 +4,7 @@
 
 mod attestation;
 mod capability;
+mod lockout;
 mod nv;
 mod object;
 mod pcr;
@@ -12,6 +13,7 @@ mod storage;
 
 pub use attestation::AttestationKey;
 pub use capability::Properties;
+pub use lockout::LockoutRule;
 pub use nv::{NvAttributes, NvAuth, NvPublic};
 pub use object::Loaded;
 pub(crate) use object::PRIVATE_MAX;

@@ -4,8 +4,10 @@ mod boots_the_newest_slot;
 mod changed_uki;
 mod concurrent_extends;
 mod debian;
+mod debug_token;
 mod esp_injections;
 mod evidence;
+mod factory_reset;
 mod falls_back_when_never_healthy;
 mod floor;
 mod interposer;
@@ -55,6 +57,8 @@ pub fn all() -> Vec<Story> {
         concurrent_extends::stories(),
         interposer::stories(),
         state::stories(),
+        debug_token::stories(),
+        factory_reset::stories(),
         debian::stories(),
         power_cuts::stories(),
         rigs::stories(),

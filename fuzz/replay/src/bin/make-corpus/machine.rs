@@ -22,13 +22,18 @@ fn capability(which: u32, entries: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-fn blob() -> Vec<u8> {
+fn blob(local: bennu_tpm::LocalConditions) -> Vec<u8> {
     let public = bennu_tpm::SealedPublic {
         auth_policy: [4; 32],
         unique: [5; 32],
+        lockout: match local.pin {
+            bennu_tpm::PinRule::None => bennu_tpm::Lockout::Exempt,
+            bennu_tpm::PinRule::Required => bennu_tpm::Lockout::Counted,
+        },
     };
     let blob = bennu_tpm::SealedBlob {
         srk_name: bennu_tpm::Name::of_public_area(b"a storage key"),
+        local,
         public,
         private: vec![6; 126],
     };
@@ -90,9 +95,17 @@ pub fn seeds() -> Vec<Seed> {
             "busy",
             [frame(0x922, &[]), frame(0x922, &[]), frame(0x100, &[])].concat(),
         ),
+        ("sealed_blob", "plain", blob(bennu_tpm::LocalConditions::NONE)),
+        (
+            "sealed_blob",
+            "conditions",
+            blob(bennu_tpm::LocalConditions {
+                pin: bennu_tpm::PinRule::Required,
+                secure_boot: Some([7; 32]),
+            }),
+        ),
         ("cel_log", "ours", cel_log()),
         ("firmware_log", "ovmf", firmware_log()),
-        ("sealed_blob", "plain", blob()),
         ("module_list", "virtio", list.as_bytes().to_vec()),
         ("uevent", "partition", event.as_bytes().to_vec()),
     ]
