@@ -116,6 +116,16 @@ pub fn expect_same_secret(lines: &[String], earlier: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The hand-over that the root printed.
+pub fn hand_over(lines: &[String]) -> Result<serde_json::Value> {
+    let prefix = "PROBE /run/bennu/boot.json: ";
+    let text: String = lines
+        .iter()
+        .filter_map(|line| line.split_once(prefix).map(|(_, text)| text))
+        .collect();
+    serde_json::from_str(&text).context("the hand-over that was printed")
+}
+
 /// The mark of a secret: equal marks mean equal secrets.
 pub fn secret_mark(lines: &[String], name: &str) -> Result<String> {
     let line = expect_line(lines, &format!("PROBE SECRET {name} "))?;

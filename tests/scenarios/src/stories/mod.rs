@@ -23,11 +23,13 @@ mod root_blocks;
 mod second_disk;
 mod secrets;
 mod slots_in_swapped_order;
+mod smbios;
 mod state;
 mod tpm_replaced;
 mod tpm_traffic;
 mod tpm_troubles;
 mod unreadable_root;
+mod verity_superblock;
 
 use bennu_harness::prelude::Story;
 
@@ -36,6 +38,7 @@ pub fn all() -> Vec<Story> {
     [
         boots_the_newest_slot::stories(),
         slots_in_swapped_order::stories(),
+        smbios::stories(),
         falls_back_when_never_healthy::stories(),
         floor::stories(),
         changed_uki::stories(),
@@ -47,6 +50,7 @@ pub fn all() -> Vec<Story> {
         second_disk::stories(),
         lying_disk::stories(),
         unreadable_root::stories(),
+        verity_superblock::stories(),
         esp_injections::stories(),
         evidence::stories(),
         no_shell::stories(),
