@@ -9,6 +9,7 @@ mod error;
 pub use error::DefinitionError;
 
 use bennu_formats::health::HealthCheck;
+use bennu_formats::identity::{EtcPath, IdentityClass};
 use bennu_formats::trust::SecretSpec;
 use bennu_formats::{ImageId, ImageVersion};
 use serde::Deserialize;
@@ -53,6 +54,8 @@ partial! {
         title: String,
         /// Schema version of the state volume.
         state_schema: u32,
+        /// Lowest schema whose releases can read what this one keeps.
+        state_readable_from: u32,
     } lists {}
 }
 
@@ -168,6 +171,25 @@ partial! {
 }
 
 partial! {
+    /// `[identity]`
+    IdentitySection {
+        /// Classes of files of `/etc` that are kept; default: all but `ssh-authorized-keys`.
+        persist: Vec<IdentityClass>,
+    } lists {
+        /// Single files besides, absolute.
+        paths: EtcPath,
+    }
+}
+
+partial! {
+    /// `[first_boot]`
+    FirstBootSection {} lists {
+        /// Public keys, PEM, whose first-boot configurations are accepted; relative to the definition.
+        keys: PathBuf,
+    }
+}
+
+partial! {
     /// `[keys]`
     KeysSection {
         /// Directory made by `bennu keys generate`, relative to the definition.
@@ -226,6 +248,10 @@ pub struct Definition {
     pub disk: DiskSection,
     /// `[state]`
     pub state: StateSection,
+    /// `[identity]`
+    pub identity: IdentitySection,
+    /// `[first_boot]`
+    pub first_boot: FirstBootSection,
     /// `[keys]`
     pub keys: KeysSection,
     /// `[health]`
@@ -278,6 +304,7 @@ impl Definition {
         let fix = |path: &mut PathBuf| *path = directory.join(&*path);
         self.extends.iter_mut().for_each(fix);
         self.keys.directory.iter_mut().for_each(fix);
+        self.first_boot.keys.iter_mut().for_each(fix);
         let boot = self.boot.source.as_mut();
         for section in std::iter::once(&mut self.root).chain(boot) {
             section.path.iter_mut().for_each(fix);
@@ -299,6 +326,8 @@ impl Definition {
             boot: self.boot.merged(over.boot),
             disk: self.disk.merged(over.disk),
             state: self.state.merged(over.state),
+            identity: self.identity.merged(over.identity),
+            first_boot: self.first_boot.merged(over.first_boot),
             keys: self.keys.merged(over.keys),
             health: self.health.merged(over.health),
             agents: over.agents.or(self.agents),

@@ -7,7 +7,7 @@ use crate::slot::Slot;
 use crate::verity::Opened;
 use bennu_formats::Sha256Digest;
 use bennu_formats::decode::Document;
-use bennu_formats::handover::{BlockDevice, Handover, SecureBootState, StateVolume};
+use bennu_formats::handover::{BlockDevice, Handover, IdentityReport, SecureBootState, StateVolume};
 use bennu_formats::manifest::SlotManifest;
 use bennu_formats::paths;
 use bennu_policy::verify::Verified;
@@ -29,6 +29,8 @@ pub struct Facts {
     pub floor: u64,
     /// State volume.
     pub state: Option<StateVolume>,
+    /// What is kept of `/etc`.
+    pub identity: Option<IdentityReport>,
     /// PCR values.
     pub pcrs: BTreeMap<u32, Sha256Digest>,
 }
@@ -68,6 +70,7 @@ pub fn write(
         pcrs: facts.pcrs,
         secrets: facts.secrets,
         state_volume: facts.state,
+        identity: facts.identity,
         fell_back: facts.start.fell_back,
         steps: journal.steps(),
     };

@@ -7,9 +7,11 @@
 mod error;
 mod esp;
 mod failure;
+mod first_boot;
 mod floor;
 mod handover;
 mod hardware;
+mod identity;
 mod journal;
 mod machine;
 mod manifest;
@@ -70,7 +72,9 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     tpm.enter_initrd()?;
     let (release, floor) = floor::hold(tpm, esp, &trust, &manifest, &start, journal)?;
     journal.step("state volume");
-    let state = state::open(tpm, esp, &slot, &trust, &release, journal)?;
+    first_boot::check_early(esp, &trust, journal)?;
+    let own = manifest.get().state_schema;
+    let state = state::open(tpm, esp, &slot, &trust, &release, own, journal)?;
     journal.step("tpm: unseal");
     let secrets = secrets::unseal_or_seal(tpm, esp, &trust, &manifest, journal)?;
 
@@ -83,7 +87,14 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     ));
 
     journal.step("root");
-    root::mount(&device, state.as_ref().map(|state| state.mounted.as_path()))?;
+    root::mount(&device)?;
+    let etc = identity::of_state(state.as_ref(), &root::etc(), &trust, esp, tpm, journal)?;
+    let (layers, identity) = (etc.layers.as_deref(), etc.report);
+    root::mount_layers(state.as_ref().map(|state| state.mounted.as_path()), layers)?;
+    let kept = state.as_ref().map(|state| esp::KeptState {
+        own,
+        schema: state.schema,
+    });
     // Wipes the volume key.
     let state = state.map(|state| state.report);
     let secrets = root::put_secrets(secrets)?;
@@ -97,10 +108,11 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         secrets,
         floor,
         state,
+        identity,
         pcrs,
     };
     handover::write(&manifest, facts, journal)?;
-    esp.reached_root(&trust)?;
+    esp.reached_root(&trust, kept)?;
     if let Err(error) = failure::forget_restarts() {
         journal.warn(&error.to_string());
     }

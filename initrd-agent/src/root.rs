@@ -1,4 +1,4 @@
-//! The verified root becomes `/`: read-only, with volatile layers over `/etc` and `/var` that execute nothing.
+//! The verified root becomes `/`: read-only, with layers over `/etc` and `/var` that execute nothing.
 
 use crate::error::InitError;
 use crate::failure::Known;
@@ -19,14 +19,21 @@ const VOLATILE: &str = "/run/bennu/volatile";
 /// Where systemd looks for credentials (systemd.exec(5), `LoadCredential=`).
 const CREDENTIAL_STORE: &str = "/run/credstore";
 
-/// Mounts the root with its volatile layers.
-///
-/// `/var` lies on the state volume where there is one: a layer over the image's own, so that a new release brings
-/// its directories.
-pub fn mount(device: &Opened, state: Option<&Path>) -> Result<(), InitError> {
-    mount_root(&device.path, Path::new(NEW_ROOT))?;
+/// Mounts the root alone.
+pub fn mount(device: &Opened) -> Result<(), InitError> {
+    mount_root(&device.path, Path::new(NEW_ROOT))
+}
+
+/// The verified root's `/etc`, before a layer is laid over it.
+pub fn etc() -> PathBuf {
+    Path::new(NEW_ROOT).join("etc")
+}
+
+/// Lays the layers over the root: that of `/etc`, which `identity` has made, and `/var` on the state volume where there
+/// is one, over the image's own, so that a new release brings its directories.
+pub fn mount_layers(state: Option<&Path>, etc: Option<&Path>) -> Result<(), InitError> {
     tmpfs(Path::new(VOLATILE), "mode=0700,size=50%")?;
-    overlay("etc", Path::new(VOLATILE))?;
+    overlay("etc", etc.unwrap_or(Path::new(VOLATILE)))?;
     overlay("var", state.unwrap_or(Path::new(VOLATILE)))?;
     tmpfs(&Path::new(NEW_ROOT).join("tmp"), "mode=1777,size=50%")
 }

@@ -10,6 +10,7 @@
 
 mod device;
 mod partition;
+mod schema;
 
 use crate::error::InitError;
 use crate::esp::Mounted;
@@ -23,10 +24,12 @@ use bennu_formats::handover;
 use bennu_formats::manifest::POLICY_REF;
 use bennu_formats::paths;
 use bennu_formats::state::{self as format, StatePin};
+use bennu_formats::state_schema::StateSchema;
 use bennu_formats::trust::{StateRule, TrustConfig};
 use bennu_linux::block::{BlockDevice, OpenMode};
 use bennu_luks::{FormatParameters, HeaderError, KdfCost, RandomFailed, UnverifiedHeader, VolumeKey};
 use bennu_policy::state::{self as policy, KeyFact, PinFact, StateDecision, VolumeFact};
+use bennu_policy::state_schema::Release;
 use bennu_tpm::{
     GuardedIndex, GuardedState, HashAlg, IndexPlace, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob,
     Tpm as _,
@@ -47,17 +50,29 @@ pub struct StateVolume {
     pub mounted: PathBuf,
     /// Its key, to be measured.
     pub key: VolumeKey,
+    /// Which releases can read it.
+    pub schema: StateSchema,
     /// For the running system.
     pub report: handover::StateVolume,
 }
 
-fn opened(mounted: PathBuf, key: VolumeKey, uuid: uuid::Uuid, generation: u64) -> StateVolume {
+fn opened(
+    (mounted, schema): (PathBuf, StateSchema),
+    key: VolumeKey,
+    uuid: uuid::Uuid,
+    generation: u64,
+) -> StateVolume {
     let report = handover::StateVolume {
         uuid: uuid.to_string(),
         generation,
         mounted: mounted.display().to_string(),
     };
-    StateVolume { mounted, key, report }
+    StateVolume {
+        mounted,
+        key,
+        schema,
+        report,
+    }
 }
 
 /// The index that pins the volume of this machine.
@@ -77,6 +92,7 @@ pub fn open(
     slot: &Slot,
     trust: &TrustConfig,
     release: &ReleasePolicy,
+    state_schema: u32,
     journal: &mut Journal,
 ) -> Result<Option<StateVolume>, InitError> {
     if trust.state == StateRule::Volatile {
@@ -85,6 +101,10 @@ pub fn open(
     let partition = slot.state.as_ref().ok_or(InitError::StateNoPartition)?;
     let partition = &partition::grow(&slot.disk, partition, journal);
     let index = pin_index(&release.key);
+    let reader = Release {
+        state_schema,
+        readable_from: trust.state_readable_from,
+    };
     let pin = pinned(tpm, &index)?;
     let key = sealed_key(tpm, esp, release)?;
     let (volume, header) = look(partition, key.as_ref())?;
@@ -95,6 +115,7 @@ pub fn open(
                 tpm,
                 esp,
                 release,
+                reader,
                 partition,
             };
             maker.make(&index, journal).map(Some)
@@ -115,7 +136,7 @@ pub fn open(
             tpm.client()
                 .write_guarded(&index, release, &pin.encode())
                 .map_err(InitError::StatePin)?;
-            let mounted = device::open_and_mount(partition, &header, &key, device::Content::Kept)?;
+            let mounted = device::open_and_mount(partition, &header, &key, device::Content::Kept, reader)?;
             journal.say(&format!(
                 "state volume {} opened, generation {generation}",
                 header.uuid()
@@ -210,6 +231,7 @@ struct Maker<'a> {
     tpm: &'a mut Measured,
     esp: &'a Mounted,
     release: &'a ReleasePolicy,
+    reader: Release,
     partition: &'a BlockDevice,
 }
 
@@ -239,7 +261,8 @@ impl Maker<'_> {
             .map_err(|e| InitError::StateHeader(e.to_string()))?
             .verify(&key)
             .map_err(|e| InitError::StateHeader(e.to_string()))?;
-        let mounted = device::open_and_mount(self.partition, &header, &key, device::Content::Empty)?;
+        let empty = device::Content::Empty;
+        let mounted = device::open_and_mount(self.partition, &header, &key, empty, self.reader)?;
         self.begin_pin(index, &pin_of(uuid, policy::FIRST_GENERATION, &key))?;
         journal.say(&format!("made state volume {uuid}"));
         // Once, and nowhere but on the console: whoever sets the machine up writes it down.

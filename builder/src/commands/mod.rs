@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod build;
+mod first_boot;
 mod generate;
 mod inspect;
 mod keys;
@@ -34,6 +35,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Build(args) => build::build(&args, &progress),
         Command::Sign(args) => sign::run(&args),
         Command::Disk(args) => build::disk(&args, &progress),
+        Command::FirstBoot(command) => first_boot::run(&command),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args, &progress),
         Command::Vm(command) => vm::run(command),

@@ -60,6 +60,17 @@ pub struct StateVolume {
     pub mounted: String,
 }
 
+/// What became of `/etc`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityReport {
+    /// Paths below `/etc` that were carried over from the start before.
+    pub kept: Vec<String>,
+    /// What was refused, with the reason.
+    pub refused: Vec<String>,
+    /// SHA-256 of the first-boot configuration that this start applied.
+    pub first_boot: Option<Sha256Digest>,
+}
+
 /// The report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
@@ -103,6 +114,8 @@ pub struct Handover {
     pub secrets: Vec<String>,
     /// The state volume; none where the image keeps nothing.
     pub state_volume: Option<StateVolume>,
+    /// What is kept of `/etc`; none where nothing is.
+    pub identity: Option<IdentityReport>,
     /// Set when a newer slot was passed over.
     pub fell_back: Option<FellBack>,
     /// Times.

@@ -16,6 +16,8 @@ pub enum EventKind {
     VolumeKey,
     /// Digest of the slot's manifest: ours, closes unsealing.
     Manifest,
+    /// Digest of a first-boot configuration: ours, after the latch and before it is used.
+    FirstBoot,
 }
 
 impl EventKind {
@@ -24,6 +26,7 @@ impl EventKind {
             Self::Phase => "phase",
             Self::VolumeKey => "volume-key",
             Self::Manifest => "bennu-manifest",
+            Self::FirstBoot => "bennu-first-boot",
         }
     }
 }

@@ -16,6 +16,7 @@ const ON_RECORD: &[Fault] = &[
     Fault::Fails(Code::VerityCorrupt),
     Fault::Fails(Code::TpmMissing),
     Fault::Fails(Code::SecretBlob),
+    Fault::Fails(Code::StateSchema),
     Fault::Panics(Note::Verity),
     Fault::Panics(Note::RootIo),
     Fault::Panics(Note::Other),
