@@ -271,19 +271,13 @@ impl Checker<'_> {
 
     fn identity(&self, section: IdentitySection) -> Result<IdentityRule, DefinitionError> {
         let rule = IdentityRule {
-            classes: section
-                .persist
-                .unwrap_or_else(|| IdentityClass::DEFAULT.to_vec()),
+            classes: section.persist.unwrap_or_else(|| IdentityClass::DEFAULT.to_vec()),
             paths: section.paths,
         };
         if rule.is_bounded() {
             Ok(rule)
         } else {
-            Err(self.value(
-                "identity.paths",
-                "at most 64 paths",
-                rule.paths.len().to_string(),
-            ))
+            Err(self.value("identity.paths", "at most 64 paths", rule.paths.len().to_string()))
         }
     }
 

@@ -44,17 +44,17 @@ pub fn check_early(esp: &Mounted, trust: &TrustConfig, journal: &mut Journal) ->
 }
 
 /// Reads the file, if there is one, and proves it. Each use reads it anew and proves what it has read.
-pub fn read_and_verify(
-    esp: &Mounted,
-    trust: &TrustConfig,
-) -> Result<Option<Verified<FirstBoot>>, InitError> {
+pub fn read_and_verify(esp: &Mounted, trust: &TrustConfig) -> Result<Option<Verified<FirstBoot>>, InitError> {
     let Some(bytes) = esp.files().first_boot()? else {
         return Ok(None);
     };
     let machine: Option<MachineUuid> = bounded::read_text(Path::new(SYSTEM_UUID), 64)
         .ok()
         .and_then(|text| text.parse().ok());
-    Ok(Some(verify(&bytes, &FirstBootTrust::new(trust, machine.as_ref()))?))
+    Ok(Some(verify(
+        &bytes,
+        &FirstBootTrust::new(trust, machine.as_ref()),
+    )?))
 }
 
 /// A zone that the image does not have would be UTC without a word. `etc` is the verified root's `/etc`.

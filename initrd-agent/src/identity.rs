@@ -144,7 +144,11 @@ fn of_first_boot(config: &FirstBoot) -> Vec<Kept> {
         kept.push(Kept::text(format::HOSTNAME, &format!("{name}\n"), 0o644));
     }
     if let Some(id) = &config.machine_id {
-        kept.push(Kept::text(format::MACHINE_ID, &format!("{}\n", id.trim_end()), 0o444));
+        kept.push(Kept::text(
+            format::MACHINE_ID,
+            &format!("{}\n", id.trim_end()),
+            0o444,
+        ));
     }
     if let Some(zone) = &config.time_zone {
         kept.push(Kept {

@@ -219,7 +219,11 @@ source = "lan"
         std::fs::write(&file, &signed).unwrap();
         assert_eq!(read_signed(&file, &demo).unwrap(), signed);
         let other = read_signed(&file, &"kiosk".parse().unwrap()).unwrap_err();
-        assert!(other.to_string().contains("expected a configuration for image id kiosk"));
+        assert!(
+            other
+                .to_string()
+                .contains("expected a configuration for image id kiosk")
+        );
         std::fs::write(&file, "{}").unwrap();
         assert!(read_signed(&file, &demo).is_err());
     }

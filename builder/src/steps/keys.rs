@@ -333,10 +333,8 @@ pub fn generate(directory: &Path, purpose: KeyPurpose, not_before: u64) -> Resul
     }
     let policy = SigningKey::generate().map_err(make)?;
     out.secret("tpm-policy.key", policy.to_pkcs8_pem().map_err(make)?.as_bytes())?;
-    out.public(
-        "tpm-policy.pub",
-        policy.public_key().to_spki_pem().map_err(make)?.as_bytes(),
-    )?;
+    let public = policy.public_key().to_spki_pem().map_err(make)?;
+    out.public("tpm-policy.pub", public.as_bytes())?;
     out.ed25519("release")?;
     out.ed25519("configuration")?;
     let mut owner = [0u8; 16];
@@ -376,10 +374,8 @@ impl Writer<'_> {
         let mut seed = Zeroizing::new([0u8; 32]);
         getrandom::fill(&mut *seed).map_err(make)?;
         let key = ReleaseSigningKey::from_bytes(&seed);
-        self.secret(
-            &format!("{name}.key"),
-            key.to_pkcs8_pem(LineEnding::LF).map_err(make)?.as_bytes(),
-        )?;
+        let private = key.to_pkcs8_pem(LineEnding::LF).map_err(make)?;
+        self.secret(&format!("{name}.key"), private.as_bytes())?;
         let public = key
             .verifying_key()
             .to_public_key_pem(LineEnding::LF)

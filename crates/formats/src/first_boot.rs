@@ -122,9 +122,17 @@ impl Document for FirstBoot {
 
     fn check(&self) -> Result<(), DecodeError> {
         if let Some(found) = self.hostname.as_ref().filter(|name| !identity::is_hostname(name)) {
-            return bad("hostname", "labels of letters, digits, hyphens, at most 64 bytes", found);
+            return bad(
+                "hostname",
+                "labels of letters, digits, hyphens, at most 64 bytes",
+                found,
+            );
         }
-        if let Some(found) = self.machine_id.as_ref().filter(|id| !identity::is_machine_id(id.as_bytes())) {
+        if let Some(found) = self
+            .machine_id
+            .as_ref()
+            .filter(|id| !identity::is_machine_id(id.as_bytes()))
+        {
             return bad("machine_id", "32 lower-case hex digits", found);
         }
         if let Some(found) = self.time_zone.as_ref().filter(|zone| !identity::is_zone(zone)) {
@@ -151,7 +159,11 @@ impl FirstBoot {
         }
         for (at, file) in self.network.iter().enumerate() {
             if !is_network_name(&file.name) {
-                return bad("network.name", "a name that ends in .network, .netdev or .link", &file.name);
+                return bad(
+                    "network.name",
+                    "a name that ends in .network, .netdev or .link",
+                    &file.name,
+                );
             }
             if file.content.len() > MAX_NETWORK_BYTES || file.content.contains('\0') {
                 return bad("network.content", "at most 16384 bytes of text", &file.name);
@@ -165,17 +177,28 @@ impl FirstBoot {
 
     fn check_keys(&self) -> Result<(), DecodeError> {
         if self.authorized_keys.len() > MAX_USERS {
-            return bad("authorized_keys", "at most 8 users", &self.authorized_keys.len().to_string());
+            return bad(
+                "authorized_keys",
+                "at most 8 users",
+                &self.authorized_keys.len().to_string(),
+            );
         }
         for (at, entry) in self.authorized_keys.iter().enumerate() {
             if !is_user(&entry.user) {
                 return bad("authorized_keys.user", "a user's name of [a-z0-9_-]", &entry.user);
             }
-            if self.authorized_keys[..at].iter().any(|earlier| earlier.user == entry.user) {
+            if self.authorized_keys[..at]
+                .iter()
+                .any(|earlier| earlier.user == entry.user)
+            {
                 return bad("authorized_keys.user", "each user once", &entry.user);
             }
             if entry.keys.len() > MAX_KEYS || !entry.keys.iter().all(|key| is_key_line(key)) {
-                return bad("authorized_keys.keys", "at most 16 lines of printable ASCII", &entry.user);
+                return bad(
+                    "authorized_keys.keys",
+                    "at most 16 lines of printable ASCII",
+                    &entry.user,
+                );
             }
         }
         Ok(())
@@ -197,9 +220,7 @@ impl FirstBoot {
 
 /// Whether systemd-networkd's directory may have a file of this name.
 fn is_network_name(name: &str) -> bool {
-    let networkd = |place: &&Place| {
-        matches!(place, Place::Files { directory, .. } if *directory == identity::NETWORK_DIRECTORY)
-    };
+    let networkd = |place: &&Place| matches!(place, Place::Files { directory, .. } if *directory == identity::NETWORK_DIRECTORY);
     IdentityClass::Network
         .places()
         .iter()

@@ -124,7 +124,10 @@ impl Place {
             return false;
         };
         let middle = |suffix: &&str| name.strip_prefix(prefix)?.strip_suffix(suffix).map(str::len);
-        is_plain(name) && suffixes.iter().any(|s| middle(s).is_some_and(|length| length > 0))
+        is_plain(name)
+            && suffixes
+                .iter()
+                .any(|s| middle(s).is_some_and(|length| length > 0))
     }
 }
 
@@ -155,9 +158,9 @@ impl EtcPath {
 impl FromStr for EtcPath {
     type Err = EtcPathError;
     fn from_str(text: &str) -> Result<Self, EtcPathError> {
-        let below = text.strip_prefix("/etc/").filter(|below| {
-            text.len() <= MAX_PATH_BYTES && below.split('/').all(is_plain)
-        });
+        let below = text
+            .strip_prefix("/etc/")
+            .filter(|below| text.len() <= MAX_PATH_BYTES && below.split('/').all(is_plain));
         below
             .map(|below| Self(below.to_owned()))
             .ok_or_else(|| EtcPathError(text.chars().take(80).flat_map(char::escape_default).collect()))
@@ -286,14 +289,24 @@ mod tests {
         for name in ["10-lan.network", "br0.netdev", "10 x.link"] {
             assert!(admits(Network, NETWORK_DIRECTORY, name), "{name}");
         }
-        for name in [".network", "a.conf", "a.network~", ".hidden.network", "..", "ü.network"] {
+        for name in [
+            ".network",
+            "a.conf",
+            "a.network~",
+            ".hidden.network",
+            "..",
+            "ü.network",
+        ] {
             assert!(!admits(Network, NETWORK_DIRECTORY, name), "{name}");
         }
     }
 
     #[test]
     fn a_path_stays_below_etc() {
-        assert_eq!("/etc/chrony/chrony.keys".parse::<EtcPath>().unwrap().as_str(), "chrony/chrony.keys");
+        assert_eq!(
+            "/etc/chrony/chrony.keys".parse::<EtcPath>().unwrap().as_str(),
+            "chrony/chrony.keys"
+        );
         for bad in [
             "/etc/",
             "/etc",
@@ -315,7 +328,10 @@ mod tests {
 
     #[test]
     fn a_link_to_a_time_zone_leads_nowhere_else() {
-        for good in ["../usr/share/zoneinfo/Europe/Vienna", "/usr/share/zoneinfo/Etc/GMT+1"] {
+        for good in [
+            "../usr/share/zoneinfo/Europe/Vienna",
+            "/usr/share/zoneinfo/Etc/GMT+1",
+        ] {
             assert!(is_zone_link(good), "{good}");
         }
         for bad in [
@@ -340,7 +356,14 @@ mod tests {
         }
         assert!(is_machine_id(machine_id_text([0; 16]).as_bytes()));
         assert!(is_machine_id(&[b'a'; 32]));
-        for bad in [&b""[..], b"uninitialized\n", &[b'0'; 32], &[b'A'; 32], &[b'a'; 33], &[b'a'; 31]] {
+        for bad in [
+            &b""[..],
+            b"uninitialized\n",
+            &[b'0'; 32],
+            &[b'A'; 32],
+            &[b'a'; 33],
+            &[b'a'; 31],
+        ] {
             assert!(!is_machine_id(bad), "{bad:?}");
         }
     }

@@ -142,7 +142,13 @@ pub fn names(directory: &Path, path: &Path, limit: usize) -> io::Result<Option<(
 /// # Errors
 /// The kernel's.
 pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
-    Ok(rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+    Ok(rustix::fs::renameat_with(
+        CWD,
+        one,
+        CWD,
+        other,
+        RenameFlags::EXCHANGE,
+    )?)
 }
 
 /// Makes all that was written to the file system of `directory` durable (syncfs(2)).
@@ -195,7 +201,10 @@ mod tests {
         assert_eq!(found.bytes, b"12345678");
         assert!(matches!(look_at(dir.path(), "sub/file"), Found::Regular(_)));
         assert_eq!(look_at(dir.path(), "long"), Found::TooLong(9));
-        assert_eq!(look_at(dir.path(), "link"), Found::Link(Some("/etc/shadow".into())));
+        assert_eq!(
+            look_at(dir.path(), "link"),
+            Found::Link(Some("/etc/shadow".into()))
+        );
         assert_eq!(look_at(dir.path(), "sub"), Found::Directory);
         assert_eq!(look_at(dir.path(), "pipe"), Found::Other("a pipe"));
         assert_eq!(look_at(dir.path(), "none"), Found::None);

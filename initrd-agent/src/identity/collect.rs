@@ -69,7 +69,11 @@ impl Collector<'_> {
                     return self.no_directory(directory);
                 };
                 if more {
-                    self.refuse(directory, &format!("at most {MAX_DIRECTORY_ENTRIES} entries"), "more");
+                    self.refuse(
+                        directory,
+                        &format!("at most {MAX_DIRECTORY_ENTRIES} entries"),
+                        "more",
+                    );
                 }
                 for name in names.iter().filter(|name| place.admits_name(name)) {
                     self.file(&format!("{directory}/{name}"))?;
@@ -118,7 +122,11 @@ impl Collector<'_> {
                 },
             ),
             Found::TooLong(found) => {
-                self.refuse(path, &format!("at most {MAX_FILE_BYTES} bytes"), &found.to_string());
+                self.refuse(
+                    path,
+                    &format!("at most {MAX_FILE_BYTES} bytes"),
+                    &found.to_string(),
+                );
             }
             Found::Link(_) => self.refuse(path, EXPECTED, "a symbolic link"),
             Found::Detour => self.refuse(path, EXPECTED, "a link or a file on the way"),
@@ -174,7 +182,11 @@ impl Collector<'_> {
                 format!("{directory}/{name}")
             };
             let known = self.out.kept.iter().any(|kept| kept.path == path)
-                || self.out.refused.iter().any(|said| said.starts_with(&format!("/etc/{path}:")));
+                || self
+                    .out
+                    .refused
+                    .iter()
+                    .any(|said| said.starts_with(&format!("/etc/{path}:")));
             match found::look(self.upper, Path::new(&path), 0)? {
                 _ if known => {}
                 Found::Directory if depth < MAX_DEPTH => self.find_dropped(&path, depth + 1)?,

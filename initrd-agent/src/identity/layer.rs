@@ -50,7 +50,10 @@ pub fn renew(area: &Path, lower: &Path, kept: &[Kept]) -> io::Result<Vec<String>
     let (next, current) = (area.join(NEXT), area.join(CURRENT));
     trash::throw_away(area, &next)?;
     for path in [&next, &next.join(UPPER), &next.join(WORK)] {
-        DirBuilder::new().mode(DIRECTORY_MODE).create(path).map_err(at(path))?;
+        DirBuilder::new()
+            .mode(DIRECTORY_MODE)
+            .create(path)
+            .map_err(at(path))?;
     }
     let upper = next.join(UPPER);
     let mut refused = Vec::new();

@@ -98,7 +98,12 @@ fn the_listed_files_survive_with_their_permissions_and_nothing_else_does() {
         machine.write(path, path.as_bytes());
     }
     symlink("../usr/share/zoneinfo/UTC", machine.upper().join("localtime")).unwrap();
-    for path in ["ld.so.preload", "systemd/system/evil.service", "ssh/sshd_config", "shadow"] {
+    for path in [
+        "ld.so.preload",
+        "systemd/system/evil.service",
+        "ssh/sshd_config",
+        "shadow",
+    ] {
         machine.write(path, b"evil");
     }
     for _ in 0..2 {
@@ -107,12 +112,17 @@ fn the_listed_files_survive_with_their_permissions_and_nothing_else_does() {
         assert_eq!(collected.refused, Vec::<String>::new());
     }
     let upper = machine.upper();
-    assert_eq!(fs::read(upper.join("chrony/chrony.keys")).unwrap(), b"chrony/chrony.keys");
+    assert_eq!(
+        fs::read(upper.join("chrony/chrony.keys")).unwrap(),
+        b"chrony/chrony.keys"
+    );
     assert_eq!(
         fs::read_link(upper.join("localtime")).unwrap(),
         Path::new("../usr/share/zoneinfo/UTC")
     );
-    let mode = fs::metadata(upper.join("ssh/ssh_host_ed25519_key")).unwrap().mode();
+    let mode = fs::metadata(upper.join("ssh/ssh_host_ed25519_key"))
+        .unwrap()
+        .mode();
     assert_eq!(mode & 0o7777, 0o600);
     for path in ["ld.so.preload", "systemd/system", "ssh/sshd_config", "shadow"] {
         assert!(!upper.join(path).exists(), "{path}");
@@ -126,7 +136,10 @@ fn what_is_left_behind_is_told_by_name() {
     machine.write("ld.so.preload", b"evil");
     machine.write("systemd/system/evil.service", b"evil");
     let dropped = machine.restart().dropped;
-    assert_eq!(dropped, ["/etc/ld.so.preload", "/etc/systemd/system/evil.service"]);
+    assert_eq!(
+        dropped,
+        ["/etc/ld.so.preload", "/etc/systemd/system/evil.service"]
+    );
     assert_eq!(machine.restart().dropped, Vec::<String>::new());
 }
 
@@ -197,7 +210,10 @@ fn more_files_and_bytes_than_the_limit_are_refused() {
     );
     let machine = Machine::new();
     for n in 0..17 {
-        machine.write(&format!("systemd/network/{n:03}.network"), &vec![b'x'; MAX_FILE_BYTES]);
+        machine.write(
+            &format!("systemd/network/{n:03}.network"),
+            &vec![b'x'; MAX_FILE_BYTES],
+        );
     }
     let collected = machine.restart();
     assert_eq!(collected.kept.len(), 16);

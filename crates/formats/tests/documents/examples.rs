@@ -5,10 +5,10 @@ use bennu_formats::boot_record::{BootRecord, Failure, SlotRecord, Stage};
 use bennu_formats::decode::Document;
 use bennu_formats::digest::{RootHash, Sha256Digest};
 use bennu_formats::dsse::{Envelope, SLOT_PAYLOAD_TYPE, Signature, key_id};
+use bennu_formats::first_boot::{AuthorizedKeys, FirstBoot, NetworkFile};
 use bennu_formats::handover::{
     BlockDevice, FellBack, Handover, IdentityReport, SecureBootState, StateVolume, StepTime,
 };
-use bennu_formats::first_boot::{AuthorizedKeys, FirstBoot, NetworkFile};
 use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState};
 use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::{

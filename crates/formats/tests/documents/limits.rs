@@ -129,9 +129,15 @@ fn every_member_without_a_default_is_required() {
         for name in whole.as_object().unwrap().keys() {
             let mut less = whole.clone();
             less.as_object_mut().unwrap().remove(name);
-            let may_lack = ["last", "fell_back", "state_volume", "identity", "state_readable_from"];
-            let optional = whole[name].is_null()
-                || T::NAME != TrustConfig::NAME && may_lack.contains(&name.as_str());
+            let may_lack = [
+                "last",
+                "fell_back",
+                "state_volume",
+                "identity",
+                "state_readable_from",
+            ];
+            let optional =
+                whole[name].is_null() || T::NAME != TrustConfig::NAME && may_lack.contains(&name.as_str());
             assert_eq!(decode::<T>(&less).is_ok(), optional, "{}: {name}", T::NAME);
         }
     }

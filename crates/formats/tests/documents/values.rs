@@ -144,7 +144,11 @@ fn a_trust_configuration_that_trusts_nobody_or_cannot_be_met_is_refused() {
             "secrets",
         ),
         ("/configuration_keys", json!(["01"]), "configuration_keys"),
-        ("/configuration_keys", json!(vec![key.clone(); 17]), "configuration_keys"),
+        (
+            "/configuration_keys",
+            json!(vec![key.clone(); 17]),
+            "configuration_keys",
+        ),
         ("/identity/paths", json!(vec!["/etc/x"; 65]), "identity"),
         ("/max_attempts", json!(0), "max_attempts"),
         ("/max_attempts", json!(10), "max_attempts"),
@@ -183,10 +187,22 @@ fn a_first_boot_configuration_that_reaches_further_than_it_may_is_refused_by_the
         ("/network/0/content", json!("a\u{0}b"), "network.content"),
         ("/network", json!(vec![network.clone(); 17]), "network"),
         ("/network", json!(vec![network; 2]), "network.name"),
-        ("/authorized_keys/0/user", json!("../root"), "authorized_keys.user"),
+        (
+            "/authorized_keys/0/user",
+            json!("../root"),
+            "authorized_keys.user",
+        ),
         ("/authorized_keys/0/keys", json!(["a\nb"]), "authorized_keys.keys"),
-        ("/authorized_keys/0/keys", json!(vec!["k"; 17]), "authorized_keys.keys"),
-        ("/authorized_keys", json!(vec![keys.clone(); 9]), "authorized_keys"),
+        (
+            "/authorized_keys/0/keys",
+            json!(vec!["k"; 17]),
+            "authorized_keys.keys",
+        ),
+        (
+            "/authorized_keys",
+            json!(vec![keys.clone(); 9]),
+            "authorized_keys",
+        ),
         ("/authorized_keys", json!(vec![keys; 2]), "authorized_keys.user"),
     ] {
         refused(&good, at, to, member);
@@ -196,11 +212,17 @@ fn a_first_boot_configuration_that_reaches_further_than_it_may_is_refused_by_the
         ("/network/0/content", json!("x".repeat(16_384))),
         ("/machine", json!("F04FF38B-846B-4A5B-84EF-BE151C9665F5")),
     ] {
-        assert!(with::<FirstBoot>(&good, at, &to).is_ok(), "positive control: {at}");
+        assert!(
+            with::<FirstBoot>(&good, at, &to).is_ok(),
+            "positive control: {at}"
+        );
     }
     for (at, to) in [("/machine", json!("f04ff38b")), ("/image_id", json!("../x"))] {
         let found = with::<FirstBoot>(&good, at, &to);
-        assert!(matches!(found, Err(DecodeError::Malformed { .. })), "{at}: {found:?}");
+        assert!(
+            matches!(found, Err(DecodeError::Malformed { .. })),
+            "{at}: {found:?}"
+        );
     }
 }
 
@@ -220,7 +242,12 @@ fn a_first_boot_configuration_names_what_an_image_would_not_keep() {
 
 #[test]
 fn a_state_schema_that_nobody_can_read_is_refused() {
-    refused(&examples::state_schema(), "/readable_from", json!(4), "readable_from");
+    refused(
+        &examples::state_schema(),
+        "/readable_from",
+        json!(4),
+        "readable_from",
+    );
     let control = with::<StateSchema>(&examples::state_schema(), "/readable_from", &json!(3));
     assert!(control.is_ok(), "positive control");
 }

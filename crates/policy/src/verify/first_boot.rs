@@ -47,7 +47,9 @@ pub enum FirstBootRefusal {
     #[error("first-boot configuration: expected payload type {PAYLOAD_TYPE}, found {0}")]
     PayloadType(String),
     /// The image names no configuration key.
-    #[error("first-boot configuration: expected none, because this image names no configuration key, found one")]
+    #[error(
+        "first-boot configuration: expected none, because this image names no configuration key, found one"
+    )]
     NoKeys,
     /// A trusted key of our own configuration is no ed25519 key.
     #[error("first-boot configuration: configuration key {0} of the image is not an ed25519 public key")]
@@ -80,7 +82,9 @@ pub enum FirstBootRefusal {
         found: MachineUuid,
     },
     /// It would be lost at the next start.
-    #[error("first-boot configuration: expected only what the image keeps, found {0:?}, which [identity] in image.toml leaves out")]
+    #[error(
+        "first-boot configuration: expected only what the image keeps, found {0:?}, which [identity] in image.toml leaves out"
+    )]
     NotKept(IdentityClass),
 }
 
@@ -127,11 +131,16 @@ pub fn verify(bytes: &[u8], trust: &FirstBootTrust<'_>) -> Result<Verified<First
         });
     }
     // §3.5 machine.
-    if let Some(found) = config.machine.as_ref().filter(|found| Some(*found) != trust.machine) {
+    if let Some(found) = config
+        .machine
+        .as_ref()
+        .filter(|found| Some(*found) != trust.machine)
+    {
         return Err(FirstBootRefusal::Machine {
-            expected: trust
-                .machine
-                .map_or_else(|| "without a uuid in its firmware".to_owned(), ToString::to_string),
+            expected: trust.machine.map_or_else(
+                || "without a uuid in its firmware".to_owned(),
+                ToString::to_string,
+            ),
             found: found.clone(),
         });
     }

@@ -43,7 +43,10 @@ fn a_bad_slot_does_not_fall_back_to_one_that_cannot_read_the_state() {
 fn what_is_not_known_is_tried() {
     let mut unknown = BootRecord::default();
     on_state(&mut unknown, &version("2"), 2, 2);
-    assert_eq!(fails(&mut unknown, "2", Code::VerityCorrupt), BootAction::FallBack);
+    assert_eq!(
+        fails(&mut unknown, "2", Code::VerityCorrupt),
+        BootAction::FallBack
+    );
     assert_eq!(
         fails(&mut BootRecord::default(), "2", Code::VerityCorrupt),
         BootAction::FallBack

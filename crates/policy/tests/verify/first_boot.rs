@@ -95,7 +95,10 @@ fn a_file_that_nobody_or_a_stranger_signed_is_refused() {
 #[test]
 fn an_image_without_configuration_keys_accepts_none() {
     let found = machine(&signed(CONFIG), &[], &IdentityClass::DEFAULT).unwrap_err();
-    assert_eq!((&found, found.code()), (&FirstBootRefusal::NoKeys, Code::FirstBootSignature));
+    assert_eq!(
+        (&found, found.code()),
+        (&FirstBootRefusal::NoKeys, Code::FirstBootSignature)
+    );
 }
 
 #[test]
@@ -134,7 +137,12 @@ fn a_file_that_is_too_long_empty_or_malformed_is_refused() {
     for found in [&b""[..], b"{}", b"\0\0\0\0"] {
         refused(found, Code::FirstBootFormat);
     }
-    for payload in ["", "{}", r#"{"schema":2}"#, r#"{"schema":1,"image_id":"demo","colour":"red"}"#] {
+    for payload in [
+        "",
+        "{}",
+        r#"{"schema":2}"#,
+        r#"{"schema":1,"image_id":"demo","colour":"red"}"#,
+    ] {
         refused(&signed(payload), Code::FirstBootFormat);
     }
 }

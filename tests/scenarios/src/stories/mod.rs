@@ -6,7 +6,9 @@ mod concurrent_extends;
 mod debian;
 mod esp_injections;
 mod falls_back_when_never_healthy;
+mod first_boot;
 mod floor;
+mod identity;
 mod interposer;
 mod lying_disk;
 mod manifests;
@@ -20,6 +22,7 @@ mod second_disk;
 mod secrets;
 mod slots_in_swapped_order;
 mod state;
+mod state_schema;
 mod tpm_replaced;
 mod tpm_traffic;
 mod tpm_troubles;
@@ -51,6 +54,9 @@ pub fn all() -> Vec<Story> {
         concurrent_extends::stories(),
         interposer::stories(),
         state::stories(),
+        state_schema::stories(),
+        identity::stories(),
+        first_boot::stories(),
         debian::stories(),
         power_cuts::stories(),
         rigs::stories(),
