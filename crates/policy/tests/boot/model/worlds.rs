@@ -144,7 +144,7 @@ fn worlds() -> Vec<(World, Promised)> {
         (raises(world(SOUND, SICK)), Promised::NoStorm),
         (raises(world(SICK, SICK)), Promised::NoStorm),
         (raises(world(FEW, SOUND)), Promised::Healthy),
-        (raises(world(SOUND, OWN)), Promised::NoStorm),
+        (raises(cut(world(SOUND, OWN))), Promised::NoStorm),
         (raises(attacked(MILD, world(SOUND, SICK))), Promised::NoStorm),
         (raises(esp(world(SOUND, SICK))), Promised::NoStorm),
     ]);
