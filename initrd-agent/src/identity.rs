@@ -34,6 +34,9 @@ use std::path::{Path, PathBuf};
 /// Most names that a line on the console has.
 const MAX_TOLD: usize = 8;
 
+/// Most refusals that the hand-over record has.
+const MAX_REPORTED: usize = 32;
+
 /// Something that comes into the fresh layer; the path is below `/etc`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -116,7 +119,7 @@ fn prepare(
         Collected::default()
     };
     let mut report = IdentityReport {
-        kept: kept.iter().map(|file| file.path.clone()).collect(),
+        kept: u32::try_from(kept.len()).unwrap_or(u32::MAX),
         ..IdentityReport::default()
     };
     if !begun && let Some(config) = first_boot::read_and_verify(esp, trust)? {
@@ -130,7 +133,11 @@ fn prepare(
     machine_id::settle(&mut kept, &mut refused, &trust.identity, lower, journal)?;
     refused.extend(layer::renew(&area, lower, &kept).map_err(InitError::Identity)?);
     tell(&refused, &dropped, journal);
-    report.refused = refused;
+    report.refused = refused
+        .iter()
+        .take(MAX_REPORTED)
+        .map(|reason| Failure::new(Code::IdentityRefused, reason).reason)
+        .collect();
     Ok(Prepared {
         layers: Some(area),
         report: Some(report),

@@ -89,12 +89,8 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     journal.step("root");
     root::mount(&device)?;
     let etc = identity::of_state(state.as_ref(), &root::etc(), &trust, esp, tpm, journal)?;
-    let (layers, identity) = (etc.layers.as_deref(), etc.report);
-    root::mount_layers(state.as_ref().map(|state| state.mounted.as_path()), layers)?;
-    let kept = state.as_ref().map(|state| esp::KeptState {
-        own,
-        schema: state.schema,
-    });
+    let identity = root::mount_layers(state.as_ref(), etc)?;
+    let kept = state.as_ref().map(|state| state.kept);
     // Wipes the volume key.
     let state = state.map(|state| state.report);
     let secrets = root::put_secrets(secrets)?;

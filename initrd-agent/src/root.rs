@@ -2,9 +2,12 @@
 
 use crate::error::InitError;
 use crate::failure::Known;
+use crate::identity::Prepared;
 use crate::journal::Journal;
 use crate::secrets::Secret;
+use crate::state::StateVolume;
 use crate::verity::{INIT_PROGRAMS, Opened, mount_root};
+use bennu_formats::handover::IdentityReport;
 use bennu_formats::paths;
 use bennu_linux::mount::{self, DATA_ONLY, MountSpec};
 use bennu_linux::switch_root::NewRoot;
@@ -30,12 +33,14 @@ pub fn etc() -> PathBuf {
 }
 
 /// Lays the layers over the root: that of `/etc`, which `identity` has made, and `/var` on the state volume where there
-/// is one, over the image's own, so that a new release brings its directories.
-pub fn mount_layers(state: Option<&Path>, etc: Option<&Path>) -> Result<(), InitError> {
-    tmpfs(Path::new(VOLATILE), "mode=0700,size=50%")?;
-    overlay("etc", etc.unwrap_or(Path::new(VOLATILE)))?;
-    overlay("var", state.unwrap_or(Path::new(VOLATILE)))?;
-    tmpfs(&Path::new(NEW_ROOT).join("tmp"), "mode=1777,size=50%")
+/// is one, over the image's own, so that a new release brings its directories. Gives what is to be told of `/etc`.
+pub fn mount_layers(state: Option<&StateVolume>, etc: Prepared) -> Result<Option<IdentityReport>, InitError> {
+    let volatile = Path::new(VOLATILE);
+    tmpfs(volatile, "mode=0700,size=50%")?;
+    overlay("etc", etc.layers.as_deref().unwrap_or(volatile))?;
+    overlay("var", state.map_or(volatile, |state| state.mounted.as_path()))?;
+    tmpfs(&Path::new(NEW_ROOT).join("tmp"), "mode=1777,size=50%")?;
+    Ok(etc.report)
 }
 
 fn tmpfs(target: &Path, options: &str) -> Result<(), InitError> {

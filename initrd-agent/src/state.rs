@@ -13,7 +13,7 @@ mod partition;
 mod schema;
 
 use crate::error::InitError;
-use crate::esp::Mounted;
+use crate::esp::{KeptState, Mounted};
 use crate::floor;
 use crate::journal::Journal;
 use crate::secrets;
@@ -50,8 +50,8 @@ pub struct StateVolume {
     pub mounted: PathBuf,
     /// Its key, to be measured.
     pub key: VolumeKey,
-    /// Which releases can read it.
-    pub schema: StateSchema,
+    /// Which releases can read it, for the boot record.
+    pub kept: KeptState,
     /// For the running system.
     pub report: handover::StateVolume,
 }
@@ -59,6 +59,7 @@ pub struct StateVolume {
 fn opened(
     (mounted, schema): (PathBuf, StateSchema),
     key: VolumeKey,
+    own: u32,
     uuid: uuid::Uuid,
     generation: u64,
 ) -> StateVolume {
@@ -70,7 +71,7 @@ fn opened(
     StateVolume {
         mounted,
         key,
-        schema,
+        kept: KeptState { own, schema },
         report,
     }
 }
@@ -141,7 +142,13 @@ pub fn open(
                 "state volume {} opened, generation {generation}",
                 header.uuid()
             ));
-            Ok(Some(opened(mounted, key, header.uuid(), generation)))
+            Ok(Some(opened(
+                mounted,
+                key,
+                state_schema,
+                header.uuid(),
+                generation,
+            )))
         }
     }
 }
@@ -270,7 +277,8 @@ impl Maker<'_> {
             "recovery key of the state volume: {}",
             recovery.as_str()
         ));
-        Ok(opened(mounted, key, uuid, policy::FIRST_GENERATION))
+        let own = self.reader.state_schema;
+        Ok(opened(mounted, key, own, uuid, policy::FIRST_GENERATION))
     }
 
     /// Takes the owner's authorisation, which only an initrd like this one can unseal.

@@ -63,9 +63,9 @@ pub struct StateVolume {
 /// What became of `/etc`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityReport {
-    /// Paths below `/etc` that were carried over from the start before.
-    pub kept: Vec<String>,
-    /// What was refused, with the reason.
+    /// How many files were carried over from the start before.
+    pub kept: u32,
+    /// What was refused, with the reason; at most 32, so that nobody who writes there makes the report too long.
     pub refused: Vec<String>,
     /// SHA-256 of the first-boot configuration that this start applied.
     pub first_boot: Option<Sha256Digest>,

@@ -189,7 +189,7 @@ pub fn handover() -> Handover {
             mounted: "/run/bennu/state".into(),
         }),
         identity: Some(IdentityReport {
-            kept: vec!["hostname".into(), "machine-id".into()],
+            kept: 2,
             refused: vec!["/etc/ssh/ssh_host_x_key: expected a regular file, found a symbolic link".into()],
             first_boot: Some(digest("first boot")),
         }),
