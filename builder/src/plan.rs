@@ -7,7 +7,7 @@ use crate::size::parse_size;
 use bennu_formats::health::HealthConfig;
 use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::Architecture;
-use bennu_formats::trust::{SecretSpec, SecureBootRule, StateRule};
+use bennu_formats::trust::{RecoveryRule, SecretSpec, SecureBootRule, StateRule};
 use bennu_formats::units::{BLOCK_BYTES, Bytes};
 use bennu_formats::{ImageId, ImageVersion};
 use std::path::{Path, PathBuf};
@@ -76,6 +76,8 @@ pub struct Plan {
     pub state: Bytes,
     /// What the state partition is for.
     pub state_rule: StateRule,
+    /// Who gets its recovery key.
+    pub recovery: RecoveryRule,
     /// Keys.
     pub keys: PathBuf,
     /// Release keys that must have signed.
@@ -185,6 +187,7 @@ impl Plan {
             )?,
             state: check.state(definition.disk.state_size.as_deref(), state_rule)?,
             state_rule,
+            recovery: check.recovery(definition.state.recovery, state_rule)?,
             keys: over.keys.or(definition.keys.directory).ok_or_else(|| {
                 check.missing(
                     "keys.directory",
@@ -278,6 +281,22 @@ impl Checker<'_> {
             Ok(rule)
         } else {
             Err(self.value("identity.paths", "at most 64 paths", rule.paths.len().to_string()))
+        }
+    }
+
+    /// A volatile state has no recovery key: whoever names an escrow key expects one.
+    fn recovery(
+        &self,
+        rule: Option<RecoveryRule>,
+        state: StateRule,
+    ) -> Result<RecoveryRule, DefinitionError> {
+        match (rule, state) {
+            (Some(RecoveryRule::Escrow(key)), StateRule::Volatile) => Err(self.value(
+                "state.recovery",
+                "an escrow key only with state.kind = \"encrypted\"",
+                key.to_string(),
+            )),
+            (rule, _) => Ok(rule.unwrap_or(RecoveryRule::Console)),
         }
     }
 

@@ -86,6 +86,14 @@ pub enum InitError {
     TpmExtend(bennu_tpm::TpmError),
     #[error("tpm: pcr values: {0}")]
     TpmRead(bennu_tpm::TpmError),
+    #[error(
+        "tpm: expected pcr {pcr} in an active bank sha256, found the banks: {found}; turn that bank on in the firmware"
+    )]
+    TpmBank { pcr: u8, found: String },
+    #[error(
+        "tpm: expected the firmware, which enforced secure boot, to have measured into pcr {pcr} of bank sha256, found zeros"
+    )]
+    TpmUnmeasured { pcr: u8 },
     #[error("secret {name}: {source}")]
     SecretBlob {
         name: String,
@@ -148,6 +156,10 @@ pub enum InitError {
     StateTemplateRead(linux::bounded::ReadError),
     #[error("{0}")]
     StateTemplate(DecodeError),
+    #[error("escrow: {0}")]
+    Escrow(bennu_age::EncryptError),
+    #[error("{0}")]
+    Restart(linux::reboot::RebootError),
     #[error("secret: no random bytes: {0}")]
     Random(String),
     #[error("latch: a second unseal of {0} succeeded")]
@@ -193,6 +205,7 @@ impl InitError {
             Self::RootMount(_) => Code::RootMount,
             Self::TpmMissing(_) => Code::TpmMissing,
             Self::TpmExtend(_) | Self::TpmRead(_) => Code::TpmExtend,
+            Self::TpmBank { .. } | Self::TpmUnmeasured { .. } => Code::TpmBank,
             Self::StateNoPartition => Code::StateMissing,
             Self::StateRefused(failure) => failure.code,
             Self::StateHeader(_) => Code::StateHeader,
@@ -206,7 +219,8 @@ impl InitError {
             | Self::StateDevice(_)
             | Self::StateKeyring(_) => Code::StateAccess,
             Self::StatePin(error) => floor_code(error),
-            Self::StateTemplateRead(_) | Self::StateTemplate(_) => Code::Trust,
+            // A recipient that nothing can be encrypted to came with the trust configuration.
+            Self::StateTemplateRead(_) | Self::StateTemplate(_) | Self::Escrow(_) => Code::Trust,
             Self::BelowFloor { .. } => Code::BelowFloor,
             Self::FloorMissing { .. } => Code::FloorMissing,
             Self::Floor(error) => floor_code(error),
@@ -223,7 +237,7 @@ impl InitError {
             } => Code::PcrUnexpected,
             Self::SecretUnseal { .. } => Code::SecretUnseal,
             Self::LatchOpen(_) | Self::LatchUnclear(_) => Code::LatchOpen,
-            Self::Write { .. } | Self::Handover(_) => Code::Internal,
+            Self::Write { .. } | Self::Handover(_) | Self::Restart(_) => Code::Internal,
             Self::NoInit | Self::SwitchRoot(_) => Code::SwitchRoot,
         }
     }

@@ -170,6 +170,16 @@ impl Mounted {
         Ok(self.esp.write_boot_record(&self.record)?)
     }
 
+    /// Another TPM has the machine now: this slot is not to blame for the starts that failed before.
+    pub fn taken_over(&mut self, trust: &TrustConfig) -> Result<(), InitError> {
+        boot::on_recovered(&mut self.record, &trust.version);
+        self.esp.write_boot_record(&self.record)?;
+        self.esp.rename_entry(&trust.image_id, &trust.version, |entry| {
+            entry.armed(trust.max_attempts)
+        })?;
+        Ok(())
+    }
+
     /// Decides what the failure leads to, and writes the verdict to the record and into the entry's name.
     pub fn fail(&mut self, failure: &Failure) -> Result<BootAction, InitError> {
         let this: ImageVersion = self.trust.version.clone();
@@ -192,6 +202,11 @@ impl Mounted {
 
     /// Unmounts.
     pub fn unmount(self) -> Result<(), InitError> {
+        self.let_go()
+    }
+
+    /// Unmounts before a restart; no file can be used any more.
+    pub fn let_go(&self) -> Result<(), InitError> {
         mount::unmount(Path::new(MOUNT_POINT), Unmount::Now).map_err(InitError::EspMount)
     }
 }

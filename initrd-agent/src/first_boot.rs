@@ -7,10 +7,8 @@
 use crate::error::InitError;
 use crate::esp::Mounted;
 use crate::journal::Journal;
-use bennu_esp::FoundSecret;
 use bennu_formats::first_boot::{FirstBoot, MachineUuid};
-use bennu_formats::paths;
-use bennu_formats::trust::{StateRule, TrustConfig};
+use bennu_formats::trust::TrustConfig;
 use bennu_linux::bounded;
 use bennu_policy::verify::Verified;
 use bennu_policy::verify::first_boot::{FirstBootTrust, verify};
@@ -19,15 +17,8 @@ use std::path::Path;
 /// The firmware's system UUID; only root reads it.
 const SYSTEM_UUID: &str = "/sys/class/dmi/id/product_uuid";
 
-/// Refuses a wrong file before a state volume is made and its recovery key shown. A machine with a sealed volume key has
-/// had its first start.
+/// Refuses a wrong file before a state volume is made and its recovery key shown.
 pub fn check_early(esp: &Mounted, trust: &TrustConfig, journal: &mut Journal) -> Result<(), InitError> {
-    if trust.state == StateRule::Volatile {
-        return Ok(());
-    }
-    if let FoundSecret::Sealed(_) = esp.files().sealed_secret(paths::STATE_SECRET)? {
-        return Ok(());
-    }
     if let Some(config) = read_and_verify(esp, trust)? {
         let keys: Vec<String> = config
             .signed_by()

@@ -67,6 +67,7 @@ pub fn write(
         secure_boot: facts.secure_boot,
         entry: facts.start.entry,
         attempts: facts.start.attempts,
+        predicted_pcrs: m.pcrs.clone(),
         pcrs: facts.pcrs,
         secrets: facts.secrets,
         state_volume: facts.state,

@@ -6,6 +6,7 @@
 
 mod error;
 mod esp;
+mod evidence;
 mod failure;
 mod first_boot;
 mod floor;
@@ -16,6 +17,7 @@ mod journal;
 mod machine;
 mod manifest;
 mod past;
+mod recovery;
 mod recovery_screen;
 mod root;
 mod secrets;
@@ -50,12 +52,16 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     let root_hash = machine::root_hash()?;
 
     journal.step("boot disk and slot");
-    let slot = slot::find(&root_hash, &modules)?;
-    let esp = known.esp.insert(esp::Mounted::mount(&slot.esp, &trust)?);
+    let disk = slot::find_disk(&modules)?;
+    let esp = known.esp.insert(esp::Mounted::mount(&disk.esp, &trust)?);
     let start = esp.begin(&trust, journal)?;
+    let slot = disk.slot(&root_hash)?;
 
     journal.step("slot manifest");
     let manifest = manifest::read_and_verify(&slot, &trust, root_hash)?;
+    let evidence = known
+        .evidence
+        .insert(evidence::Evidence::of(&manifest, &slot, &trust));
     journal.say(&manifest::sentence(&manifest));
 
     journal.step("dm-verity, checked");
@@ -69,12 +75,20 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
 
     journal.step("tpm: enter-initrd, floor");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
+    tpm.check_bank(secure_boot)?;
     tpm.enter_initrd()?;
-    let (release, floor) = floor::hold(tpm, esp, &trust, &manifest, &start, journal)?;
+    let scene = recovery::Scene {
+        slot: &slot,
+        modules: &modules,
+        trust: &trust,
+        manifest: &manifest,
+    };
+    let held = floor::hold(tpm, esp, &slot, &trust, &manifest, &start, journal);
+    let (release, floor) = held.map_err(|error| recovery::offer(&scene, tpm, esp, error, journal))?;
+    evidence.floor = Some(floor);
     journal.step("state volume");
-    first_boot::check_early(esp, &trust, journal)?;
-    let own = manifest.get().state_schema;
-    let state = state::open(tpm, esp, &slot, &trust, &release, own, journal)?;
+    let opened = state::open(tpm, esp, &slot, &trust, &release, &manifest, journal);
+    let state = opened.map_err(|error| recovery::offer(&scene, tpm, esp, error, journal))?;
     journal.step("tpm: unseal");
     let secrets = secrets::unseal_or_seal(tpm, esp, &trust, &manifest, journal)?;
 
@@ -87,12 +101,10 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     ));
 
     journal.step("root");
-    root::mount(&device)?;
-    let etc = identity::of_state(state.as_ref(), &root::etc(), &trust, esp, tpm, journal)?;
-    let identity = root::mount_layers(state.as_ref(), etc)?;
-    let kept = state.as_ref().map(|state| state.kept);
+    let etc = |lower: &_| identity::of_state(state.as_ref(), lower, &trust, esp, tpm, journal);
+    let identity = root::mount(&device, state.as_ref(), etc)?;
     // Wipes the volume key.
-    let state = state.map(|state| state.report);
+    let (state, kept) = state.map(|state| (state.report, state.kept)).unzip();
     let secrets = root::put_secrets(secrets)?;
     let pcrs = tpm.pcrs()?;
     tpm.write_event_log()?;

@@ -22,19 +22,17 @@ const VOLATILE: &str = "/run/bennu/volatile";
 /// Where systemd looks for credentials (systemd.exec(5), `LoadCredential=`).
 const CREDENTIAL_STORE: &str = "/run/credstore";
 
-/// Mounts the root alone.
-pub fn mount(device: &Opened) -> Result<(), InitError> {
-    mount_root(&device.path, Path::new(NEW_ROOT))
-}
-
-/// The verified root's `/etc`, before a layer is laid over it.
-pub fn etc() -> PathBuf {
-    Path::new(NEW_ROOT).join("etc")
-}
-
-/// Lays the layers over the root: that of `/etc`, which `identity` has made, and `/var` on the state volume where there
-/// is one, over the image's own, so that a new release brings its directories. Gives what is to be told of `/etc`.
-pub fn mount_layers(state: Option<&StateVolume>, etc: Prepared) -> Result<Option<IdentityReport>, InitError> {
+/// Mounts the root with its layers. Gives what is to be told of `/etc`.
+///
+/// `etc` makes the layer of `/etc`, given the verified root's own. `/var` lies on the state volume where there is one: a
+/// layer over the image's own, so that a new release brings its directories.
+pub fn mount(
+    device: &Opened,
+    state: Option<&StateVolume>,
+    etc: impl FnOnce(&Path) -> Result<Prepared, InitError>,
+) -> Result<Option<IdentityReport>, InitError> {
+    mount_root(&device.path, Path::new(NEW_ROOT))?;
+    let etc = etc(&Path::new(NEW_ROOT).join("etc"))?;
     let volatile = Path::new(VOLATILE);
     tmpfs(volatile, "mode=0700,size=50%")?;
     overlay("etc", etc.layers.as_deref().unwrap_or(volatile))?;

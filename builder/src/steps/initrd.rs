@@ -109,6 +109,7 @@ fn trust(plan: &Plan, keys: &KeySet) -> Result<Vec<u8>, InitrdError> {
         state_readable_from: plan.state_readable_from,
         identity: plan.identity.clone(),
         configuration_keys: first_boot::trusted_keys(&plan.configuration_keys, plan.accept)?,
+        recovery: plan.recovery.clone(),
         max_attempts: plan.health.max_attempts,
     };
     let bytes = serde_json::to_vec_pretty(&config)?;

@@ -6,6 +6,7 @@
 use crate::boot_record::Failure;
 use crate::decode::Document;
 use crate::digest::{RootHash, Sha256Digest};
+use crate::manifest::PredictedPcrs;
 use crate::names::{ImageId, ImageVersion};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -108,6 +109,8 @@ pub struct Handover {
     pub entry: String,
     /// Starts of this slot since the last healthy one, this one included.
     pub attempts: u32,
+    /// PCR values that the manifest's signer predicted.
+    pub predicted_pcrs: PredictedPcrs,
     /// PCR values, SHA-256 bank, when bennu-init was done.
     pub pcrs: BTreeMap<u32, Sha256Digest>,
     /// Names of the secrets in `/run/secrets`.

@@ -16,6 +16,11 @@ pub const ESP_BOOT_RECORD: &str = "bennu/boot-record.json";
 pub const ESP_BOOT_RECORD_2: &str = "bennu/boot-record.2.json";
 /// On the ESP: the log of the last start that failed ([`crate::failure_log`]), for people.
 pub const ESP_FAILURE_LOG: &str = "bennu/last-failure.log";
+/// On the ESP: what the firmware measured at the last good start ([`crate::firmware_record::FirmwareRecord`]).
+pub const ESP_FIRMWARE_RECORD: &str = "bennu/firmware-record.json";
+/// On the ESP: the recovery key of the state volume, encrypted to the image's escrow key (age v1, armored). Written by
+/// `bennu-init` when it makes the volume, copied by `bennuctl`, read by whoever has the escrow key's other half.
+pub const ESP_RECOVERY_BLOB: &str = "bennu/recovery.age";
 /// On the ESP: one sealed secret a file, named `<secret>.sealed`.
 pub const ESP_SECRETS_DIRECTORY: &str = "bennu/secrets";
 /// Name, among the sealed secrets, of the TPM's owner and lockout authorisations. No secret of an image can have
@@ -38,6 +43,9 @@ pub const SEALED_SUFFIX: &str = ".sealed";
 pub const RUN_HANDOVER: &str = "/run/bennu/boot.json";
 /// In the running system: the event log of everything we extended, CEL-JSON, one record a line.
 pub const RUN_EVENT_LOG: &str = "/run/bennu/tpm2-measure.log";
+/// In the running system: the same records at the beginning of the log that systemd's own programs append to and
+/// read (systemd 257; Debian 12's 252 knows no such log).
+pub const RUN_SYSTEMD_EVENT_LOG: &str = "/run/log/systemd/tpm2-measure.log";
 /// In the running system: unsealed secrets (ramfs, 0700).
 pub const RUN_SECRETS: &str = "/run/secrets";
 /// In the root image: health checks and tries ([`crate::health::HealthConfig`]).

@@ -5,6 +5,7 @@
 
 use crate::decode::{DecodeError, Document};
 use crate::digest::hex_bytes;
+use crate::escrow::EscrowKey;
 use crate::identity::IdentityRule;
 use crate::manifest::Architecture;
 use crate::names::{ImageId, ImageVersion, ReleaseName};
@@ -57,6 +58,16 @@ pub enum StateRule {
     Encrypted,
 }
 
+/// Who gets the recovery key of a new state volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecoveryRule {
+    /// Whoever reads the console at the first start.
+    Console,
+    /// Whoever has the other half of this key; it is not shown.
+    Escrow(EscrowKey),
+}
+
 /// The trust configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,6 +93,8 @@ pub struct TrustConfig {
     pub secrets: Vec<SecretSpec>,
     /// State volume.
     pub state: StateRule,
+    /// Its recovery key.
+    pub recovery: RecoveryRule,
     /// Lowest `state_schema` whose releases can read what this one keeps.
     pub state_readable_from: u32,
     /// What is kept of `/etc`.

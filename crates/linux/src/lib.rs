@@ -8,7 +8,9 @@
 
 pub mod block;
 pub mod bounded;
+pub mod cgroup;
 pub mod console;
+pub mod console_input;
 pub mod dm;
 pub mod efivars;
 pub mod ext4;

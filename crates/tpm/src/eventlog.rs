@@ -21,7 +21,9 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    const fn name(self) -> &'static str {
+    /// `eventType` in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Phase => "phase",
             Self::VolumeKey => "volume-key",

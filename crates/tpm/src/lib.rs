@@ -6,6 +6,7 @@
 //! - [`Tpm`]: the five acts the rest of Bennu needs, so that callers can be tested with `FakeTpm` (feature `fake`);
 //! - [`Client`]: a TPM behind a [`Transport`], with the typed commands of TPM 2.0 Part 3 that these acts need;
 //! - [`policy_pcr_digest`], [`policy_authorize_digest`], [`policy_key_name`]: the same sums without a TPM;
+//! - [`Client::quote`]: what the TPM states about its PCRs, signed by a key that never leaves it;
 //! - [`EventRecord`]: what was measured, as a line of systemd's CEL-JSON log.
 //!
 //! Trust: bytes from the TPM and sealed blobs from disk are untrusted; lengths are checked before use and no
@@ -15,6 +16,7 @@
 //! That is not defended here.
 
 mod api;
+mod attestation;
 mod blob;
 mod client;
 mod code;
@@ -37,11 +39,15 @@ mod unseal;
 mod wire;
 
 pub use api::{Event, Measured, Tpm};
+pub use attestation::{AttestationPublic, ClockInfo, MAX_QUALIFYING, Quote, QuoteStatement};
+#[cfg(feature = "verify-quote")]
+pub use attestation::{QuoteError, verify_quote};
 pub use blob::{BlobError, SealedBlob};
 pub use client::Client;
 pub use code::ResponseCode;
 pub use command::{
-    Hierarchy, Loaded, NvAttributes, NvAuth, NvPublic, Properties, SRK_HANDLE, StorageKey, VerifiedTicket,
+    AttestationKey, Hierarchy, Loaded, NvAttributes, NvAuth, NvPublic, Properties, SRK_HANDLE, StorageKey,
+    VerifiedTicket,
 };
 pub use error::{TpmError, TransportError};
 pub use eventlog::{EventKind, EventRecord};

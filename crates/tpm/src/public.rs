@@ -112,7 +112,7 @@ impl SrkPublic {
     }
 }
 
-fn coordinate(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn coordinate(bytes: &[u8]) -> [u8; 32] {
     let mut padded = [0; 32];
     for (to, from) in padded.iter_mut().rev().zip(bytes.iter().rev()) {
         *to = *from;
@@ -264,7 +264,11 @@ pub fn policy_key_name(modulus: &[u8]) -> Result<Name, ModulusError> {
     Ok(RsaPublic::new(modulus)?.name())
 }
 
-fn expect_bytes(reader: &mut Reader<'_>, expected: &[u8], field: &'static str) -> Result<(), WireError> {
+pub(crate) fn expect_bytes(
+    reader: &mut Reader<'_>,
+    expected: &[u8],
+    field: &'static str,
+) -> Result<(), WireError> {
     let found = reader.take(expected.len(), field)?;
     match expected
         .iter()

@@ -4,12 +4,15 @@ use bennu_formats::boot_record::BootRecord;
 use bennu_formats::decode::Document;
 use bennu_formats::digest::RootHash;
 use bennu_formats::dsse::Envelope;
+use bennu_formats::escrow::EscrowKey;
+use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::first_boot::FirstBoot;
 use bennu_formats::handover::Handover;
 use bennu_formats::health::{HealthConfig, HealthReport};
 use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::{Architecture, SlotManifest};
 use bennu_formats::names::UkiFileName;
+use bennu_formats::state::VolumeTemplate;
 use bennu_formats::state_schema::StateSchema;
 use bennu_formats::trust::{ReleaseKey, TrustConfig};
 use bennu_formats::units::Bytes;
@@ -48,13 +51,21 @@ mod serde_json_value {
     }
     encode! {
         super::SlotManifest super::TrustConfig super::BootRecord super::Handover super::HealthConfig
-        super::HealthReport super::FirstBoot super::StateSchema
+        super::HealthReport super::FirmwareRecord super::FirstBoot super::StateSchema
     }
 }
 
 /// The slot manifest: the payload of the envelope.
 pub fn slot_manifest(bytes: &[u8]) -> bool {
     round_trip::<SlotManifest>(bytes)
+}
+
+/// The escrow key in image.toml and in the trust configuration.
+pub fn escrow_key(bytes: &[u8]) -> bool {
+    let key = str::from_utf8(bytes).ok().map(str::parse::<EscrowKey>);
+    let Some(Ok(key)) = key else { return false };
+    assert_eq!(key.to_string().as_bytes(), bytes, "the key changed on its way");
+    true
 }
 
 /// The DSSE envelope.
@@ -129,6 +140,25 @@ pub fn state_schema(bytes: &[u8]) -> bool {
 /// The boot record on the ESP.
 pub fn boot_record(bytes: &[u8]) -> bool {
     round_trip::<BootRecord>(bytes)
+}
+
+/// The firmware record on the ESP.
+pub fn firmware_record(bytes: &[u8]) -> bool {
+    round_trip::<FirmwareRecord>(bytes)
+}
+
+/// The initrd's template of the state volume.
+pub fn state_template(bytes: &[u8]) -> bool {
+    let Ok(template) = VolumeTemplate::decode(bytes) else {
+        return false;
+    };
+    if let Ok(again) = template.encode() {
+        assert!(
+            VolumeTemplate::decode(&again).is_ok_and(|again| again == template),
+            "the template changed on its way"
+        );
+    }
+    true
 }
 
 /// The initrd's trust configuration.

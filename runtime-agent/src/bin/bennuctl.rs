@@ -1,7 +1,11 @@
 //! Shows people what the agents did. Reads only; asks nothing of `bennud`.
 
+use bennu_esp::Esp;
+use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::handover::Handover;
 use bennu_runtime::esp::{self, Access};
+use bennu_runtime::status::event_log::EventLog;
+use bennu_runtime::status::measured::{Facts, Measured, Places};
 use bennu_runtime::status::times::BootTimes;
 use bennu_runtime::status::why::{History, Why};
 use bennu_runtime::status::{Answer, Sources, Status, render, verdict, verity};
@@ -41,12 +45,23 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Why the machine fell back, and what earlier starts left (the latter needs root)
+    /// Whether this start measured what its release predicted, what broke if not, why the machine fell back, and what
+    /// earlier starts left (needs root; exit status 0: all as expected, 1: not, 2: cannot tell)
     Why {
         /// JSON instead of text
         #[arg(long)]
         json: bool,
     },
+    /// Every event of the firmware's log and of user space's, replayed against the PCRs (needs root; exit status 0: they
+    /// account for every PCR, 1: they do not, 2: cannot tell)
+    EventLog {
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints the state volume's recovery key, encrypted to the image's escrow key: an age file (needs root; exit status
+    /// 1: the ESP has none)
+    RecoveryBlob,
 }
 
 fn main() -> ExitCode {
@@ -80,24 +95,50 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
         }
         Command::Why { json } => {
             let handover = sources.handover()?;
-            let history = history(&handover);
-            print(*json, &Why::of(handover, history), Why::text)?;
+            let (history, last_good) = remembered(&handover);
+            let measured = match Facts::gather_settled(&Places::default()) {
+                Ok(facts) => Measured::of(&facts, &handover, last_good.as_ref()),
+                Err(why) => Measured::Unknown { why },
+            };
+            let why = Why::of(handover, history, measured);
+            print(*json, &why, Why::text)?;
+            why.answer().ok_or_else(|| why.measured.sentence().into())
+        }
+        Command::EventLog { json } => {
+            let log = EventLog::of(&Facts::gather_settled(&Places::default())?);
+            print(*json, &log, EventLog::text)?;
+            Ok(if log.all_match() { Answer::Yes } else { Answer::No })
+        }
+        Command::RecoveryBlob => recovery_blob(&sources.handover()?),
+    }
+}
+
+fn recovery_blob(handover: &Handover) -> Result<Answer, Box<dyn Error>> {
+    match esp::with_esp(&handover.esp, Access::ReadOnly, |esp| esp.recovery_blob())? {
+        Some(blob) => {
+            io::stdout().write_all(&blob)?;
             Ok(Answer::Yes)
+        }
+        None => {
+            writeln!(
+                io::stderr(),
+                "bennuctl: the ESP has no recovery blob: the image names no escrow key, or the file was removed"
+            )?;
+            Ok(Answer::No)
         }
     }
 }
 
-fn history(handover: &Handover) -> History {
+/// The boot record, and what the firmware measured at the last good start.
+fn remembered(handover: &Handover) -> (History, Option<FirmwareRecord>) {
+    let unknown = |why: String| (History::Unknown { why }, None);
     if !rustix::process::geteuid().is_root() {
-        return History::Unknown {
-            why: "needs root".to_owned(),
-        };
+        return unknown("needs root".to_owned());
     }
-    match esp::with_esp(&handover.esp, Access::ReadOnly, |esp| esp.boot_record()) {
-        Ok(found) => found.into(),
-        Err(error) => History::Unknown {
-            why: error.to_string(),
-        },
+    let read = |esp: &Esp| Ok((esp.boot_record()?, esp.firmware_record().ok().flatten()));
+    match esp::with_esp(&handover.esp, Access::ReadOnly, read) {
+        Ok((found, firmware)) => (found.into(), firmware),
+        Err(error) => unknown(error.to_string()),
     }
 }
 

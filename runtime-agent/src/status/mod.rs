@@ -4,6 +4,8 @@
 //! Read: `/run/bennu/boot.json`, `/run/bennu/health.json`, sysfs, device-mapper, and the boot record on the ESP.
 //! Nothing is written. What only root may ask is reported as unknown to others, never left out.
 
+pub mod event_log;
+pub mod measured;
 pub mod pcrs;
 pub mod render;
 pub mod times;

@@ -90,6 +90,49 @@ fn show_secrets() {
     }
 }
 
+/// A whole file, for stories that judge it outside of the machine.
+fn hex(path: &str) {
+    match fs::read(path) {
+        Ok(bytes) => {
+            for part in bytes.chunks(512) {
+                let hex: String = part.iter().map(|b| format!("{b:02x}")).collect();
+                say(&format!("PROBE HEX {path} {hex}"));
+            }
+            say(&format!("PROBE HEX-END {path} {}", bytes.len()));
+        }
+        Err(error) => say(&format!("PROBE HEX {path} cannot be read: {error}")),
+    }
+}
+
+/// Takes the second record out of an event log.
+fn drop_record(path: &str) {
+    let changed = fs::read_to_string(path).and_then(|text| {
+        let mut records: Vec<&str> = text.split_inclusive('\n').collect();
+        if records.len() > 1 {
+            records.remove(1);
+        }
+        fs::write(path, records.concat())
+    });
+    say(&format!("PROBE DROPPED {path} {}", changed.is_ok()));
+}
+
+/// Runs a program of this root, shows what it says and its exit status.
+fn run(line: &str) {
+    let mut words = line.split(' ');
+    let program = words.next().unwrap_or_default();
+    match std::process::Command::new(program).args(words).output() {
+        Ok(output) => {
+            for text in [&output.stdout, &output.stderr] {
+                for line in String::from_utf8_lossy(text).lines() {
+                    say(&format!("PROBE RUN {line}"));
+                }
+            }
+            say(&format!("PROBE RUN-END {line}: {}", output.status));
+        }
+        Err(error) => say(&format!("PROBE RUN {line} cannot be started: {error}")),
+    }
+}
+
 fn writable() {
     for path in [
         "/probe-was-here",
@@ -133,6 +176,9 @@ fn perform(line: &str) {
             Err(error) => say(&format!("PROBE bennud cannot be started: {error}")),
         },
         "show-secrets" => show_secrets(),
+        "hex" => hex(argument),
+        "run" => run(argument),
+        "drop-record" => drop_record(argument),
         // Adds one to the number in a file, which is kept or not.
         "count" => {
             let before: u64 = fs::read_to_string(argument)

@@ -29,6 +29,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-formats",
             "bennu-esp",
             "bennu-luks",
+            "bennu-eventlog",
+            "bennu-age",
         ],
     ),
     (
@@ -44,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-ebpf",
             "bennu-uki",
             "bennu-records",
+            "bennu-eventlog",
         ],
     ),
     // The contract, and what decides or speaks in its terms.
@@ -53,12 +56,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bennu-ebpf", &["bennu-formats"]),
     ("bennu-records", &["bennu-formats"]),
     ("bennu-esp", &["bennu-formats"]),
+    // Digests and banks are the TPM client's.
+    ("bennu-eventlog", &["bennu-formats", "bennu-tpm"]),
     // Libraries that are useful alone.
     ("bennu-disk", &[]),
     ("bennu-verity", &[]),
     ("bennu-uki", &[]),
     ("bennu-erofs", &[]),
     ("bennu-luks", &[]),
+    ("bennu-age", &[]),
     ("bennu-linux", &[]),
     // The tests: black boxes, but for the replay, which feeds decoders.
     ("bennu-harness", &["bennu-formats"]),
@@ -81,6 +87,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-linux",
             "bennu-esp",
             "bennu-luks",
+            "bennu-eventlog",
         ],
     ),
 ];

@@ -5,6 +5,7 @@ use bennu_formats::boot_record::{BootRecord, Failure, SlotRecord, Stage};
 use bennu_formats::decode::Document;
 use bennu_formats::digest::{RootHash, Sha256Digest};
 use bennu_formats::dsse::{Envelope, SLOT_PAYLOAD_TYPE, Signature, key_id};
+use bennu_formats::firmware_record::{DIGEST_DIGITS, FirmwareEvent, FirmwareRecord};
 use bennu_formats::first_boot::{AuthorizedKeys, FirstBoot, NetworkFile};
 use bennu_formats::handover::{
     BlockDevice, FellBack, Handover, IdentityReport, SecureBootState, StateVolume, StepTime,
@@ -17,7 +18,7 @@ use bennu_formats::manifest::{
 };
 use bennu_formats::names::{ImageId, ImageVersion};
 use bennu_formats::state_schema::StateSchema;
-use bennu_formats::trust::{ReleaseKey, SecretSpec, SecureBootRule, StateRule, TrustConfig};
+use bennu_formats::trust::{RecoveryRule, ReleaseKey, SecretSpec, SecureBootRule, StateRule, TrustConfig};
 use bennu_formats::units::{Blocks4K, Bytes};
 use bennu_formats::verity_sig::{BennuMember, VeritySig};
 use std::collections::BTreeMap;
@@ -69,6 +70,9 @@ pub fn manifest() -> SlotManifest {
             stub_version: "257.13-1~deb13u1".into(),
         },
         pcrs: PredictedPcrs {
+            sections: [".cmdline", ".initrd", ".linux", ".osrel"]
+                .map(|name| (name.to_owned(), digest(name)))
+                .into(),
             pcr11_sections: digest("11 sections"),
             pcr11_enter_initrd: digest("11 enter-initrd"),
             pcr11_leave_initrd: digest("11 leave-initrd"),
@@ -148,6 +152,11 @@ pub fn trust() -> TrustConfig {
             bytes: 32,
         }],
         state: StateRule::Encrypted,
+        recovery: RecoveryRule::Escrow(
+            "age18sugygkz8gcg2ch3m0ezm57vqazualugp0mxjwu8fh79kcgctayqzm4fhd"
+                .parse()
+                .expect("printed by age-keygen"),
+        ),
         state_readable_from: 1,
         identity: IdentityRule {
             classes: IdentityClass::DEFAULT.to_vec(),
@@ -181,6 +190,7 @@ pub fn handover() -> Handover {
         secure_boot: SecureBootState::Enforced,
         entry: "demo_2+2-1.efi".into(),
         attempts: 1,
+        predicted_pcrs: manifest().pcrs,
         pcrs: BTreeMap::from([(11, digest("11")), (15, digest("15"))]),
         secrets: vec!["demo-token".into()],
         state_volume: Some(StateVolume {
@@ -238,6 +248,24 @@ pub fn reports() -> [HealthReport; 3] {
         report(HealthState::Good { at_ms: 41_000 }),
         report(HealthState::Unhealthy { failure: failure() }),
     ]
+}
+
+pub fn firmware_record() -> FirmwareRecord {
+    let event = |pcr, what: &str| FirmwareEvent {
+        pcr,
+        what: what.into(),
+        digest: digest(what).to_string()[..DIGEST_DIGITS].into(),
+    };
+    FirmwareRecord {
+        schema: 1,
+        version: version("2.1"),
+        pcrs: BTreeMap::from([(0, digest("0")), (4, digest("4")), (7, digest("7"))]),
+        events: vec![
+            event(0, "firmware version"),
+            event(7, "variable dbx"),
+            event(4, "program \\EFI\\BOOT\\BOOTX64.EFI"),
+        ],
+    }
 }
 
 pub fn first_boot() -> FirstBoot {

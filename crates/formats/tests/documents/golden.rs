@@ -56,6 +56,11 @@ fn the_hand_over_record_has_its_pinned_bytes() {
 }
 
 #[test]
+fn the_firmware_record_has_its_pinned_bytes() {
+    is_pinned("firmware-record.json", &examples::firmware_record());
+}
+
+#[test]
 fn the_health_configuration_has_its_pinned_bytes() {
     is_pinned("health-config.json", &examples::health());
 }

@@ -6,6 +6,7 @@ use bennu_formats::boot_record::BootRecord;
 use bennu_formats::cmdline::{self, CmdlineError, MAX_CMDLINE_BYTES};
 use bennu_formats::decode::Document;
 use bennu_formats::dsse::{Envelope, MAX_ENVELOPE_BYTES, MAX_SIGNATURES};
+use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::first_boot::FirstBoot;
 use bennu_formats::handover::Handover;
 use bennu_formats::health::{HealthConfig, HealthReport};
@@ -24,6 +25,7 @@ macro_rules! for_every_document {
         $check(&examples::trust());
         $check(&examples::boot_record());
         $check(&examples::handover());
+        $check(&examples::firmware_record());
         $check(&examples::health());
         $check(&examples::state_schema());
         for report in examples::reports() {
@@ -45,6 +47,7 @@ fn the_length_limits_are_these() {
     assert_eq!(SlotManifest::MAX_BYTES, 65_536);
     assert_eq!(TrustConfig::MAX_BYTES, 65_536);
     assert_eq!(Handover::MAX_BYTES, 65_536);
+    assert_eq!(FirmwareRecord::MAX_BYTES, 65_536);
     assert_eq!(HealthConfig::MAX_BYTES, 65_536);
     assert_eq!(BootRecord::MAX_BYTES, 32_768);
     assert_eq!(FirstBoot::MAX_BYTES, 65_536);

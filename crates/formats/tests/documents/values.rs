@@ -4,6 +4,7 @@ use crate::examples;
 use bennu_formats::DecodeError;
 use bennu_formats::boot_record::{BootRecord, Failure, MAX_REASON_BYTES, MAX_SLOTS};
 use bennu_formats::decode::Document;
+use bennu_formats::firmware_record::{FirmwareRecord, MAX_EVENTS, MAX_WHAT_BYTES};
 use bennu_formats::first_boot::FirstBoot;
 use bennu_formats::health::HealthConfig;
 use bennu_formats::identity::{IdentityClass, IdentityRule};
@@ -276,6 +277,72 @@ fn a_health_configuration_without_a_bound_is_refused() {
         matches!(unknown, Err(DecodeError::Malformed { .. })),
         "{unknown:?}"
     );
+}
+
+#[test]
+fn a_firmware_record_whose_words_steer_a_console_or_that_is_too_long_is_refused() {
+    let record = examples::firmware_record();
+    assert!(
+        with(&record, "/events/0/what", &json!("x".repeat(MAX_WHAT_BYTES))).is_ok(),
+        "positive control"
+    );
+    for (at, to, member) in [
+        ("/events/0/what", json!("a\u{1b}[2J"), "events.what"),
+        ("/events/0/what", json!("\u{e9}"), "events.what"),
+        (
+            "/events/0/what",
+            json!("x".repeat(MAX_WHAT_BYTES + 1)),
+            "events.what",
+        ),
+        ("/events/0/pcr", json!(8), "events.pcr"),
+        ("/events/0/digest", json!("00"), "events.digest"),
+        ("/events/0/digest", json!("0123456789ABCDEF"), "events.digest"),
+        ("/pcrs", json!({"8": "00".repeat(32)}), "pcrs"),
+    ] {
+        refused(&record, at, to, member);
+    }
+    let mut long = record;
+    long.events = vec![long.events[0].clone(); MAX_EVENTS];
+    assert_eq!(
+        FirmwareRecord::decode(&long.encode().unwrap()).unwrap(),
+        long,
+        "positive control"
+    );
+    long.events.push(long.events[0].clone());
+    let found = FirmwareRecord::decode(&long.encode().unwrap()).err();
+    assert!(
+        matches!(found, Some(DecodeError::BadValue { member: "events", .. })),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn the_longest_firmware_record_that_is_written_fits_its_limit() {
+    let mut record = examples::firmware_record();
+    record.events[0].what = "\\".repeat(MAX_WHAT_BYTES / 2) + &"x".repeat(MAX_WHAT_BYTES / 2);
+    record.events = vec![record.events[0].clone(); MAX_EVENTS];
+    assert!(record.encode().unwrap().len() <= FirmwareRecord::MAX_BYTES);
+}
+
+#[test]
+fn a_manifest_that_names_its_sections_otherwise_is_refused() {
+    let manifest = examples::manifest();
+    let none = with(&manifest, "/pcrs/sections", &json!({})).unwrap();
+    assert!(
+        none.pcrs.sections.is_empty(),
+        "releases of an older bennu name none"
+    );
+    let digest = "00".repeat(32);
+    for name in ["", "x", ".too-long", ".a b", ".\u{1b}[m", ".\u{e9}"] {
+        refused(
+            &manifest,
+            "/pcrs/sections",
+            json!({name: digest}),
+            "pcrs.sections",
+        );
+    }
+    let many: serde_json::Map<String, Value> = (0..17).map(|n| (format!(".s{n}"), json!(digest))).collect();
+    refused(&manifest, "/pcrs/sections", many.into(), "pcrs.sections");
 }
 
 #[test]

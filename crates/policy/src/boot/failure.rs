@@ -62,6 +62,7 @@ fn fault(code: Code) -> BootAction {
         | Code::FloorMissing
         | Code::FloorForeign
         | Code::TpmOwned
+        | Code::TpmBank
         | Code::StateMissing
         | Code::StatePlain
         | Code::StateHeader
@@ -182,9 +183,11 @@ pub fn entry_after_failure(
 pub const BLIND_RESTARTS: u8 = 7;
 
 /// A failure without a record: the loader counts this entry's tries all the same, so a few restarts reach the
-/// other slot. `restarts` is their number, this one included.
-pub fn on_failure_without_record(restarts: u8) -> BootAction {
-    if restarts <= BLIND_RESTARTS {
+/// other slot. `restarts` is their number, this one included. Where the machine is at fault every slot meets the
+/// same, and it stops at once; an ESP that could not be read may be readable the next time.
+pub fn on_failure_without_record(code: Code, restarts: u8) -> BootAction {
+    let passes = code == Code::Esp || fault(code) != BootAction::Halt;
+    if passes && restarts <= BLIND_RESTARTS {
         BootAction::Retry
     } else {
         BootAction::Halt

@@ -209,6 +209,7 @@ fn every_code_leads_to_its_action_and_only_the_slots_own_faults_make_it_bad() {
         Code::FloorMissing,
         Code::FloorForeign,
         Code::TpmOwned,
+        Code::TpmBank,
     ];
     for code in halts {
         assert_eq!(

@@ -2,6 +2,7 @@
 //!
 //! Each encodes its parameters, names the handles it authorizes, and decodes the response to the last byte.
 
+mod attestation;
 mod capability;
 mod nv;
 mod object;
@@ -9,9 +10,11 @@ mod pcr;
 mod policy;
 mod storage;
 
+pub use attestation::AttestationKey;
 pub use capability::Properties;
 pub use nv::{NvAttributes, NvAuth, NvPublic};
 pub use object::Loaded;
 pub(crate) use object::PRIVATE_MAX;
+pub(crate) use pcr::decode_selection;
 pub use policy::VerifiedTicket;
 pub use storage::{Hierarchy, SRK_HANDLE, StorageKey};

@@ -67,6 +67,16 @@ impl Hierarchy {
 }
 
 impl<T: Transport> Client<T> {
+    /// Name of the storage key, by which a blob says whose it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::storage_key`].
+    pub fn storage_key_name(&mut self) -> Result<Name, TpmError> {
+        let key = self.storage_key()?;
+        self.release_storage_key(&key, Ok(key.name()))
+    }
+
     /// The persistent storage key if it is there and of our template, else a transient one, which takes an
     /// empty owner authValue.
     ///

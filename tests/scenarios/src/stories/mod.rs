@@ -5,6 +5,7 @@ mod changed_uki;
 mod concurrent_extends;
 mod debian;
 mod esp_injections;
+mod evidence;
 mod falls_back_when_never_healthy;
 mod first_boot;
 mod floor;
@@ -15,6 +16,7 @@ mod manifests;
 mod no_shell;
 mod pcr_banks;
 mod power_cuts;
+mod recovery_key;
 mod recovery_screen;
 mod rigs;
 mod root_blocks;
@@ -40,12 +42,14 @@ pub fn all() -> Vec<Story> {
         changed_uki::stories(),
         root_blocks::stories(),
         manifests::stories(),
+        recovery_key::stories(),
         recovery_screen::stories(),
         secrets::stories(),
         second_disk::stories(),
         lying_disk::stories(),
         unreadable_root::stories(),
         esp_injections::stories(),
+        evidence::stories(),
         no_shell::stories(),
         tpm_traffic::stories(),
         tpm_replaced::stories(),

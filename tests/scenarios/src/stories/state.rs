@@ -141,6 +141,11 @@ fn header(machine: &Machine) -> Result<Vec<u8>> {
 /// its tries back.
 fn refused(machine: &mut Machine, code: &str) -> Result<String> {
     let mut on = machine.power_on()?;
+    if code == "STATE-KEY-MISSING" {
+        // The one of these that a recovery key cures; here nobody has it.
+        on.wait_for_prompt("recovery key:", INITRD)?;
+        on.send("\u{4}")?;
+    }
     let nothing = [
         "unsealed secret".into(),
         "PROBE BEGIN".into(),

@@ -30,7 +30,7 @@ pub const SHIPPED: Rules = Rules {
     on_start: boot::on_start,
     on_panic: boot::on_panic,
     on_failure: boot::on_failure,
-    on_blind_failure: boot::on_failure_without_record,
+    on_blind_failure: |restarts| boot::on_failure_without_record(Code::BootDisk, restarts),
     entry_after_failure: boot::entry_after_failure,
     on_healthy: boot::on_healthy,
     on_unhealthy: boot::on_unhealthy,

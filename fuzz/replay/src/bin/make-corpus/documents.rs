@@ -34,6 +34,12 @@ pub fn seeds() -> anyhow::Result<Vec<Seed>> {
             "empty",
             br#"{"schema":1,"starts":0,"slots":{},"last":null}"#.to_vec(),
         ),
+        ("firmware_record", "pinned", golden("firmware-record.json")?),
+        (
+            "escrow_key",
+            "age-keygen",
+            b"age18sugygkz8gcg2ch3m0ezm57vqazualugp0mxjwu8fh79kcgctayqzm4fhd".to_vec(),
+        ),
         ("trust_config", "pinned", golden("trust.json")?),
         ("first_boot", "payload", golden("first-boot.json")?),
         ("first_boot", "signed", signed_first_boot()?),

@@ -35,6 +35,31 @@ fn blob() -> Vec<u8> {
     blob.encode().unwrap_or_default()
 }
 
+/// A record of each kind that `bennu-init` writes.
+fn cel_log() -> Vec<u8> {
+    let kinds = [
+        (11, bennu_tpm::EventKind::Phase, "enter-initrd"),
+        (15, bennu_tpm::EventKind::Manifest, "a manifest's digest"),
+        (15, bennu_tpm::EventKind::VolumeKey, "bennu state volume"),
+    ];
+    let algs = [bennu_tpm::HashAlg::Sha1, bennu_tpm::HashAlg::Sha256];
+    let records = kinds.map(|(pcr, kind, text)| {
+        let record = bennu_tpm::EventRecord {
+            pcr,
+            digests: algs.map(|alg| alg.digest(text.as_bytes())).to_vec(),
+            kind,
+            text: text.to_owned(),
+        };
+        record.cel_json(&[9; 16], 1_000)
+    });
+    records.concat().into_bytes()
+}
+
+/// A log by OVMF, systemd-boot, systemd-stub and Linux, as a machine of the stories had it.
+fn firmware_log() -> Vec<u8> {
+    include_bytes!("../../../../../crates/eventlog/tests/fixtures/firmware-257.log").to_vec()
+}
+
 pub fn seeds() -> Vec<Seed> {
     let banks: [&[u8]; 2] = [&[0, 4, 3, 0xff, 0xff, 0xff], &[0, 0x0b, 3, 0xff, 0xff, 0xff]];
     let properties: [&[u8]; 3] = [
@@ -65,6 +90,8 @@ pub fn seeds() -> Vec<Seed> {
             "busy",
             [frame(0x922, &[]), frame(0x922, &[]), frame(0x100, &[])].concat(),
         ),
+        ("cel_log", "ours", cel_log()),
+        ("firmware_log", "ovmf", firmware_log()),
         ("sealed_blob", "plain", blob()),
         ("module_list", "virtio", list.as_bytes().to_vec()),
         ("uevent", "partition", event.as_bytes().to_vec()),
