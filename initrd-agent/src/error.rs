@@ -140,6 +140,14 @@ pub enum InitError {
     StateGrow(String),
     #[error("state volume: {0}")]
     StateDevice(linux::dm::DmError),
+    #[error("{0}")]
+    StateSchema(DecodeError),
+    #[error("state volume: kept files of /etc: {0}")]
+    Identity(std::io::Error),
+    #[error("{0}")]
+    FirstBoot(#[from] bennu_policy::verify::first_boot::FirstBootRefusal),
+    #[error("first-boot configuration: time_zone: expected a zone that the image has, found {0}")]
+    FirstBootZone(String),
     #[error("state volume: {0}")]
     StateKeyring(linux::keyring::KeyringError),
     #[error("state volume: pin: {0}")]
@@ -212,7 +220,11 @@ impl InitError {
             Self::StateNoPartition => Code::StateMissing,
             Self::StateRefused(failure) => failure.code,
             Self::StateHeader(_) => Code::StateHeader,
-            Self::StateIo(_)
+            Self::StateSchema(_) => Code::StateSchema,
+            Self::FirstBoot(refusal) => refusal.code(),
+            Self::FirstBootZone(_) => Code::FirstBootFormat,
+            Self::Identity(_)
+            | Self::StateIo(_)
             | Self::StateMount(_)
             | Self::StateGrow(_)
             | Self::StateDevice(_)

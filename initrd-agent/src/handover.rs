@@ -8,7 +8,7 @@ use crate::verity::Opened;
 use bennu_formats::Sha256Digest;
 use bennu_formats::decode::Document;
 use bennu_formats::handover::{
-    BlockDevice, DebugStart, FactoryReset, Handover, SecureBootState, StateVolume,
+    BlockDevice, DebugStart, FactoryReset, Handover, IdentityReport, SecureBootState, StateVolume,
 };
 use bennu_formats::manifest::SlotManifest;
 use bennu_formats::paths;
@@ -37,6 +37,8 @@ pub struct Facts {
     pub debug: Option<DebugStart>,
     /// A factory reset at this start.
     pub factory_reset: Option<FactoryReset>,
+    /// What is kept of `/etc`.
+    pub identity: Option<IdentityReport>,
     /// PCR values.
     pub pcrs: BTreeMap<u32, Sha256Digest>,
 }
@@ -80,6 +82,7 @@ pub fn write(
         machine: Some(facts.machine),
         debug: facts.debug,
         factory_reset: facts.factory_reset,
+        identity: facts.identity,
         fell_back: facts.start.fell_back,
         steps: journal.steps(),
     };

@@ -9,9 +9,11 @@ mod error;
 mod esp;
 mod evidence;
 mod failure;
+mod first_boot;
 mod floor;
 mod handover;
 mod hardware;
+mod identity;
 mod journal;
 mod machine;
 mod manifest;
@@ -110,9 +112,10 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     ));
 
     journal.step("root");
-    root::mount(&device, state.as_ref().map(|state| state.mounted.as_path()))?;
+    let etc = |lower: &_| identity::of_state(state.as_ref(), lower, &trust, esp, tpm, journal);
+    let identity = root::mount(&device, state.as_ref(), etc)?;
     // Wipes the volume key.
-    let state = state.map(|state| state.report);
+    let (state, kept) = state.map(|state| (state.report, state.kept)).unzip();
     let secrets = root::put_secrets(secrets)?;
     let pcrs = tpm.pcrs()?;
     tpm.write_event_log()?;
@@ -127,10 +130,11 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         machine,
         debug,
         factory_reset: opened.factory_reset,
+        identity,
         pcrs,
     };
     handover::write(&manifest, facts, journal)?;
-    esp.reached_root(&trust)?;
+    esp.reached_root(&trust, kept)?;
     if let Err(error) = failure::forget_restarts() {
         journal.warn(&error.to_string());
     }

@@ -63,7 +63,7 @@ pub fn open(
     evidence.floor = Some(floor);
     reset::hand_over_key(tpm, esp, &release, journal);
     journal.step("state volume");
-    let state = state::open(tpm, esp, slot, trust, &release, journal)?;
+    let state = state::open(tpm, esp, slot, trust, &release, manifest, journal)?;
     journal.step("tpm: unseal");
     let secrets = secrets::unseal_or_seal(tpm, esp, trust, manifest, journal)?;
     Ok(Opened {

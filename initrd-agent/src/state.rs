@@ -11,9 +11,11 @@
 mod device;
 mod partition;
 mod recovery_key;
+mod schema;
 
 use crate::error::InitError;
-use crate::esp::Mounted;
+use crate::esp::{KeptState, Mounted};
+use crate::first_boot;
 use crate::floor;
 use crate::journal::Journal;
 use crate::secrets;
@@ -21,9 +23,10 @@ use crate::slot::Slot;
 use crate::tpm::Measured;
 use bennu_esp::FoundSecret;
 use bennu_formats::handover;
-use bennu_formats::manifest::POLICY_REF;
+use bennu_formats::manifest::{POLICY_REF, SlotManifest};
 use bennu_formats::paths;
 use bennu_formats::state::{self as format, StatePin};
+use bennu_formats::state_schema::StateSchema;
 use bennu_formats::trust::{RecoveryRule, StateRule, TrustConfig};
 use bennu_linux::block::{BlockDevice, OpenMode};
 use bennu_luks::{
@@ -31,6 +34,8 @@ use bennu_luks::{
     VolumeKey,
 };
 use bennu_policy::state::{self as policy, KeyFact, PinFact, StateDecision, VolumeFact};
+use bennu_policy::state_schema::Release;
+use bennu_policy::verify::Verified;
 use bennu_tpm::{
     GuardedIndex, GuardedState, HashAlg, IndexPlace, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob,
     Tpm as _,
@@ -46,17 +51,30 @@ pub struct StateVolume {
     pub mounted: PathBuf,
     /// Its key, to be measured.
     pub key: VolumeKey,
+    /// Which releases can read it, for the boot record.
+    pub kept: KeptState,
     /// For the running system.
     pub report: handover::StateVolume,
 }
 
-fn opened(mounted: PathBuf, key: VolumeKey, uuid: uuid::Uuid, generation: u64) -> StateVolume {
+fn opened(
+    (mounted, schema): (PathBuf, StateSchema),
+    key: VolumeKey,
+    own: u32,
+    uuid: uuid::Uuid,
+    generation: u64,
+) -> StateVolume {
     let report = handover::StateVolume {
         uuid: uuid.to_string(),
         generation,
         mounted: mounted.display().to_string(),
     };
-    StateVolume { mounted, key, report }
+    StateVolume {
+        mounted,
+        key,
+        kept: KeptState { own, schema },
+        report,
+    }
 }
 
 /// The index that pins the volume of this machine.
@@ -76,6 +94,7 @@ pub fn open(
     slot: &Slot,
     trust: &TrustConfig,
     release: &ReleasePolicy,
+    manifest: &Verified<SlotManifest>,
     journal: &mut Journal,
 ) -> Result<Option<StateVolume>, InitError> {
     if trust.state == StateRule::Volatile {
@@ -84,6 +103,10 @@ pub fn open(
     let partition = slot.state.as_ref().ok_or(InitError::StateNoPartition)?;
     let partition = &partition::grow(&slot.disk, partition, journal);
     let index = pin_index(&release.key);
+    let reader = Release {
+        state_schema: manifest.get().state_schema,
+        readable_from: trust.state_readable_from,
+    };
     let pin = pinned(tpm, &index)?;
     let key = sealed_key(tpm, esp, release)?;
     let bytes = first_bytes(partition, bennu_luks::template::METADATA_BYTES)?;
@@ -91,10 +114,12 @@ pub fn open(
     match policy::decide(&pin, &volume) {
         StateDecision::Refuse(failure) => Err(InitError::StateRefused(failure)),
         StateDecision::Provision => {
+            first_boot::check_early(esp, trust, journal)?;
             let maker = Maker {
                 tpm,
                 esp,
                 release,
+                reader,
                 partition,
                 rule: &trust.recovery,
             };
@@ -112,12 +137,18 @@ pub fn open(
             tpm.client()
                 .write_guarded(&index, release, &pin.encode())
                 .map_err(InitError::StatePin)?;
-            let mounted = device::open_and_mount(partition, &header, &key, device::Content::Kept)?;
+            let mounted = device::open_and_mount(partition, &header, &key, device::Content::Kept, reader)?;
             journal.say(&format!(
                 "state volume {} opened, generation {generation}",
                 header.uuid()
             ));
-            Ok(Some(opened(mounted, key, header.uuid(), generation)))
+            Ok(Some(opened(
+                mounted,
+                key,
+                reader.state_schema,
+                header.uuid(),
+                generation,
+            )))
         }
     }
 }
@@ -226,6 +257,7 @@ struct Maker<'a> {
     tpm: &'a mut Measured,
     esp: &'a Mounted,
     release: &'a ReleasePolicy,
+    reader: Release,
     partition: &'a BlockDevice,
     rule: &'a RecoveryRule,
 }
@@ -257,12 +289,13 @@ impl Maker<'_> {
             .map_err(|e| InitError::StateHeader(e.to_string()))?
             .verify(&key)
             .map_err(|e| InitError::StateHeader(e.to_string()))?;
-        let mounted = device::open_and_mount(self.partition, &header, &key, device::Content::Empty)?;
-        let rule = self.rule;
+        let empty = device::Content::Empty;
+        let mounted = device::open_and_mount(self.partition, &header, &key, empty, self.reader)?;
+        let (rule, own) = (self.rule, self.reader.state_schema);
         self.begin_pin(index, &pin_of(uuid, policy::FIRST_GENERATION, &key))?;
         journal.say(&format!("made state volume {uuid}"));
         recovery_key::announce(&recovery, rule, journal);
-        Ok(opened(mounted, key, uuid, policy::FIRST_GENERATION))
+        Ok(opened(mounted, key, own, uuid, policy::FIRST_GENERATION))
     }
 
     fn recovery_key(&mut self) -> Result<RecoveryKey, InitError> {

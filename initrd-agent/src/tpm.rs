@@ -120,6 +120,18 @@ impl Measured {
         }
     }
 
+    /// PCR 15 ← the digest of a first-boot configuration that is about to be used. After the latch: nothing is sealed to
+    /// what PCR 15 holds then.
+    pub fn first_boot(&mut self, digest: &Sha256Digest) -> Result<(), InitError> {
+        let text = digest.to_string();
+        self.extend(&Event {
+            pcr: 15,
+            measured: Data::Data(text.as_bytes()),
+            kind: EventKind::FirstBoot,
+            text: &text,
+        })
+    }
+
     fn close(&mut self, manifest: &str, volume_key: Option<&VolumeKey>) -> Result<(), InitError> {
         let fifteen = |text| Event {
             pcr: 15,

@@ -234,6 +234,16 @@ impl Esp {
         }
     }
 
+    /// Reads the first-boot configuration: at most one byte more than an envelope may have, so that a longer file is
+    /// refused by its decoder. `None` where there is none.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub fn first_boot(&self) -> Result<Option<Vec<u8>>, EspError> {
+        let path = self.root.join(paths::ESP_FIRST_BOOT);
+        files::read(&Mounted, &path, bennu_formats::dsse::MAX_ENVELOPE_BYTES + 1)
+    }
+
     /// Replaces the log of the last start that failed. A power cut may leave none, or half of one: its digest on the
     /// screen tells.
     ///

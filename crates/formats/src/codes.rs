@@ -123,6 +123,16 @@ codes! {
         "restart the machine; replace the medium if it recurs";
     FactoryReset = "FACTORY-RESET", "a factory reset was begun and could not be finished",
         "restart the machine: it goes on with the reset; if it still opens old secrets, destroy the disk";
+    StateSchema = "STATE-SCHEMA", "the state volume was written by a newer release than this one can read",
+        "install a release that can read it, or reset the machine to its factory state";
+    IdentityRefused = "IDENTITY-REFUSED", "something among the kept files of /etc is not what may be kept, and was left out",
+        "somebody with root wrote it there: find out who; the machine started without it";
+    FirstBootFormat = "FIRST-BOOT-FORMAT", "the first-boot configuration on the ESP is malformed, too long, or sets what this image does not keep",
+        "make it again with bennu first-boot sign, or remove /bennu/first-boot.json from the ESP";
+    FirstBootSignature = "FIRST-BOOT-SIGNATURE", "the first-boot configuration on the ESP is not signed by a configuration key of this image",
+        "sign it with a key named in image.toml, or remove /bennu/first-boot.json from the ESP";
+    FirstBootOther = "FIRST-BOOT-OTHER", "the first-boot configuration on the ESP is for another image or another machine",
+        "put this machine's own file on the ESP, or remove /bennu/first-boot.json from it";
     SwitchRoot = "SWITCH-ROOT", "the verified root has no init to start or could not become the root",
         "the image was built wrongly: build it again with an init";
     SlotUnhealthy = "SLOT-UNHEALTHY", "the slot started but did not become healthy",

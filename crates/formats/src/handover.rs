@@ -102,6 +102,17 @@ pub struct DebugStart {
     pub note: String,
 }
 
+/// What became of `/etc`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityReport {
+    /// How many files were carried over from the start before.
+    pub kept: u32,
+    /// What was refused, with the reason; at most 32, so that nobody who writes there makes the report too long.
+    pub refused: Vec<String>,
+    /// SHA-256 of the first-boot configuration that this start applied.
+    pub first_boot: Option<Sha256Digest>,
+}
+
 /// The report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
@@ -156,6 +167,8 @@ pub struct Handover {
     /// A factory reset that was asked for before this start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factory_reset: Option<FactoryReset>,
+    /// What is kept of `/etc`; none where nothing is.
+    pub identity: Option<IdentityReport>,
     /// Set when a newer slot was passed over.
     pub fell_back: Option<FellBack>,
     /// Times.

@@ -34,6 +34,10 @@ pub const ESP_DEBUG_TOKEN: &str = "bennu/debug-token.json";
 pub const ESP_FACTORY_RESET: &str = "bennu/factory-reset.request";
 /// In the initrd: the empty file system of the state volume ([`crate::state::VolumeTemplate`]).
 pub const INITRD_STATE_TEMPLATE: &str = "/etc/bennu/state.template";
+/// On the ESP: the signed first-boot configuration ([`crate::first_boot`]).
+pub const ESP_FIRST_BOOT: &str = "bennu/first-boot.json";
+/// On the state volume: what is kept of `/etc` ([`crate::identity`]).
+pub const STATE_IDENTITY: &str = "identity";
 /// In the running system: where the state volume is mounted.
 pub const RUN_STATE: &str = "/run/bennu/state";
 /// File name suffix of a sealed secret.

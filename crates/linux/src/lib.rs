@@ -14,6 +14,7 @@ pub mod console_input;
 pub mod dm;
 pub mod efivars;
 pub mod ext4;
+pub mod found;
 pub mod keyring;
 pub mod kmsg;
 pub mod memory;

@@ -179,6 +179,7 @@ pub fn handover(attempts: u32) -> Handover {
             generation: 7,
             mounted: "/run/bennu/state".into(),
         }),
+        identity: None,
         machine: None,
         debug: None,
         factory_reset: None,

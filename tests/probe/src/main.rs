@@ -4,6 +4,7 @@
 //! It prints what the initrd left behind between two markers, does what `/etc/probe` in the root asks for, and
 //! switches the machine off. The product knows nothing of it.
 
+mod etc;
 mod reset;
 
 use rustix::system::{RebootCommand, reboot};
@@ -249,7 +250,15 @@ fn perform(line: &str) {
             rustix::fs::sync();
             let _reset = reboot(RebootCommand::Restart);
         }
+        // The rest of the line, at this start only, by the count in /var/starts.
+        "on" => {
+            let (start, rest) = argument.split_once(' ').unwrap_or((argument, ""));
+            if fs::read_to_string("/var/starts").is_ok_and(|count| count.trim() == start) {
+                perform(rest);
+            }
+        }
         "" => {}
+        other if etc::perform(other, argument) => {}
         other => say(&format!("PROBE unknown word {other}")),
     }
 }

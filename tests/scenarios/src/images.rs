@@ -56,6 +56,10 @@ pub fn run_bennu(args: &[&str]) -> Result<String> {
 /// Makes the keys if they are not there, and the enrolled variable store.
 pub fn variables() -> Result<PathBuf> {
     let keys = keys();
+    // Keys of before there were configuration keys are throw-away ones as well.
+    if keys.join("THROW-AWAY").exists() && !keys.join("configuration.pub").exists() {
+        std::fs::remove_dir_all(&keys)?;
+    }
     if !keys.exists() {
         run_bennu(&["keys", "generate", "--throw-away", &text(&keys)])?;
     }

@@ -9,7 +9,9 @@ mod esp_injections;
 mod evidence;
 mod factory_reset;
 mod falls_back_when_never_healthy;
+mod first_boot;
 mod floor;
+mod identity;
 mod interposer;
 mod lying_disk;
 mod manifests;
@@ -25,6 +27,7 @@ mod secrets;
 mod slots_in_swapped_order;
 mod smbios;
 mod state;
+mod state_schema;
 mod tpm_replaced;
 mod tpm_traffic;
 mod tpm_troubles;
@@ -63,6 +66,9 @@ pub fn all() -> Vec<Story> {
         state::stories(),
         debug_token::stories(),
         factory_reset::stories(),
+        state_schema::stories(),
+        identity::stories(),
+        first_boot::stories(),
         debian::stories(),
         power_cuts::stories(),
         rigs::stories(),
