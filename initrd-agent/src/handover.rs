@@ -7,7 +7,7 @@ use crate::slot::Slot;
 use crate::verity::Opened;
 use bennu_formats::Sha256Digest;
 use bennu_formats::decode::Document;
-use bennu_formats::handover::{BlockDevice, Handover, SecureBootState, StateVolume};
+use bennu_formats::handover::{BlockDevice, Handover, KernelFacts, SecureBootState, StateVolume};
 use bennu_formats::manifest::SlotManifest;
 use bennu_formats::paths;
 use bennu_policy::verify::Verified;
@@ -21,6 +21,8 @@ pub struct Facts {
     pub device: Opened,
     /// Secure Boot.
     pub secure_boot: SecureBootState,
+    /// Kernel.
+    pub kernel: KernelFacts,
     /// This start.
     pub start: Start,
     /// Names of open secrets.
@@ -63,6 +65,7 @@ pub fn write(
         },
         verity_table: facts.device.table.clone(),
         secure_boot: facts.secure_boot,
+        kernel: facts.kernel,
         entry: facts.start.entry,
         attempts: facts.start.attempts,
         pcrs: facts.pcrs,

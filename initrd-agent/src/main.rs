@@ -11,6 +11,7 @@ mod floor;
 mod handover;
 mod hardware;
 mod journal;
+mod kernel;
 mod machine;
 mod manifest;
 mod past;
@@ -22,7 +23,10 @@ mod state;
 mod tpm;
 mod verity;
 
+use bennu_formats::cmdline;
+use bennu_formats::handover::KernelFacts;
 use error::InitError;
+use hardware::Hardware;
 use journal::Journal;
 use std::convert::Infallible;
 
@@ -43,34 +47,35 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     known.release = Some(trust.release());
     let modules = hardware::read_list()?;
     journal.step("kernel modules");
-    hardware::load(&modules, journal)?;
+    let cmdline = kernel::cmdline()?;
+    let mut hardware = Hardware::start(&modules, &cmdline, journal)?;
     let secure_boot = machine::secure_boot(&trust)?;
-    let root_hash = machine::root_hash()?;
+    let root_hash = cmdline::root_hash(cmdline.as_bytes())?;
+    let hardening = kernel::hardening(&cmdline, journal);
 
     journal.step("boot disk and slot");
-    let slot = slot::find(&root_hash, &modules)?;
+    let slot = slot::find(&root_hash, &mut hardware)?;
     let esp = known.esp.insert(esp::Mounted::mount(&slot.esp, &trust)?);
     let start = esp.begin(&trust, journal)?;
 
     journal.step("slot manifest");
-    let manifest = manifest::read_and_verify(&slot, &trust, root_hash)?;
-    journal.say(&manifest::sentence(&manifest));
+    let found = manifest::read_and_verify(&slot, &trust, root_hash)?;
+    journal.say(&manifest::sentence(&found.manifest));
 
     journal.step("dm-verity, checked");
-    verity::check_what_the_boot_needs(&slot, &manifest)?;
-    let device = verity::open_for_the_running_system(&slot, &manifest)?;
-    journal.say(&format!(
-        "root hash {} is open as {}",
-        device.root_hash,
-        device.path.display()
-    ));
+    let root_hash_check = kernel::root_hash_check(&cmdline);
+    let verity = verity::Verity::of(&slot, &found, root_hash_check);
+    verity.check_what_the_boot_needs()?;
+    let device = verity.open_for_the_running_system()?;
+    journal.say(&device.sentence(root_hash_check));
+    let manifest = found.manifest;
 
     journal.step("tpm: enter-initrd, floor");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
     tpm.enter_initrd()?;
     let (release, floor) = floor::hold(tpm, esp, &trust, &manifest, &start, journal)?;
     journal.step("state volume");
-    let state = state::open(tpm, esp, &slot, &trust, &release, journal)?;
+    let state = state::open(tpm, esp, &slot, &trust, &release, &mut hardware, journal)?;
     journal.step("tpm: unseal");
     let secrets = secrets::unseal_or_seal(tpm, esp, &trust, &manifest, journal)?;
 
@@ -81,6 +86,8 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         "latched: the TPM refused a second unseal of {} secrets",
         secrets.len()
     ));
+
+    let ima_policy_sha256 = kernel::load_ima_policy(journal)?;
 
     journal.step("root");
     root::mount(&device, state.as_ref().map(|state| state.mounted.as_path()))?;
@@ -93,6 +100,12 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         slot,
         device,
         secure_boot,
+        kernel: KernelFacts {
+            release: kernel::release(),
+            hardening,
+            root_hash_check,
+            ima_policy_sha256,
+        },
         start,
         secrets,
         floor,

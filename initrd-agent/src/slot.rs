@@ -1,18 +1,23 @@
 //! The boot disk and the slot: found by GUIDs on the disk that systemd-boot was loaded from.
 
 use crate::error::InitError;
-use crate::hardware;
+use crate::hardware::{Hardware, Storage};
 use bennu_disk::gpt;
 use bennu_formats::RootHash;
 use bennu_formats::units::{Bytes, Sectors512};
 use bennu_linux::block::{BlockDevice, BlockError, OpenMode, Sysfs};
 use bennu_linux::efivars::EfiVars;
-use bennu_linux::modules::ModuleList;
+use bennu_linux::time;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// How long a disk may take to appear: USB bridges need ten seconds and more.
 const DISK_WAIT: Duration = Duration::from_secs(30);
+/// How long one that is there at once may take, before the other controllers are looked through: an NVMe controller
+/// becomes ready within half a second.
+const FAST_WAIT: Duration = Duration::from_millis(600);
+/// Between two looks at what devices ask for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The partitions that this boot uses.
 pub struct Slot {
@@ -36,7 +41,7 @@ pub fn length(device: &BlockDevice) -> Bytes {
 }
 
 /// Finds the slot of `root_hash`.
-pub fn find(root_hash: &RootHash, modules: &ModuleList) -> Result<Slot, InitError> {
+pub fn find(root_hash: &RootHash, hardware: &mut Hardware<'_>) -> Result<Slot, InitError> {
     let text = EfiVars::default()
         .loader_device_part_uuid()
         .map_err(InitError::EfiVariable)?;
@@ -47,7 +52,7 @@ pub fn find(root_hash: &RootHash, modules: &ModuleList) -> Result<Slot, InitErro
     let verity_guid = Uuid::from_bytes(root_hash.verity_partition_uuid());
     let sig_guid = Uuid::from_bytes(root_hash.verity_sig_partition_uuid());
 
-    let disk = wait_for_disk(esp_guid, modules)?;
+    let disk = wait_for_disk(esp_guid, hardware)?;
     let partition = |guid: Uuid, what: &'static str| {
         let number = disk.table.by_unique_guid(guid).map(|p| p.number);
         let missing = || InitError::SlotMissing {
@@ -92,14 +97,23 @@ struct Disk {
     partitions: Vec<BlockDevice>,
 }
 
-fn wait_for_disk(esp_guid: Uuid, modules: &ModuleList) -> Result<Disk, InitError> {
+fn wait_for_disk(esp_guid: Uuid, hardware: &mut Hardware<'_>) -> Result<Disk, InitError> {
+    let start = time::monotonic();
+    let mut looked = start;
     let found = Sysfs::default().wait_for(DISK_WAIT, |devices| -> Result<Option<Disk>, InitError> {
         for disk in tables(devices) {
             if disk.table.by_unique_guid(esp_guid).is_some() && !disk.partitions.is_empty() {
                 return Ok(Some(disk));
             }
         }
-        hardware::load_for_hardware(modules)?;
+        let now = time::monotonic();
+        let fast_is_over = !hardware.may_bring_a_disk() || now.saturating_sub(start) >= FAST_WAIT;
+        if hardware.storage() == Storage::Fast && fast_is_over {
+            hardware.all_storage()?;
+        } else if now.saturating_sub(looked) >= LOOK_INTERVAL {
+            looked = now;
+            hardware.look()?;
+        }
         Ok(None)
     });
     match found {

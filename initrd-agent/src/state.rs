@@ -14,6 +14,7 @@ mod partition;
 use crate::error::InitError;
 use crate::esp::Mounted;
 use crate::floor;
+use crate::hardware::Hardware;
 use crate::journal::Journal;
 use crate::secrets;
 use crate::slot::Slot;
@@ -77,11 +78,13 @@ pub fn open(
     slot: &Slot,
     trust: &TrustConfig,
     release: &ReleasePolicy,
+    hardware: &mut Hardware<'_>,
     journal: &mut Journal,
 ) -> Result<Option<StateVolume>, InitError> {
     if trust.state == StateRule::Volatile {
         return Ok(None);
     }
+    hardware.for_state(journal)?;
     let partition = slot.state.as_ref().ok_or(InitError::StateNoPartition)?;
     let partition = &partition::grow(&slot.disk, partition, journal);
     let index = pin_index(&release.key);

@@ -15,6 +15,7 @@ pub mod failure_log;
 pub mod floor;
 pub mod guids;
 pub mod handover;
+pub mod hardening;
 pub mod health;
 pub mod initrd_modules;
 pub mod manifest;

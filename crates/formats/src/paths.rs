@@ -23,6 +23,8 @@ pub const ESP_SECRETS_DIRECTORY: &str = "bennu/secrets";
 pub const OWNER_SECRET: &str = "tpm.owner";
 /// Name, among the sealed secrets, of the state volume's key.
 pub const STATE_SECRET: &str = "state.volume";
+/// In the initrd: IMA rules that are loaded before the root starts; no file where the image wants none.
+pub const INITRD_IMA_POLICY: &str = "/etc/bennu/ima-policy";
 /// In the initrd: the empty file system of the state volume ([`crate::state::VolumeTemplate`]).
 pub const INITRD_STATE_TEMPLATE: &str = "/etc/bennu/state.template";
 /// In the running system: where the state volume is mounted.

@@ -12,6 +12,7 @@ pub mod console;
 pub mod dm;
 pub mod efivars;
 pub mod ext4;
+pub mod ima;
 pub mod keyring;
 pub mod kmsg;
 pub mod memory;

@@ -6,8 +6,11 @@
 
 use bennu_esp::{Esp, EspError};
 use bennu_formats::boot_record::BootRecord;
-use bennu_formats::handover::{BlockDevice, Handover, SecureBootState, StateVolume, StepTime};
-use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport};
+use bennu_formats::handover::{
+    BlockDevice, Handover, HardeningFact, KernelFacts, RootHashCheck, SecureBootState, StateVolume, StepTime,
+};
+use bennu_formats::hardening::HardeningState;
+use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, ModulesRule};
 use bennu_formats::{RootHash, Sha256Digest};
 use bennu_linux::kmsg::Level;
 use bennu_runtime::esp::EspAccessError;
@@ -29,6 +32,15 @@ pub struct World {
     pub said: Vec<(Level, String)>,
     pub published: Vec<HealthReport>,
     pub probes: usize,
+    /// Whether modules can still be loaded, and whether that can be changed.
+    pub modules: Modules,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Modules {
+    Loadable,
+    Locked,
+    Unlockable,
 }
 
 impl World {
@@ -50,6 +62,7 @@ impl World {
             said: Vec::new(),
             published: Vec::new(),
             probes: 0,
+            modules: Modules::Loadable,
         }
     }
 
@@ -118,6 +131,19 @@ impl Surroundings for World {
     fn publish(&mut self, report: &HealthReport) {
         self.published.push(report.clone());
     }
+
+    fn lock_modules(&mut self) -> std::io::Result<()> {
+        if self.modules == Modules::Unlockable {
+            return Err(std::io::ErrorKind::PermissionDenied.into());
+        }
+        self.modules = Modules::Locked;
+        Ok(())
+    }
+}
+
+pub fn hardening(option: &str, state: HardeningState) -> HardeningFact {
+    let option = option.into();
+    HardeningFact { option, state }
 }
 
 /// Slot 2 of `demo`, `attempts` starts since it was healthy.
@@ -147,6 +173,15 @@ pub fn handover(attempts: u32) -> Handover {
         verity_device: device("/dev/dm-0", "253:0"),
         verity_table: "0 8 verity 1".into(),
         secure_boot: SecureBootState::Enforced,
+        kernel: KernelFacts {
+            release: "6.12.1-amd64".into(),
+            hardening: vec![
+                hardening("lockdown=integrity", HardeningState::InForce),
+                hardening("slab_nomerge", HardeningState::AskedFor),
+            ],
+            root_hash_check: RootHashCheck::ByKernel,
+            ima_policy_sha256: Some(Sha256Digest([0xdd; 32])),
+        },
         entry: "demo_2+2-1.efi".into(),
         attempts,
         pcrs: [
@@ -179,5 +214,6 @@ pub fn config() -> HealthConfig {
         deadline_s: 60,
         tries: 3,
         max_attempts: 2,
+        modules_after_start: ModulesRule::Allowed,
     }
 }

@@ -3,6 +3,7 @@
 use super::State;
 use super::table::{Name, TableLine};
 use crate::block;
+use std::io;
 
 /// Why a device-mapper act failed.
 #[derive(Debug, thiserror::Error)]
@@ -77,4 +78,35 @@ pub enum DmError {
         cause: Box<DmError>,
         cleanup: Box<DmError>,
     },
+}
+
+impl DmError {
+    /// The kernel's answer to the ioctl that failed (errno(3)); none where no ioctl did.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::OpenControl(source)
+            | Self::Create { source, .. }
+            | Self::Load { source, .. }
+            | Self::Resume { source, .. }
+            | Self::Suspend { source, .. }
+            | Self::ReadTable { source, .. }
+            | Self::ReadStatus { source, .. }
+            | Self::Query { source, .. }
+            | Self::Message { source, .. }
+            | Self::Remove { source, .. }
+            | Self::List(source) => match source {
+                devicemapper::DmError::Core(devicemapper::errors::Error::Ioctl(_, _, _, errno)) => {
+                    io::Error::from(**errno).raw_os_error()
+                }
+                _ => None,
+            },
+            Self::Cleanup { cause, .. } => cause.errno(),
+            Self::BadText { .. }
+            | Self::Shape { .. }
+            | Self::ReadBack { .. }
+            | Self::State { .. }
+            | Self::Node { .. } => None,
+        }
+    }
 }
