@@ -8,6 +8,7 @@ mod esp_injections;
 mod falls_back_when_never_healthy;
 mod floor;
 mod interposer;
+mod kernel_side;
 mod lying_disk;
 mod manifests;
 mod no_shell;
@@ -16,6 +17,8 @@ mod power_cuts;
 mod recovery_screen;
 mod rigs;
 mod root_blocks;
+mod root_hash_signature;
+mod sata_disk;
 mod second_disk;
 mod secrets;
 mod slots_in_swapped_order;
@@ -40,6 +43,9 @@ pub fn all() -> Vec<Story> {
         recovery_screen::stories(),
         secrets::stories(),
         second_disk::stories(),
+        sata_disk::stories(),
+        kernel_side::stories(),
+        root_hash_signature::stories(),
         lying_disk::stories(),
         unreadable_root::stories(),
         esp_injections::stories(),
