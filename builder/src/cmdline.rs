@@ -49,17 +49,7 @@ const TAKEN_PREFIXES: [&str; 7] = [
     "module.",
 ];
 /// Words that give a shell or a mode without the image's services (systemd(1), kernel-command-line(7)).
-const MODES: [&str; 9] = [
-    "single",
-    "s",
-    "S",
-    "1",
-    "b",
-    "-b",
-    "rescue",
-    "emergency",
-    "--",
-];
+const MODES: [&str; 9] = ["single", "s", "S", "1", "b", "-b", "rescue", "emergency", "--"];
 /// Words that switch a protection of the kernel off.
 const WEAKENING: [&str; 15] = [
     "nokaslr",
@@ -217,12 +207,18 @@ fn reason(word: &str, hardening: &HardeningPlan) -> Option<Refused> {
         return Some(Refused::Hardening);
     }
     let same = |weak: &&str| weak.replace('-', "_") == word.replace('-', "_");
-    WEAKENING.iter().any(|weak| same(&weak)).then_some(Refused::Weakening)
+    WEAKENING
+        .iter()
+        .any(|weak| same(&weak))
+        .then_some(Refused::Weakening)
 }
 
 /// Whether the definition has left this option of the set out, and so may set it otherwise.
 fn left_out(name: &str, hardening: &HardeningPlan) -> bool {
-    hardening.without.iter().any(|without| same_parameter(without, name))
+    hardening
+        .without
+        .iter()
+        .any(|without| same_parameter(without, name))
 }
 
 #[cfg(test)]
@@ -295,7 +291,12 @@ mod tests {
             let text = format!("quiet {word}");
             assert_eq!(refused(&text, &plan(&[])), Some((word.to_owned(), why)), "{word}");
         }
-        for good in ["console=ttyS0 quiet", "init_on_free=1", "mitigations=auto,nosmt", "debug"] {
+        for good in [
+            "console=ttyS0 quiet",
+            "init_on_free=1",
+            "mitigations=auto,nosmt",
+            "debug",
+        ] {
             assert_eq!(refused(good, &plan(&[])), None, "{good}");
         }
     }

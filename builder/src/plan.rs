@@ -1,7 +1,7 @@
 //! The plan: a definition with every default filled in and every value checked, before anything is written.
 
-use crate::definition::{AcceptedKeys, AgentsRule, Definition, DefinitionError, SourceKind, SourceSection};
 use crate::cmdline::{self, HardeningPlan, HardeningRule};
+use crate::definition::{AcceptedKeys, AgentsRule, Definition, DefinitionError, SourceKind, SourceSection};
 use crate::size::parse_size;
 use crate::steps::ima::ImaPlan;
 use bennu_formats::health::{HealthConfig, ModulesRule};

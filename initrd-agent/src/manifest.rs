@@ -19,11 +19,7 @@ pub struct Found {
 }
 
 /// Reads the root-verity-sig partition in one go and verifies the manifest.
-pub fn read_and_verify(
-    slot: &Slot,
-    trust: &TrustConfig,
-    root_hash: RootHash,
-) -> Result<Found, InitError> {
+pub fn read_and_verify(slot: &Slot, trust: &TrustConfig, root_hash: RootHash) -> Result<Found, InitError> {
     let file = slot.verity_sig.open(OpenMode::Read)?;
     let mut bytes = Vec::new();
     file.take(verity_sig::PARTITION_BYTES as u64)
@@ -44,9 +40,7 @@ pub fn read_and_verify(
     }
     check_policy_key(manifest.get(), trust)?;
     // From the same bytes in memory.
-    let signature = VeritySig::decode(&bytes)
-        .map_err(InitError::VeritySig)?
-        .signature;
+    let signature = VeritySig::decode(&bytes).map_err(InitError::VeritySig)?.signature;
     Ok(Found { manifest, signature })
 }
 

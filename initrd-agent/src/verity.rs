@@ -11,12 +11,12 @@
 use crate::error::InitError;
 use crate::manifest::Found;
 use crate::slot::Slot;
+use bennu_formats::handover::RootHashCheck;
 use bennu_formats::manifest::SlotManifest;
 use bennu_linux::bounded;
 use bennu_linux::dm::{Access, DeviceMapper, DmError, Name, TableLine, Uuid};
 use bennu_linux::keyring::{self, KeyType, Keyring};
 use bennu_linux::mount::{self, MountError, MountSpec, Restriction, Unmount};
-use bennu_formats::handover::RootHashCheck;
 use bennu_verity::{DeviceNumber, KeyDescription, RootHash, Salt, VerityOption, VerityParams, VerityTable};
 use std::fs::File;
 use std::io::Read as _;
@@ -54,9 +54,15 @@ impl Opened {
     pub fn sentence(&self, check: RootHashCheck) -> String {
         let by = match check {
             RootHashCheck::ByKernel => "; the kernel verified its signature",
-            RootHashCheck::ManifestOnly => "; this kernel does not verify its signature, the manifest names it",
+            RootHashCheck::ManifestOnly => {
+                "; this kernel does not verify its signature, the manifest names it"
+            }
         };
-        format!("root hash {} is open as {}{by}", self.root_hash, self.path.display())
+        format!(
+            "root hash {} is open as {}{by}",
+            self.root_hash,
+            self.path.display()
+        )
     }
 }
 

@@ -92,7 +92,10 @@ impl Agent {
             return;
         }
         match world.lock_modules() {
-            Ok(()) => world.say(Level::Notice, "no kernel module can be loaded until the next start"),
+            Ok(()) => world.say(
+                Level::Notice,
+                "no kernel module can be loaded until the next start",
+            ),
             Err(error) => world.say(
                 Level::Error,
                 &format!("kernel.modules_disabled: {error}; modules can still be loaded"),

@@ -141,7 +141,10 @@ mod tests {
         let refused = of("measure func=MODULE_CHECK\nappraise func=MODULE_CHECK\n");
         assert!(matches!(refused, Err(ImaError::Rule { line: 2, .. })));
         assert!(matches!(of("# nothing\n"), Err(ImaError::Empty)));
-        assert!(matches!(of("measure \u{e9}"), Err(ImaError::Rule { line: 1, .. })));
+        assert!(matches!(
+            of("measure \u{e9}"),
+            Err(ImaError::Rule { line: 1, .. })
+        ));
     }
 
     #[test]

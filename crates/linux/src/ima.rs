@@ -72,7 +72,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let policy = dir.path().join("policy");
         std::fs::write(&policy, "").unwrap();
-        load_policy(&policy, "# why\n\n measure func=BPRM_CHECK \nmeasure func=MODULE_CHECK").unwrap();
+        load_policy(
+            &policy,
+            "# why\n\n measure func=BPRM_CHECK \nmeasure func=MODULE_CHECK",
+        )
+        .unwrap();
         let found = std::fs::read_to_string(&policy).unwrap();
         assert_eq!(found, "measure func=BPRM_CHECK\nmeasure func=MODULE_CHECK\n");
     }

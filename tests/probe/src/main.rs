@@ -146,16 +146,18 @@ fn perform(line: &str) {
             Err(error) => say(&format!("PROBE READ {argument} failed: {error}")),
         },
         // Starts bennud, which is a product binary of this root, and gives it time to mark the slot good.
-        "mark-good" | "mark-good-and-lock" => match std::process::Command::new("/usr/lib/bennu/bennud").spawn() {
-            Ok(mut child) => {
-                wait_until_good();
-                if word == "mark-good-and-lock" {
-                    wait_until_locked();
+        "mark-good" | "mark-good-and-lock" => {
+            match std::process::Command::new("/usr/lib/bennu/bennud").spawn() {
+                Ok(mut child) => {
+                    wait_until_good();
+                    if word == "mark-good-and-lock" {
+                        wait_until_locked();
+                    }
+                    let _stopped = child.kill().and_then(|()| child.wait());
                 }
-                let _stopped = child.kill().and_then(|()| child.wait());
+                Err(error) => say(&format!("PROBE bennud cannot be started: {error}")),
             }
-            Err(error) => say(&format!("PROBE bennud cannot be started: {error}")),
-        },
+        }
         "show-secrets" => show_secrets(),
         "show" => show(argument),
         // Reads IMA's list and PCR 10 with nothing measured in between: this program is all that runs.

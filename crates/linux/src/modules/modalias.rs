@@ -119,7 +119,12 @@ mod tests {
         device(dir.path(), "pci", "0000:00:01.0", Some("pci:v00001AF4\n"));
         device(dir.path(), "pci", "0000:00:02.0", Some("pci:v00001AF4\n"));
         device(dir.path(), "pci", "0000:00:03.0", Some("\n"));
-        device(dir.path(), "virtio", "virtio0", Some("virtio:d00000002v00001AF4\n"));
+        device(
+            dir.path(),
+            "virtio",
+            "virtio0",
+            Some("virtio:d00000002v00001AF4\n"),
+        );
         device(dir.path(), "scsi", "host0", None);
         device(dir.path(), "cpu", "cpu0", Some("cpu:type:x86\n"));
         std::fs::create_dir(dir.path().join("bus/empty")).unwrap();

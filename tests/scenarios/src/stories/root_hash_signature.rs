@@ -79,7 +79,7 @@ fn sign(folder: &Path, root_hash: &str, key: &Path, certificate: &Path) -> Resul
         "-inkey".as_ref(),
         key.as_os_str(),
     ];
-    tool::run("openssl", &args, &[])
+    Ok(tool::run("openssl", &args, &[])?)
 }
 
 /// Key and certificate that nobody enrolled.
