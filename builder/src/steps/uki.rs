@@ -99,11 +99,16 @@ impl BootParts {
                 break;
             }
         }
-        let config = format!("/boot/config-{release}");
-        let config = match boot.get_following(&config)? {
-            Some(_) => boot.read_file(&config, MAX_CONFIG_BYTES)?,
-            None => Vec::new(),
-        };
+        let mut config = Vec::new();
+        for path in [
+            format!("/boot/config-{release}"),
+            format!("/usr/lib/modules/{release}/config"),
+        ] {
+            if boot.get_following(&path)?.is_some() {
+                config = boot.read_file(&path, MAX_CONFIG_BYTES)?;
+                break;
+            }
+        }
         Ok(Self {
             ability: KernelAbility::of(release, &String::from_utf8_lossy(&config)),
             kernel: kernel.ok_or_else(|| UkiError::NoKernelImage {
