@@ -8,7 +8,8 @@ use crate::verity::Opened;
 use bennu_formats::Sha256Digest;
 use bennu_formats::decode::Document;
 use bennu_formats::handover::{
-    BlockDevice, DebugStart, FactoryReset, Handover, IdentityReport, SecureBootState, StateVolume,
+    BlockDevice, DebugStart, FactoryReset, Handover, IdentityReport, KernelFacts, SecureBootState,
+    StateVolume,
 };
 use bennu_formats::manifest::SlotManifest;
 use bennu_formats::paths;
@@ -23,6 +24,8 @@ pub struct Facts {
     pub device: Opened,
     /// Secure Boot.
     pub secure_boot: SecureBootState,
+    /// Kernel.
+    pub kernel: KernelFacts,
     /// This start.
     pub start: Start,
     /// Names of open secrets.
@@ -73,6 +76,7 @@ pub fn write(
         },
         verity_table: facts.device.table.clone(),
         secure_boot: facts.secure_boot,
+        kernel: facts.kernel,
         entry: facts.start.entry,
         attempts: facts.start.attempts,
         predicted_pcrs: m.pcrs.clone(),

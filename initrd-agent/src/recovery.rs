@@ -12,6 +12,7 @@ mod takeover;
 use crate::error::InitError;
 use crate::esp::Mounted;
 use crate::floor;
+use crate::hardware::Hardware;
 use crate::journal::Journal;
 use crate::secrets;
 use crate::slot::Slot;
@@ -21,7 +22,6 @@ use bennu_esp::{EspError, FoundSecret};
 use bennu_formats::manifest::SlotManifest;
 use bennu_formats::paths;
 use bennu_formats::trust::{StateRule, TrustConfig};
-use bennu_linux::modules::ModuleList;
 use bennu_linux::reboot::{End, end as end_machine, sync};
 use bennu_luks::{Keyslot, UnverifiedHeader};
 use bennu_policy::state::VolumeFact;
@@ -37,8 +37,6 @@ const READING_TIME: Duration = Duration::from_secs(3);
 pub struct Scene<'a> {
     /// Disk and partitions.
     pub slot: &'a Slot,
-    /// For keyboards that are plugged in late.
-    pub modules: &'a ModuleList,
     /// Whom to trust.
     pub trust: &'a TrustConfig,
     /// The release that runs.
@@ -62,6 +60,7 @@ struct Case {
 /// where the machine was taken over.
 pub fn offer(
     scene: &Scene<'_>,
+    hardware: &mut Hardware<'_>,
     tpm: &mut Measured,
     esp: &mut Mounted,
     error: InitError,
@@ -87,7 +86,7 @@ pub fn offer(
         return worse;
     }
     journal.say("latched for recovery: this start opens no secret");
-    let taken = match asking::ask(&case, scene.modules, &error, journal) {
+    let taken = match asking::ask(&case, hardware, &error, journal) {
         Ok(Some(opened)) => takeover::run(&case, &opened, scene, tpm, esp, journal),
         Ok(None) => return error,
         Err(worse) => Err(worse),

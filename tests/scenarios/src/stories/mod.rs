@@ -13,6 +13,7 @@ mod first_boot;
 mod floor;
 mod identity;
 mod interposer;
+mod kernel_side;
 mod lying_disk;
 mod manifests;
 mod no_shell;
@@ -22,6 +23,8 @@ mod recovery_key;
 mod recovery_screen;
 mod rigs;
 mod root_blocks;
+mod root_hash_signature;
+mod sata_disk;
 mod second_disk;
 mod secrets;
 mod slots_in_swapped_order;
@@ -51,6 +54,9 @@ pub fn all() -> Vec<Story> {
         recovery_screen::stories(),
         secrets::stories(),
         second_disk::stories(),
+        sata_disk::stories(),
+        kernel_side::stories(),
+        root_hash_signature::stories(),
         lying_disk::stories(),
         unreadable_root::stories(),
         verity_superblock::stories(),
