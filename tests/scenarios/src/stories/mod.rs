@@ -7,6 +7,7 @@ mod debian;
 mod esp_injections;
 mod falls_back_when_never_healthy;
 mod floor;
+mod floor_index;
 mod interposer;
 mod lying_disk;
 mod manifests;
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Story> {
         smbios::stories(),
         falls_back_when_never_healthy::stories(),
         floor::stories(),
+        floor_index::stories(),
         changed_uki::stories(),
         root_blocks::stories(),
         manifests::stories(),
