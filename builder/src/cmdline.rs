@@ -207,10 +207,7 @@ fn reason(word: &str, hardening: &HardeningPlan) -> Option<Refused> {
         return Some(Refused::Hardening);
     }
     let same = |weak: &&str| weak.replace('-', "_") == word.replace('-', "_");
-    WEAKENING
-        .iter()
-        .any(same)
-        .then_some(Refused::Weakening)
+    WEAKENING.iter().any(same).then_some(Refused::Weakening)
 }
 
 /// Whether the definition has left this option of the set out, and so may set it otherwise.

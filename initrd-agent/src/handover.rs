@@ -47,11 +47,7 @@ pub struct Facts {
 }
 
 /// Writes the report.
-pub fn write(
-    manifest: &Verified<SlotManifest>,
-    facts: Facts,
-    journal: &mut Journal,
-) -> Result<(), InitError> {
+pub fn write(manifest: &Verified<SlotManifest>, facts: Facts, journal: &Journal) -> Result<(), InitError> {
     let m = manifest.get();
     let device = |d: &bennu_linux::block::BlockDevice| BlockDevice {
         path: format!("/dev/{}", d.name),
@@ -90,12 +86,31 @@ pub fn write(
         fell_back: facts.start.fell_back,
         steps: journal.steps(),
     };
-    let bytes = serde_json::to_vec_pretty(&report).map_err(InitError::Handover)?;
-    let failed = |source| InitError::Write {
+    put(&report)
+}
+
+/// Ends the last step and writes the report once more, with all of them.
+pub fn complete_steps(journal: &mut Journal) -> Result<(), InitError> {
+    let bytes = std::fs::read(paths::RUN_HANDOVER).map_err(failed)?;
+    let mut report: Handover = serde_json::from_slice(&bytes).map_err(InitError::Handover)?;
+    journal.end_step();
+    report.steps = journal.steps();
+    put(&report)
+}
+
+/// The old report or the new one is there, whatever fails.
+fn put(report: &Handover) -> Result<(), InitError> {
+    let bytes = serde_json::to_vec_pretty(report).map_err(InitError::Handover)?;
+    let new = format!("{}.new", paths::RUN_HANDOVER);
+    std::fs::create_dir_all("/run/bennu")
+        .and_then(|()| std::fs::write(&new, bytes))
+        .and_then(|()| std::fs::rename(&new, paths::RUN_HANDOVER))
+        .map_err(failed)
+}
+
+fn failed(source: std::io::Error) -> InitError {
+    InitError::Write {
         path: paths::RUN_HANDOVER.to_owned(),
         source,
-    };
-    std::fs::create_dir_all("/run/bennu")
-        .and_then(|()| std::fs::write(paths::RUN_HANDOVER, bytes))
-        .map_err(failed)
+    }
 }

@@ -146,6 +146,7 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         pcrs,
     };
     handover::write(&manifest, facts, journal)?;
+    journal.step("esp: root reached");
     esp.reached_root(&trust, kept)?;
     if let Err(error) = failure::forget_restarts() {
         journal.warn(&error.to_string());

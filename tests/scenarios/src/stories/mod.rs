@@ -11,6 +11,7 @@ mod factory_reset;
 mod falls_back_when_never_healthy;
 mod first_boot;
 mod floor;
+mod floor_index;
 mod identity;
 mod interposer;
 mod kernel_side;
@@ -47,6 +48,7 @@ pub fn all() -> Vec<Story> {
         smbios::stories(),
         falls_back_when_never_healthy::stories(),
         floor::stories(),
+        floor_index::stories(),
         changed_uki::stories(),
         root_blocks::stories(),
         manifests::stories(),
