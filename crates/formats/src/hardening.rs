@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
     /// This file reads exactly so, blanks at the end aside.
-    File {
+    Reads {
         /// Absolute path in sysfs, procfs or securityfs.
         path: &'static str,
         /// The text when the option is in force.
@@ -44,7 +44,7 @@ const fn yes(name: &'static str, path: &'static str, text: &'static str) -> Hard
         name,
         value: Some("1"),
         since: (5, 8),
-        shown: Shown::File { path, text },
+        shown: Shown::Reads { path, text },
     }
 }
 
@@ -67,7 +67,7 @@ pub const DEFAULT: [Hardening; 10] = [
         name: "lockdown",
         value: Some("integrity"),
         since: (5, 4),
-        shown: Shown::File {
+        shown: Shown::Reads {
             path: "/sys/kernel/security/lockdown",
             text: "none [integrity] confidentiality",
         },
@@ -133,7 +133,7 @@ impl Hardening {
     /// Whether `text`, the content of [`Shown`]'s file, says that the option is in force; none where no file does.
     pub fn holds(&self, text: &str) -> Option<bool> {
         match self.shown {
-            Shown::File { text: expected, .. } => Some(text.trim_end() == expected),
+            Shown::Reads { text: expected, .. } => Some(text.trim_end() == expected),
             Shown::NoLineEnding { word, .. } => Some(!text.lines().any(|line| line.ends_with(word))),
             Shown::Nowhere => None,
         }
@@ -142,7 +142,7 @@ impl Hardening {
     /// The file to look at.
     pub fn path(&self) -> Option<&'static str> {
         match self.shown {
-            Shown::File { path, .. } | Shown::NoLineEnding { path, .. } => Some(path),
+            Shown::Reads { path, .. } | Shown::NoLineEnding { path, .. } => Some(path),
             Shown::Nowhere => None,
         }
     }

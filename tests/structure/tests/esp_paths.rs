@@ -6,6 +6,11 @@ use bennu_structure_tests::files;
 use std::collections::BTreeSet;
 
 const PAGE: &str = "docs/reference/untrusted-input.md";
+/// Files of the code that only tell people where a file lies.
+const TOLD: [&str; 2] = [
+    "initrd-agent/src/recovery_screen/report.rs",
+    "initrd-agent/src/state/recovery_key.rs",
+];
 const PATHS: &str = "crates/formats/src/paths.rs";
 
 fn read(path: &str) -> String {
@@ -67,8 +72,7 @@ fn the_esp_is_read_through_one_crate_only() {
             }
             let text = std::fs::read_to_string(&path).unwrap();
             seen += 1;
-            // The recovery screen tells people where the log lies.
-            let told = path.ends_with("initrd-agent/src/recovery_screen/report.rs");
+            let told = TOLD.iter().any(|name| path.ends_with(name));
             assert!(
                 told || !text.contains("paths::ESP_"),
                 "{}: reads a file of the ESP past crates/esp",
