@@ -88,10 +88,9 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         start: &start,
     };
     let opened = match &debug {
-        None => opened::open(tpm, esp, &boot, journal)?,
+        None => opened::open(tpm, esp, &boot, evidence, journal)?,
         Some(debug) => debug::keep_sealed(tpm, esp, &release, debug, journal)?,
     };
-    evidence.floor = Some(opened.floor);
     let (state, secrets) = (opened.state, opened.secrets);
 
     journal.step("tpm: latch");

@@ -2,6 +2,7 @@
 
 use crate::error::InitError;
 use crate::esp::{Mounted, Start};
+use crate::evidence::Evidence;
 use crate::floor;
 use crate::journal::Journal;
 use crate::reset;
@@ -46,6 +47,7 @@ pub fn open(
     tpm: &mut Measured,
     esp: &Mounted,
     boot: &Boot<'_>,
+    evidence: &mut Evidence,
     journal: &mut Journal,
 ) -> Result<Opened, InitError> {
     let Boot {
@@ -57,6 +59,8 @@ pub fn open(
     } = boot;
     let factory_reset = reset::carry_out(tpm, esp, slot, trust, boot.release, journal)?;
     let (release, floor) = floor::hold(tpm, esp, trust, manifest, start, journal)?;
+    // Known to whoever explains a failure of what follows.
+    evidence.floor = Some(floor);
     reset::hand_over_key(tpm, esp, &release, journal);
     journal.step("state volume");
     let state = state::open(tpm, esp, slot, trust, &release, journal)?;

@@ -13,7 +13,7 @@ use crate::blob::SealedBlob;
 use crate::client::Client;
 use crate::code::ResponseCode;
 use crate::command::{Loaded, StorageKey, VerifiedTicket};
-use crate::error::{TpmError, TransportError};
+use crate::error::TpmError;
 use crate::hash::Digest;
 use crate::kdf::fill_random;
 use crate::local::{LocalConditions, Pin, PinRule, SECURE_BOOT_PCR};
@@ -177,19 +177,22 @@ impl<T: Transport> Client<T> {
     ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
         for attempt in 1..=UNSEAL_ATTEMPTS {
             let mut session = self.start_release_session(srk, how.policy, how.ticket)?;
-            if let Err(error) = self.fulfil_local(&mut session, how.local) {
-                return self.flush_after(session.handle(), Err(error));
-            }
-            let act = self.unseal_object(object, &mut session, how.pin);
+            let act = self
+                .fulfil_local(&mut session, how.local)
+                .and_then(|()| Ok(self.unseal_object(object, &mut session, how.pin)?));
             match self.flush_after(session.handle(), act) {
-                Err(error) if error.base_code() == Some(ResponseCode::PCR_CHANGED) => pause(attempt)?,
-                Err(TpmError::Refused { code, .. }) if code.base() == ResponseCode::POLICY_FAIL => {
+                Err(UnsealError::Tpm(error)) if error.base_code() == Some(ResponseCode::PCR_CHANGED) => {
+                    pause(attempt)?;
+                }
+                Err(UnsealError::Tpm(TpmError::Refused { code, .. }))
+                    if code.base() == ResponseCode::POLICY_FAIL =>
+                {
                     return Err(UnsealError::PolicyRefused { code });
                 }
-                Err(error) if error.base_code() == Some(ResponseCode::AUTH_FAIL) => {
+                Err(UnsealError::Tpm(error)) if error.base_code() == Some(ResponseCode::AUTH_FAIL) => {
                     return Err(UnsealError::WrongPin);
                 }
-                result => return Ok(result?),
+                result => return result,
             }
         }
         Err(UnsealError::PcrsKeepChanging {
@@ -249,11 +252,15 @@ impl<T: Transport> Client<T> {
                         let value = values.get(SECURE_BOOT_PCR).copied();
                         value.unwrap_or(Digest::zero(alg))
                     };
-                    let (sealed, actual) = (of(&sealed), of(&actual));
-                    return Err(if sealed == actual {
+                    let difference = PcrDifference {
+                        pcr: SECURE_BOOT_PCR,
+                        signed: of(&sealed),
+                        actual: of(&actual),
+                    };
+                    return Err(if difference.signed == difference.actual {
                         error.into()
                     } else {
-                        UnsealError::SecureBootChanged { sealed, actual }
+                        UnsealError::SecureBootChanged(Box::new(difference))
                     });
                 }
                 result => result?,

@@ -69,14 +69,10 @@ pub enum UnsealError {
     WrongPin,
     /// PCR 7 is not what it was when the object was made.
     #[error(
-        "unseal: pcr 7, the state of secure boot (keys, db, dbx): expected {sealed} as when it was sealed, found {actual}"
+        "unseal: pcr 7, the state of secure boot (keys, db, dbx): expected {} as when it was sealed, found {}",
+        .0.signed, .0.actual
     )]
-    SecureBootChanged {
-        /// Value when sealed.
-        sealed: Digest,
-        /// Value it has.
-        actual: Digest,
-    },
+    SecureBootChanged(Box<PcrDifference>),
     /// The condition on NV does not hold: the release is older than the floor.
     #[error("unseal: nv index {index:#x} does not meet the release's condition; boot a newer release")]
     NvConditionFailed {
