@@ -30,6 +30,9 @@ pub enum Command {
     Sign(SignArgs),
     /// Put one or two releases on a disk image
     Disk(DiskArgs),
+    /// First-boot configurations
+    #[command(subcommand)]
+    FirstBoot(FirstBootCommand),
     /// Show what is on a disk image
     Inspect(ImageArgs),
     /// Verify a disk image: boot programs, UKIs, manifests, hash trees, names
@@ -47,7 +50,7 @@ pub enum Command {
 /// `bennu keys`
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
-    /// Make a directory of fresh keys: PK, KEK, db, release key, TPM policy key
+    /// Make a directory of fresh keys: PK, KEK, db, release key, TPM policy key, configuration key
     Generate {
         /// Directory; must not exist
         directory: PathBuf,
@@ -144,6 +147,32 @@ pub struct DiskArgs {
     /// Disk image to make
     #[arg(long, short)]
     pub output: PathBuf,
+    /// Signed first-boot configuration to put on the ESP
+    #[arg(long)]
+    pub first_boot: Option<PathBuf>,
+}
+
+/// `bennu first-boot`
+#[derive(Debug, Subcommand)]
+pub enum FirstBootCommand {
+    /// Sign a configuration for `/bennu/first-boot.json` on the ESP
+    Sign(FirstBootSignArgs),
+}
+
+/// `bennu first-boot sign`
+#[derive(Debug, Args)]
+pub struct FirstBootSignArgs {
+    /// The configuration, TOML
+    pub configuration: PathBuf,
+    /// Configuration key, ed25519, PKCS#8 PEM
+    #[arg(long)]
+    pub key: PathBuf,
+    /// Where to write
+    #[arg(long, short)]
+    pub output: PathBuf,
+    /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A disk image.

@@ -44,7 +44,6 @@ impl Evidence {
             expected: Expected {
                 sections: pcrs.pcr11_sections,
                 section_digests: pcrs.sections.clone(),
-                phases: vec!["enter-initrd"],
                 values: BTreeMap::from([
                     (11, pcrs.pcr11_enter_initrd),
                     (12, pcrs.pcr12),

@@ -154,6 +154,18 @@ pub fn seal_to_esp(
     secret: &[u8],
     key: &RsaPublic,
 ) -> Result<SealedBlob, InitError> {
+    let (blob, bytes) = seal(tpm, name, secret, key)?;
+    esp.files().write_sealed_secret(name, &bytes)?;
+    Ok(blob)
+}
+
+/// Seals `secret`; the blob and its bytes, not written yet.
+pub fn seal(
+    tpm: &mut Measured,
+    name: &str,
+    secret: &[u8],
+    key: &RsaPublic,
+) -> Result<(SealedBlob, Vec<u8>), InitError> {
     let policy = SealPolicy {
         authorize_key: key,
         policy_ref: POLICY_REF.as_bytes(),
@@ -168,8 +180,7 @@ pub fn seal_to_esp(
             source,
         })?;
     let bytes = blob.encode().map_err(|e| InitError::Random(e.to_string()))?;
-    esp.files().write_sealed_secret(name, &bytes)?;
-    Ok(blob)
+    Ok((blob, bytes))
 }
 
 /// Tries to unseal again and demands that the TPM refuses because of its PCRs.

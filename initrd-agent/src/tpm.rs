@@ -12,7 +12,9 @@ use bennu_formats::paths;
 use bennu_linux::{bounded, time};
 use bennu_luks::VolumeKey;
 use bennu_policy::verify::Verified;
-use bennu_tpm::{Client, Device, Event, EventKind, EventRecord, HashAlg, Measured as Data, PcrMask, Tpm};
+use bennu_tpm::{
+    Client, Device, Event, EventKind, EventRecord, HashAlg, Measured as Data, PcrBank, PcrMask, Tpm,
+};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -61,29 +63,11 @@ impl Measured {
     /// Demands an active SHA-256 bank with every PCR that a policy of ours names, and, where the firmware enforced
     /// Secure Boot, that it has measured into that bank: nothing is sealed to one that nobody extends.
     pub fn check_bank(&mut self, secure_boot: SecureBootState) -> Result<(), InitError> {
-        let banks = self.client.pcr_banks().map_err(InitError::TpmRead)?;
-        let held = |pcr: u8| {
-            let sha256 = banks.iter().filter(|b| b.alg_id == HashAlg::Sha256.id());
-            sha256.into_iter().any(|bank| bank.pcrs.contains(pcr))
-        };
-        if let Some(pcr) = NEEDED.into_iter().find(|pcr| !held(*pcr)) {
-            let active = banks.iter().filter(|b| !b.pcrs.is_empty());
-            let name =
-                |id: u16| HashAlg::from_id(id).map_or_else(|| format!("{id:#x}"), |alg| alg.to_string());
-            let found: Vec<String> = active.map(|b| name(b.alg_id)).collect();
-            return Err(InitError::TpmBank {
-                pcr,
-                found: found.join(", "),
-            });
+        bank_is_active(&self.client.pcr_banks().map_err(InitError::TpmRead)?)?;
+        match secure_boot {
+            SecureBootState::Enforced => bank_is_measured(&self.read(&FIRMWARE)?),
+            SecureBootState::Off => Ok(()),
         }
-        if secure_boot == SecureBootState::Enforced {
-            let values = self.read(&FIRMWARE)?;
-            let zero = values.into_iter().find(|(_, value)| *value == Sha256Digest::ZERO);
-            if let Some((pcr, _)) = zero {
-                return Err(InitError::TpmUnmeasured { pcr });
-            }
-        }
-        Ok(())
     }
 
     /// PCR 11 ← `enter-initrd`.
@@ -122,6 +106,11 @@ impl Measured {
         self.close(&digest.to_string(), volume_key)
     }
 
+    /// The same before a recovery key is asked for: whoever types what, this start unseals nothing.
+    pub fn latch_for_recovery(&mut self) -> Result<(), InitError> {
+        self.close("recovery", None)
+    }
+
     /// The same on failure, when there may be no manifest to name.
     pub fn latch_after_failure(&mut self) -> Result<(), InitError> {
         if self.latched {
@@ -129,6 +118,18 @@ impl Measured {
         } else {
             self.close("failed", None)
         }
+    }
+
+    /// PCR 15 ← the digest of a first-boot configuration that is about to be used. After the latch: nothing is sealed to
+    /// what PCR 15 holds then.
+    pub fn first_boot(&mut self, digest: &Sha256Digest) -> Result<(), InitError> {
+        let text = digest.to_string();
+        self.extend(&Event {
+            pcr: 15,
+            measured: Data::Data(text.as_bytes()),
+            kind: EventKind::FirstBoot,
+            text: &text,
+        })
     }
 
     fn close(&mut self, manifest: &str, volume_key: Option<&VolumeKey>) -> Result<(), InitError> {
@@ -238,5 +239,73 @@ impl Measured {
             })?;
         }
         Ok(())
+    }
+}
+
+/// Every PCR of [`NEEDED`] is in an active SHA-256 bank.
+fn bank_is_active(banks: &[PcrBank]) -> Result<(), InitError> {
+    let held = |pcr: u8| {
+        let mut sha256 = banks.iter().filter(|b| b.alg_id == HashAlg::Sha256.id());
+        sha256.any(|bank| bank.pcrs.contains(pcr))
+    };
+    let Some(pcr) = NEEDED.into_iter().find(|pcr| !held(*pcr)) else {
+        return Ok(());
+    };
+    let name = |id: u16| HashAlg::from_id(id).map_or_else(|| format!("{id:#x}"), |alg| alg.to_string());
+    let active = banks.iter().filter(|b| !b.pcrs.is_empty());
+    let found: Vec<String> = active.map(|b| name(b.alg_id)).collect();
+    Err(InitError::TpmBank {
+        pcr,
+        found: found.join(", "),
+    })
+}
+
+/// A firmware that enforced Secure Boot has measured so.
+fn bank_is_measured(values: &BTreeMap<u8, Sha256Digest>) -> Result<(), InitError> {
+    let zero = values.iter().find(|(_, value)| **value == Sha256Digest::ZERO);
+    zero.map_or(Ok(()), |(&pcr, _)| Err(InitError::TpmUnmeasured { pcr }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bennu_formats::Code;
+
+    fn bank(alg_id: u16, pcrs: &[u8]) -> PcrBank {
+        PcrBank {
+            alg_id,
+            pcrs: PcrMask::of(pcrs).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_tpm_without_a_whole_sha_256_bank_is_refused_with_the_banks_that_it_has() {
+        let all: Vec<u8> = (0..24).collect();
+        let (sha1, sha256) = (HashAlg::Sha1.id(), HashAlg::Sha256.id());
+        bank_is_active(&[bank(sha1, &all), bank(sha256, &all)]).unwrap();
+        for (banks, refused, found) in [
+            (vec![bank(sha1, &all), bank(sha256, &[])], 0, "sha1"),
+            (vec![bank(0x12, &all)], 0, "0x12"),
+            (vec![bank(sha256, &[0, 7, 11, 12, 13])], 15, "sha256"),
+            (vec![], 0, ""),
+        ] {
+            let error = bank_is_active(&banks).unwrap_err();
+            assert_eq!(error.code(), Code::TpmBank);
+            let InitError::TpmBank { pcr, found: active } = error else {
+                panic!("{error}")
+            };
+            assert_eq!((pcr, active.as_str()), (refused, found));
+        }
+    }
+
+    #[test]
+    fn a_bank_that_the_firmware_does_not_measure_into_is_refused() {
+        let (some, zero) = (Sha256Digest([1; 32]), Sha256Digest::ZERO);
+        bank_is_measured(&[(0, some), (7, some)].into()).unwrap();
+        for (values, refused) in [([(0, some), (7, zero)], 7), ([(0, zero), (7, some)], 0)] {
+            let error = bank_is_measured(&values.into()).unwrap_err();
+            assert_eq!(error.code(), Code::TpmBank);
+            assert!(matches!(error, InitError::TpmUnmeasured { pcr } if pcr == refused));
+        }
     }
 }

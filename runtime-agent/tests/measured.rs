@@ -105,7 +105,7 @@ fn a_start_as_predicted_is_as_expected_and_every_row_matches() {
     let judged = machine.judged();
     assert_eq!(
         judged.sentence(),
-        "all is as expected: 49 events account for every PCR (sha256)"
+        "all measurements are as expected: 49 events account for every PCR (sha256)"
     );
     let log = machine.events();
     assert!(log.all_match());

@@ -2,6 +2,7 @@
 
 mod build;
 mod debug_token;
+mod first_boot;
 mod generate;
 mod inspect;
 mod keys;
@@ -36,6 +37,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Sign(args) => sign::run(&args),
         Command::DebugToken(args) => debug_token::run(&args),
         Command::Disk(args) => build::disk(&args, &progress),
+        Command::FirstBoot(command) => first_boot::run(&command),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args, &progress),
         Command::Vm(command) => vm::run(command),

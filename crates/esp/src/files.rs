@@ -86,6 +86,23 @@ pub(crate) fn publish(volume: &impl Volume, path: &Path, bytes: &[u8]) -> Result
     rename(volume, &temporary, path)
 }
 
+/// Removes a file for good. What [`publish`] may have left beside it, under a temporary name and with the same clusters,
+/// gets a name that nobody writes to: whoever wrote there would write to clusters that are free.
+pub(crate) fn forget(volume: &impl Volume, path: &Path) -> Result<(), EspError> {
+    let failed = |source| EspError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let (temporary, left) = (path.with_extension("new"), path.with_extension("left"));
+    let lengths = volume
+        .length(&temporary)
+        .and_then(|temporary| Ok((temporary, volume.length(&left)?)));
+    if let (Some(1..), None) = lengths.map_err(failed)? {
+        rename(volume, &temporary, &left)?;
+    }
+    remove(volume, path).map_err(failed)
+}
+
 /// Renames; flushes the file, which writes its cluster and length into the new entry, and then the directory.
 /// `to` must not exist or be empty: what it occupies would be freed while its entry may still be on the disk.
 pub(crate) fn rename(volume: &impl Volume, from: &Path, to: &Path) -> Result<(), EspError> {

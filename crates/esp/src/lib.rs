@@ -168,6 +168,82 @@ impl Esp {
         files::read(&Mounted, &path, debug_token::MAX_FILE_BYTES + 1)
     }
 
+    /// Replaces a sealed secret that is of no use any more. A power cut leaves the old one, the new one, an empty file,
+    /// none, or one with other bytes: for a secret that can be sealed once more.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub fn replace_sealed_secret(&self, name: &str, sealed: &[u8]) -> Result<(), EspError> {
+        files::write(&Mounted, &self.secret_path(name), sealed)
+    }
+
+    /// Names of the sealed secrets that are there, of any release: 1 to 32 characters of `[a-z0-9.-]`.
+    ///
+    /// # Errors
+    /// The directory cannot be listed, or has more than [`MAX_DIRECTORY_ENTRIES`] files.
+    pub fn sealed_names(&self) -> Result<Vec<String>, EspError> {
+        let directory = self.root.join(paths::ESP_SECRETS_DIRECTORY);
+        let names = match files::list(&directory) {
+            Err(EspError::List { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            names => names?,
+        };
+        let ours = |name: &String| {
+            (1..=32).contains(&name.len())
+                && name
+                    .bytes()
+                    .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'))
+        };
+        let mut names: Vec<String> = names
+            .iter()
+            .filter_map(|name| Some(name.strip_suffix(paths::SEALED_SUFFIX)?.to_owned()))
+            .filter(ours)
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Removes a sealed secret that nothing can open any more.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be removed.
+    pub fn forget_sealed_secret(&self, name: &str) -> Result<(), EspError> {
+        files::forget(&Mounted, &self.secret_path(name))
+    }
+
+    /// Writes the recovery key, encrypted to the escrow key, and flushes. A power cut before this returns leaves the
+    /// old file, an empty one, or none.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub fn write_recovery_blob(&self, blob: &[u8]) -> Result<(), EspError> {
+        files::publish(&Mounted, &self.root.join(paths::ESP_RECOVERY_BLOB), blob)
+    }
+
+    /// Reads it; `None` where there is none. At most [`MAX_SEALED_BYTES`]; untrusted.
+    ///
+    /// # Errors
+    /// It is there and cannot be read, or is longer.
+    pub fn recovery_blob(&self) -> Result<Option<Vec<u8>>, EspError> {
+        let path = self.root.join(paths::ESP_RECOVERY_BLOB);
+        match files::read(&Mounted, &path, MAX_SEALED_BYTES + 1)? {
+            Some(bytes) if bytes.len() > MAX_SEALED_BYTES => Err(EspError::TooLong {
+                path,
+                limit: MAX_SEALED_BYTES,
+            }),
+            found => Ok(found.filter(|bytes| !bytes.is_empty())),
+        }
+    }
+
+    /// Reads the first-boot configuration: at most one byte more than an envelope may have, so that a longer file is
+    /// refused by its decoder. `None` where there is none.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub fn first_boot(&self) -> Result<Option<Vec<u8>>, EspError> {
+        let path = self.root.join(paths::ESP_FIRST_BOOT);
+        files::read(&Mounted, &path, bennu_formats::dsse::MAX_ENVELOPE_BYTES + 1)
+    }
+
     /// Replaces the log of the last start that failed. A power cut may leave none, or half of one: its digest on the
     /// screen tells.
     ///

@@ -18,8 +18,6 @@ pub struct Expected {
     pub sections: Sha256Digest,
     /// Digest of each measured section's content by name; empty where the release does not tell.
     pub section_digests: BTreeMap<String, Sha256Digest>,
-    /// Phases that were measured into PCR 11 since, in their order.
-    pub phases: Vec<&'static str>,
     /// The PCRs of the policy, by number.
     pub values: BTreeMap<u8, Sha256Digest>,
 }

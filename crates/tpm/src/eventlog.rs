@@ -18,6 +18,8 @@ pub enum EventKind {
     Manifest,
     /// Digest of a debug token: ours, keeps everything sealed.
     DebugToken,
+    /// Digest of a first-boot configuration: ours, after the latch and before it is used.
+    FirstBoot,
 }
 
 impl EventKind {
@@ -29,6 +31,7 @@ impl EventKind {
             Self::VolumeKey => "volume-key",
             Self::Manifest => "bennu-manifest",
             Self::DebugToken => "bennu-debug-token",
+            Self::FirstBoot => "bennu-first-boot",
         }
     }
 }

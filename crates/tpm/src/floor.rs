@@ -1,6 +1,7 @@
 //! The anti-rollback floor: an 8-byte guarded NV index that the signed policies of all releases compare with.
 //!
-//! Begun at zero. A release below it fulfils no policy, its own included, so it neither unseals nor lowers it.
+//! Begun at zero, or at a release's number where a machine comes to another TPM. A release below it fulfils no policy,
+//! its own included, so it neither unseals nor lowers it.
 
 use crate::client::Client;
 use crate::guarded::{GuardedError, GuardedIndex, GuardedState, IndexPlace};
@@ -79,7 +80,8 @@ impl<T: Transport> Client<T> {
         self.begin_floor_at(floor, 0)
     }
 
-    /// Begins the floor at `value`, after a factory reset, on a TPM without an owner.
+    /// Begins the floor at `value`: for a machine that has had one, in another TPM or in this one before it was
+    /// cleared.
     ///
     /// # Errors
     ///

@@ -252,15 +252,14 @@ impl<T: Transport> Client<T> {
                         let value = values.get(SECURE_BOOT_PCR).copied();
                         value.unwrap_or(Digest::zero(alg))
                     };
-                    let difference = PcrDifference {
-                        pcr: SECURE_BOOT_PCR,
-                        signed: of(&sealed),
-                        actual: of(&actual),
-                    };
-                    return Err(if difference.signed == difference.actual {
+                    let (sealed, actual) = (of(&sealed), of(&actual));
+                    return Err(if sealed == actual {
                         error.into()
                     } else {
-                        UnsealError::SecureBootChanged(Box::new(difference))
+                        UnsealError::SecureBootChanged {
+                            sealed: Box::new(sealed),
+                            actual: Box::new(actual),
+                        }
                     });
                 }
                 result => result?,

@@ -176,8 +176,8 @@ fn secure_boot_as_it_was_opens_and_anything_else_is_named() {
         let error = tpm.unseal_with_pin(blob, &release, &pin(PIN)).unwrap_err();
         let changed = pcr7(&mut tpm);
         assert!(
-            matches!(&error, UnsealError::SecureBootChanged(difference)
-                if difference.signed.as_bytes() == now && difference.actual.as_bytes() == changed),
+            matches!(&error, UnsealError::SecureBootChanged { sealed, actual }
+                if sealed.as_bytes() == now && actual.as_bytes() == changed),
             "{error}"
         );
     }

@@ -71,6 +71,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Prints the state volume's recovery key, encrypted to the image's escrow key: an age file (needs root; exit status
+    /// 1: the ESP has none)
+    RecoveryBlob,
 }
 
 fn main() -> ExitCode {
@@ -108,7 +111,7 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
         Command::Why { json } => {
             let handover = sources.handover()?;
             let (history, last_good) = remembered(&handover);
-            let measured = match Facts::gather(&Places::default()) {
+            let measured = match Facts::gather_settled(&Places::default()) {
                 Ok(facts) => Measured::of(&facts, &handover, last_good.as_ref()),
                 Err(why) => Measured::Unknown { why },
             };
@@ -117,9 +120,26 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
             why.answer().ok_or_else(|| why.measured.sentence().into())
         }
         Command::EventLog { json } => {
-            let log = EventLog::of(&Facts::gather(&Places::default())?);
+            let log = EventLog::of(&Facts::gather_settled(&Places::default())?);
             print(*json, &log, EventLog::text)?;
             Ok(if log.all_match() { Answer::Yes } else { Answer::No })
+        }
+        Command::RecoveryBlob => recovery_blob(&sources.handover()?),
+    }
+}
+
+fn recovery_blob(handover: &Handover) -> Result<Answer, Box<dyn Error>> {
+    match esp::with_esp(&handover.esp, Access::ReadOnly, |esp| esp.recovery_blob())? {
+        Some(blob) => {
+            io::stdout().write_all(&blob)?;
+            Ok(Answer::Yes)
+        }
+        None => {
+            writeln!(
+                io::stderr(),
+                "bennuctl: the ESP has no recovery blob: the image names no escrow key, or the file was removed"
+            )?;
+            Ok(Answer::No)
         }
     }
 }

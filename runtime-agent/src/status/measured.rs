@@ -5,7 +5,7 @@
 //! each (Documentation/ABI/stable/sysfs-class-tpm). Nothing is written, the TPM is not asked.
 
 use bennu_eventlog::{
-    Event, Expected, Log, MAX_LOG_BYTES, Meaning, Origin, cel, changes, firmware, judge, replay,
+    Event, Expected, MAX_LOG_BYTES, Meaning, Origin, cel, changes, firmware, judge, replay,
 };
 use bennu_formats::Sha256Digest;
 use bennu_formats::firmware_record::FirmwareRecord;
@@ -16,12 +16,17 @@ use bennu_tpm::{Digest, HashAlg};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where the kernel shows the TPM's banks: a directory `pcr-<algorithm>` each.
 const TPM: &str = "/sys/class/tpm/tpm0";
 /// PCRs that the logs have to account for. PCR 10 is IMA's, which has a log of its own; 16 and 23 are for
 /// applications, 17 to 22 for a late launch.
 const ACCOUNTED: [u8; 15] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15];
+/// Looks at logs and PCRs until they agree.
+const LOOKS: u32 = 4;
+/// Between two looks: an extension takes a discrete TPM some tens of milliseconds.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 /// The longest PCR in hex with its newline, and some bytes so that a longer file is noticed.
 const MAX_FILE_BYTES: usize = 144;
 
@@ -65,13 +70,15 @@ impl Facts {
     pub fn gather(places: &Places) -> Result<Self, String> {
         let mut events = Vec::new();
         let mut broken = Vec::new();
-        let read: [(&Path, fn(&[u8]) -> Log); 2] = [
-            (&places.firmware_log, firmware::read),
-            (&places.user_log, cel::read),
+        let bytes = |path: &Path| bounded::read(path, MAX_LOG_BYTES).map_err(|error| error.to_string());
+        let logs = [
+            (
+                &places.firmware_log,
+                firmware::read(&bytes(&places.firmware_log)?),
+            ),
+            (&places.user_log, cel::read(&bytes(&places.user_log)?)),
         ];
-        for (path, read) in read {
-            let bytes = bounded::read(path, MAX_LOG_BYTES).map_err(|error| error.to_string())?;
-            let log = read(&bytes);
+        for (path, log) in logs {
             events.extend(log.events);
             broken.extend(log.broken.map(|why| format!("{}: {why}", path.display())));
         }
@@ -93,6 +100,22 @@ impl Facts {
             broken,
             banks,
         })
+    }
+
+    /// As [`Self::gather`], anew while the logs do not account for the PCRs: systemd extends first and writes its
+    /// record afterwards, so that a look in between finds a record missing.
+    ///
+    /// # Errors
+    /// As [`Self::gather`].
+    pub fn gather_settled(places: &Places) -> Result<Self, String> {
+        for _ in 1..LOOKS {
+            let facts = Self::gather(places)?;
+            if ACCOUNTED.into_iter().all(|pcr| facts.accounted(pcr)) {
+                return Ok(facts);
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+        Self::gather(places)
     }
 
     /// The SHA-256 bank.
@@ -196,7 +219,7 @@ impl Measured {
     pub fn sentence(&self) -> String {
         match self {
             Self::AsExpected { events, banks, .. } => format!(
-                "all is as expected: {events} events account for every PCR ({})",
+                "all measurements are as expected: {events} events account for every PCR ({})",
                 banks.join(", ")
             ),
             Self::Unexpected { findings, .. } => findings.join("; "),
@@ -227,7 +250,6 @@ fn expected(handover: &Handover, values: &BTreeMap<u8, Sha256Digest>) -> Expecte
     Expected {
         sections: predicted.pcr11_sections,
         section_digests: predicted.sections.clone(),
-        phases: vec!["enter-initrd", "leave-initrd"],
         values: BTreeMap::from([
             (11, reached.unwrap_or(predicted.pcr11_leave_initrd)),
             (12, predicted.pcr12),

@@ -30,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-esp",
             "bennu-luks",
             "bennu-eventlog",
+            "bennu-age",
         ],
     ),
     (
@@ -63,13 +64,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bennu-uki", &[]),
     ("bennu-erofs", &[]),
     ("bennu-luks", &[]),
+    ("bennu-age", &[]),
     ("bennu-linux", &[]),
     // The tests: black boxes, but for the replay, which feeds decoders.
     ("bennu-harness", &["bennu-formats"]),
     ("bennu-scenarios", &["bennu-harness", "bennu-formats"]),
     // Measures pieces that have no subcommand of their own, in child processes, as their peers are measured;
-    // everything else it runs as a black box.
-    ("bennu-bench", &["bennu-verity", "bennu-erofs"]),
+    // everything else it runs as a black box, in the harness's machines.
+    ("bennu-bench", &["bennu-verity", "bennu-erofs", "bennu-harness"]),
     ("bennu-probe", &[]),
     ("bennu-structure-tests", &[]),
     (

@@ -38,7 +38,6 @@ fn expected() -> Expected {
     Expected {
         sections,
         section_digests,
-        phases: vec!["enter-initrd"],
         values: BTreeMap::from([(11, values(&all)[&11]), (12, zero), (13, zero), (15, zero)]),
     }
 }

@@ -5,8 +5,11 @@ use bennu_formats::DecodeError;
 use bennu_formats::boot_record::{BootRecord, Failure, MAX_REASON_BYTES, MAX_SLOTS};
 use bennu_formats::decode::Document;
 use bennu_formats::firmware_record::{FirmwareRecord, MAX_EVENTS, MAX_WHAT_BYTES};
+use bennu_formats::first_boot::FirstBoot;
 use bennu_formats::health::HealthConfig;
+use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::SlotManifest;
+use bennu_formats::state_schema::StateSchema;
 use bennu_formats::trust::TrustConfig;
 use bennu_formats::{Code, ImageVersion};
 use proptest::prelude::*;
@@ -141,6 +144,13 @@ fn a_trust_configuration_that_trusts_nobody_or_cannot_be_met_is_refused() {
             json!(vec![json!({"name": "a", "bytes": 16}); 17]),
             "secrets",
         ),
+        ("/configuration_keys", json!(["01"]), "configuration_keys"),
+        (
+            "/configuration_keys",
+            json!(vec![key.clone(); 17]),
+            "configuration_keys",
+        ),
+        ("/identity/paths", json!(vec!["/etc/x"; 65]), "identity"),
         ("/max_attempts", json!(0), "max_attempts"),
         ("/max_attempts", json!(10), "max_attempts"),
     ] {
@@ -159,6 +169,88 @@ fn a_trust_configuration_that_trusts_nobody_or_cannot_be_met_is_refused() {
             "positive control: {at} = {to}"
         );
     }
+}
+
+#[test]
+fn a_first_boot_configuration_that_reaches_further_than_it_may_is_refused_by_the_member() {
+    let good = examples::first_boot();
+    let network = json!({"name": "a.network", "content": ""});
+    let keys = json!({"user": "a", "keys": ["k"]});
+    for (at, to, member) in [
+        ("/hostname", json!("a b"), "hostname"),
+        ("/hostname", json!("a\n127.0.0.1 x"), "hostname"),
+        ("/machine_id", json!("uninitialized"), "machine_id"),
+        ("/machine_id", json!("00".repeat(16)), "machine_id"),
+        ("/time_zone", json!("../../etc/shadow"), "time_zone"),
+        ("/network/0/name", json!("../system/evil.network"), "network.name"),
+        ("/network/0/name", json!("evil.service"), "network.name"),
+        ("/network/0/content", json!("x".repeat(16_385)), "network.content"),
+        ("/network/0/content", json!("a\u{0}b"), "network.content"),
+        ("/network", json!(vec![network.clone(); 17]), "network"),
+        ("/network", json!(vec![network; 2]), "network.name"),
+        (
+            "/authorized_keys/0/user",
+            json!("../root"),
+            "authorized_keys.user",
+        ),
+        ("/authorized_keys/0/keys", json!(["a\nb"]), "authorized_keys.keys"),
+        (
+            "/authorized_keys/0/keys",
+            json!(vec!["k"; 17]),
+            "authorized_keys.keys",
+        ),
+        (
+            "/authorized_keys",
+            json!(vec![keys.clone(); 9]),
+            "authorized_keys",
+        ),
+        ("/authorized_keys", json!(vec![keys; 2]), "authorized_keys.user"),
+    ] {
+        refused(&good, at, to, member);
+    }
+    for (at, to) in [
+        ("/hostname", json!(null)),
+        ("/network/0/content", json!("x".repeat(16_384))),
+        ("/machine", json!("F04FF38B-846B-4A5B-84EF-BE151C9665F5")),
+    ] {
+        assert!(
+            with::<FirstBoot>(&good, at, &to).is_ok(),
+            "positive control: {at}"
+        );
+    }
+    for (at, to) in [("/machine", json!("f04ff38b")), ("/image_id", json!("../x"))] {
+        let found = with::<FirstBoot>(&good, at, &to);
+        assert!(
+            matches!(found, Err(DecodeError::Malformed { .. })),
+            "{at}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_first_boot_configuration_names_what_an_image_would_not_keep() {
+    let config = examples::first_boot();
+    let mut rule = IdentityRule {
+        classes: IdentityClass::DEFAULT.to_vec(),
+        paths: Vec::new(),
+    };
+    assert_eq!(config.not_kept_by(&rule), Some(IdentityClass::SshAuthorizedKeys));
+    rule.classes.push(IdentityClass::SshAuthorizedKeys);
+    assert_eq!(config.not_kept_by(&rule), None);
+    rule.classes.retain(|class| *class != IdentityClass::Network);
+    assert_eq!(config.not_kept_by(&rule), Some(IdentityClass::Network));
+}
+
+#[test]
+fn a_state_schema_that_nobody_can_read_is_refused() {
+    refused(
+        &examples::state_schema(),
+        "/readable_from",
+        json!(4),
+        "readable_from",
+    );
+    let control = with::<StateSchema>(&examples::state_schema(), "/readable_from", &json!(3));
+    assert!(control.is_ok(), "positive control");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Entry;
 use bennu_formats::Code;
-use bennu_formats::boot_record::{BootRecord, Failure};
+use bennu_formats::boot_record::{BootRecord, Failure, SlotRecord};
 use bennu_formats::names::{ImageVersion, UkiFileName};
 
 /// The one action that a failure leads to.
@@ -32,17 +32,20 @@ fn fault(code: Code) -> BootAction {
         | Code::ManifestGeometry
         | Code::ManifestPolicy
         | Code::VerityTable
+        | Code::VeritySignature
         | Code::VerityReadBack
         | Code::VerityCorrupt
         | Code::RootMount
         | Code::RootIdentity
         | Code::PcrUnexpected
         | Code::SecretUnseal
+        | Code::ImaPolicy
         | Code::SwitchRoot
         | Code::SlotUnhealthy
         | Code::SlotPanic
         | Code::RootIo
         | Code::BelowFloor
+        | Code::StateSchema
         | Code::UkiNotStarted
         | Code::ApiMount
         | Code::Internal => BootAction::FallBack,
@@ -72,7 +75,12 @@ fn fault(code: Code) -> BootAction {
         | Code::StateKeyMissing
         | Code::StateOtherTpm
         | Code::LatchOpen
+        | Code::FirstBootFormat
+        | Code::FirstBootSignature
+        | Code::FirstBootOther
         | Code::NoSlot => BootAction::Halt,
+        // Is told, and never ends a start.
+        Code::IdentityRefused => BootAction::Halt,
         // Codes of `bennu verify`, which never decides a start.
         Code::ImageGpt
         | Code::ImageEsp
@@ -81,7 +89,6 @@ fn fault(code: Code) -> BootAction {
         | Code::UkiDigest
         | Code::UkiPcr
         | Code::VerityTree
-        | Code::VeritySignature
         | Code::SlotName => BootAction::Halt,
     }
 }
@@ -100,6 +107,7 @@ fn may_pass(code: Code) -> bool {
                 | Code::UkiNotStarted
                 | Code::PcrUnexpected
                 | Code::SecretUnseal
+                | Code::StateSchema
         ),
     }
 }
@@ -188,16 +196,28 @@ pub fn on_failure_without_record(code: Code, restarts: u8) -> BootAction {
     }
 }
 
-/// `this` is given up: is there another slot that the loader prefers and that its own bennu-init would start?
+/// `this` is given up: is there another slot that the loader prefers and that its own bennu-init would start? One that
+/// cannot read the state volume any more would end in `STATE-SCHEMA`.
 pub(super) fn fall_back_or_halt(record: &BootRecord, this: &ImageVersion, entries: &[Entry]) -> BootAction {
     let other_may_start = entries.iter().any(|e| {
         e.version != *this
             && e.may_start()
-            && record.slots.get(&e.version).is_none_or(|slot| slot.bad.is_none())
+            && record
+                .slots
+                .get(&e.version)
+                .is_none_or(|slot| slot.bad.is_none() && reads_state(record, slot))
     });
     if other_may_start {
         BootAction::FallBack
     } else {
         BootAction::Halt
+    }
+}
+
+/// Whether the slot's releases can read the state volume, as far as the record says: what is not known is tried.
+fn reads_state(record: &BootRecord, slot: &SlotRecord) -> bool {
+    match (slot.state_schema, record.state_readable_from) {
+        (Some(schema), Some(readable_from)) => schema >= readable_from,
+        (None, _) | (_, None) => true,
     }
 }

@@ -69,10 +69,14 @@ pub enum UnsealError {
     WrongPin,
     /// PCR 7 is not what it was when the object was made.
     #[error(
-        "unseal: pcr 7, the state of secure boot (keys, db, dbx): expected {} as when it was sealed, found {}",
-        .0.signed, .0.actual
+        "unseal: pcr 7, the state of secure boot (keys, db, dbx): expected {sealed} as when it was sealed, found {actual}"
     )]
-    SecureBootChanged(Box<PcrDifference>),
+    SecureBootChanged {
+        /// Value when sealed.
+        sealed: Box<Digest>,
+        /// Value it has.
+        actual: Box<Digest>,
+    },
     /// The condition on NV does not hold: the release is older than the floor.
     #[error("unseal: nv index {index:#x} does not meet the release's condition; boot a newer release")]
     NvConditionFailed {

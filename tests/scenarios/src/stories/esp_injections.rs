@@ -17,6 +17,11 @@ pub fn stories() -> Vec<Story> {
         ),
         story!("foreign-credential-for-every-uki", Tier::Fast, for_every_uki),
         story!("foreign-addon-beside-the-uki", Tier::Fast, addons),
+        story!(
+            "signed-addon-for-every-uki-under-two-names",
+            Tier::Fast,
+            addons_for_every_uki
+        ),
     ]
 }
 
@@ -50,7 +55,7 @@ fn unexpected(pcr: u32) -> String {
     format!("pcr {pcr}: expected {}, found ", "0".repeat(64))
 }
 
-fn expect_unexpected(line: &str, pcr: u32) -> Result<()> {
+pub(super) fn expect_unexpected(line: &str, pcr: u32) -> Result<()> {
     let reason = unexpected(pcr);
     ensure!(line.contains(&reason), "expected `{reason}`, found: {line}");
     let others = [11, 12, 13, 15].into_iter().filter(|other| *other != pcr);
@@ -162,6 +167,32 @@ fn addons(context: &mut Context) -> Result<()> {
         &after,
         "fell back from 2: PCR-UNEXPECTED: PCR 12 is not the expected value: ",
     )?;
+    expect_same_secret(&after, &first)
+}
+
+/// A file's name and its place are not signed: one add-on, taken by every UKI, and twice.
+fn addons_for_every_uki(context: &mut Context) -> Result<()> {
+    let mut machine = images::machine(context, &images::small()?)?;
+    let first = boot_to_probe(&mut machine)?;
+    expect_version(&first, "2")?;
+    let signed = sign(&make_addon(context)?)?;
+    let names = ["a.addon.efi", "small_2.addon.efi"];
+    {
+        let esp = machine.disk()?.esp()?;
+        esp.make_folder("/loader/addons")?;
+        for name in names {
+            esp.put(&format!("/loader/addons/{name}"), &signed)?;
+        }
+    }
+    expect_unexpected(&boot_that_fails(&mut machine, "PCR-UNEXPECTED")?, 12)?;
+    let lines = boot_that_halts(&mut machine, "PCR-UNEXPECTED")?;
+    expect_unexpected(&expect_line(&lines, "FAILED PCR-UNEXPECTED: ")?, 12)?;
+
+    for name in names {
+        machine.disk()?.esp()?.delete(&format!("/loader/addons/{name}"))?;
+    }
+    let after = boot_to_probe(&mut machine)?;
+    expect_version(&after, "2")?;
     expect_same_secret(&after, &first)
 }
 

@@ -77,6 +77,8 @@ pub struct World {
     pub faults: [&'static [Fault]; 2],
     /// Which slots are below the floor.
     pub below_floor: [bool; 2],
+    /// The newer slot writes a state that the older one cannot read.
+    pub newer_raises_state: bool,
     /// Power cuts between two healthy starts; `None`: any number.
     pub cuts: Option<u8>,
     /// Whether any write to the ESP may fail.

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use bennu_formats::state::{BLOCK_BYTES, VolumeTemplate};
 use bennu_fuzz_replay::{BINARY_PREFIX_BYTES, STATE_GENERATION, state_key};
 use bennu_luks::template::{BINARY_BYTES, COPY_BYTES};
-use bennu_luks::{FormatParameters, KdfCost, Keyslot, UnverifiedHeader, format};
+use bennu_luks::{FormatParameters, KdfCost, Keyslot, RecoveryKey, UnverifiedHeader, format};
 use uuid::Uuid;
 
 /// One copy without the zeros: what `luks_header` takes apart.
@@ -74,5 +74,10 @@ pub fn seeds() -> anyhow::Result<Vec<Seed>> {
             ),
         ),
         ("luks_header", "new", one),
+        (
+            "recovery_key",
+            "typed",
+            RecoveryKey::of(&[0x5a; 32]).as_str().to_uppercase().into_bytes(),
+        ),
     ])
 }
