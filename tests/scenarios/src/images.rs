@@ -7,6 +7,7 @@ use bennu_harness::prelude::*;
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// The checkout.
 pub fn top() -> PathBuf {
@@ -55,6 +56,9 @@ pub fn run_bennu(args: &[&str]) -> Result<String> {
 
 /// Makes the keys if they are not there, and the enrolled variable store.
 pub fn variables() -> Result<PathBuf> {
+    // Two stories may be the first at the same time.
+    static FIRST: Mutex<()> = Mutex::new(());
+    let _first = FIRST.lock().unwrap_or_else(PoisonError::into_inner);
     let keys = keys();
     // Keys of before there were configuration keys are throw-away ones as well.
     if keys.join("THROW-AWAY").exists() && !keys.join("configuration.pub").exists() {
