@@ -1,5 +1,6 @@
 //! The state volume's header, rewritten by somebody who knows LUKS2: a cipher that encrypts nothing, a re-encryption
-//! that would decrypt in place. cryptsetup takes both for sound headers; the machine opens neither.
+//! that would decrypt in place. cryptsetup takes both for sound headers; the machine opens neither. A header that was
+//! rewritten the same way and says what it said before is opened.
 
 use super::state::{HEADER_BYTES, LABEL, count, header, machine, refused};
 use crate::serial::*;
@@ -26,6 +27,11 @@ type Change = fn(&mut Value);
 fn rewritten_header(context: &mut Context) -> Result<()> {
     let mut machine = machine(context)?;
     count(&boot_to_probe(&mut machine)?, 1)?;
+    // The control: the text in another order, checksums of the attacker's.
+    let same = rewritten(&header(&machine)?, |_| ())?;
+    ensure!(same != header(&machine)?, "expected another text");
+    machine.disk()?.write(LABEL, 0, &same)?;
+    count(&boot_to_probe(&mut machine)?, 2)?;
     let own = header(&machine)?;
     let changes: [(&str, &str, Change); 2] = [
         ("cipher_null-ecb", "cipher: cipher_null-ecb", null_cipher),
@@ -40,7 +46,7 @@ fn rewritten_header(context: &mut Context) -> Result<()> {
         ensure!(line.contains(reason), "expected `{reason}`, found: {line}");
     }
     machine.disk()?.write(LABEL, 0, &own)?;
-    count(&boot_to_probe(&mut machine)?, 2)
+    count(&boot_to_probe(&mut machine)?, 3)
 }
 
 fn null_cipher(json: &mut Value) {
