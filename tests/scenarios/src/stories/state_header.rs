@@ -1,6 +1,6 @@
 //! The state volume's header, rewritten by somebody who knows LUKS2: a cipher that encrypts nothing, a re-encryption
-//! that would decrypt in place. cryptsetup takes both for sound headers; the machine opens neither. A header that was
-//! rewritten the same way and says what it said before is opened.
+//! that would decrypt in place, a generation that somebody else wrote. cryptsetup takes all three for sound headers;
+//! the machine opens none. A header that was rewritten the same way and says what it said before is opened.
 
 use super::state::{HEADER_BYTES, LABEL, count, header, machine, refused};
 use crate::serial::*;
@@ -33,16 +33,32 @@ fn rewritten_header(context: &mut Context) -> Result<()> {
     machine.disk()?.write(LABEL, 0, &same)?;
     count(&boot_to_probe(&mut machine)?, 2)?;
     let own = header(&machine)?;
-    let changes: [(&str, &str, Change); 2] = [
-        ("cipher_null-ecb", "cipher: cipher_null-ecb", null_cipher),
-        ("reencrypt", "offline-reencrypt", reencryption),
+    let changes: [(&str, &str, &str, Change); 3] = [
+        (
+            "STATE-HEADER",
+            "found the null cipher \"cipher_null-ecb\"",
+            "cipher: cipher_null-ecb",
+            null_cipher,
+        ),
+        (
+            "STATE-HEADER",
+            "offline-reencrypt",
+            "offline-reencrypt",
+            reencryption,
+        ),
+        (
+            "STATE-FORGED",
+            "a header made with it",
+            "bennu-state",
+            another_generation,
+        ),
     ];
-    for (reason, shown, change) in changes {
+    for (code, reason, shown, change) in changes {
         let forged = rewritten(&own, change)?;
         let dump = dump(context, &forged)?;
         ensure!(dump.contains(shown), "expected `{shown}` from cryptsetup: {dump}");
         machine.disk()?.write(LABEL, 0, &forged)?;
-        let line = refused(&mut machine, "STATE-HEADER")?;
+        let line = refused(&mut machine, code)?;
         ensure!(line.contains(reason), "expected `{reason}`, found: {line}");
     }
     machine.disk()?.write(LABEL, 0, &own)?;
@@ -55,6 +71,11 @@ fn null_cipher(json: &mut Value) {
 
 fn reencryption(json: &mut Value) {
     json["config"]["requirements"] = json!({ "mandatory": ["offline-reencrypt"] });
+}
+
+/// What a copy of an older header needs to pass for the newest.
+fn another_generation(json: &mut Value) {
+    json["tokens"]["0"]["generation"] = json!("3");
 }
 
 /// Both copies of the header with another JSON area and checksums that fit.
