@@ -68,6 +68,11 @@ fn opened(
         uuid: uuid.to_string(),
         generation,
         mounted: mounted.display().to_string(),
+        schema: handover::KeptSchema {
+            of_release: own,
+            written: schema.written,
+            readable_from: schema.readable_from,
+        },
     };
     StateVolume {
         mounted,
