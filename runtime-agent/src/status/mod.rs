@@ -5,6 +5,7 @@
 //! Nothing is written. What only root may ask is reported as unknown to others, never left out.
 
 pub mod event_log;
+pub mod identity;
 pub mod kernel;
 pub mod measured;
 pub mod pcrs;
@@ -22,6 +23,7 @@ use bennu_formats::handover::{
 use bennu_formats::health::{HealthReport, HealthState};
 use bennu_formats::names::UkiFileName;
 use bennu_formats::{ImageId, ImageVersion, RootHash, Sha256Digest, paths};
+use identity::Identity;
 use pcrs::PcrRow;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -39,6 +41,8 @@ pub struct Sources {
     pub health: PathBuf,
     /// The directory with one file a PCR, SHA-256 bank.
     pub pcrs: PathBuf,
+    /// The file with the kernel's host name.
+    pub hostname: PathBuf,
 }
 
 impl Default for Sources {
@@ -47,6 +51,7 @@ impl Default for Sources {
             handover: PathBuf::from(paths::RUN_HANDOVER),
             health: PathBuf::from(paths::RUN_HEALTH),
             pcrs: PathBuf::from(pcrs::SYSFS),
+            hostname: PathBuf::from("/proc/sys/kernel/hostname"),
         }
     }
 }
@@ -108,6 +113,8 @@ pub struct Status {
     pub secrets: Vec<String>,
     /// The state volume; none where the image keeps nothing.
     pub state_volume: Option<StateVolume>,
+    /// Names, and what of `/etc` is kept.
+    pub identity: Identity,
     /// The machine's identity, as a debug token names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<Sha256Digest>,
@@ -193,6 +200,7 @@ impl Status {
             kernel: handover.kernel,
             secrets: handover.secrets,
             state_volume: handover.state_volume,
+            identity: Identity::gather(&sources.hostname, handover.identity),
             machine: handover.machine,
             debug: handover.debug,
             factory_reset: handover.factory_reset,

@@ -8,8 +8,8 @@ use bennu_formats::dsse::{Envelope, SLOT_PAYLOAD_TYPE, Signature, key_id};
 use bennu_formats::firmware_record::{DIGEST_DIGITS, FirmwareEvent, FirmwareRecord};
 use bennu_formats::first_boot::{AuthorizedKeys, FirstBoot, NetworkFile};
 use bennu_formats::handover::{
-    BlockDevice, FellBack, Handover, HardeningFact, IdentityReport, KernelFacts, RootHashCheck,
-    SecureBootState, StateVolume, StepTime,
+    BlockDevice, FellBack, Handover, HardeningFact, IdentityReport, KeptSchema, KernelFacts, MachineIdSource,
+    RootHashCheck, SecureBootState, StateVolume, StepTime,
 };
 use bennu_formats::hardening::HardeningState;
 use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState, ModulesRule};
@@ -209,6 +209,11 @@ pub fn handover() -> Handover {
             uuid: "f04ff38b-846b-4a5b-84ef-be151c9665f5".into(),
             generation: 7,
             mounted: "/run/bennu/state".into(),
+            schema: KeptSchema {
+                of_release: 2,
+                written: 3,
+                readable_from: 1,
+            },
         }),
         machine: None,
         debug: None,
@@ -217,6 +222,11 @@ pub fn handover() -> Handover {
             kept: 2,
             refused: vec!["/etc/ssh/ssh_host_x_key: expected a regular file, found a symbolic link".into()],
             first_boot: Some(digest("first boot")),
+            machine_id: MachineIdSource::FirstBootConfiguration,
+            list: IdentityRule {
+                classes: vec![IdentityClass::MachineId, IdentityClass::SshHostKeys],
+                paths: vec!["/etc/chrony/chrony.keys".parse().unwrap()],
+            },
         }),
         fell_back: Some(FellBack {
             from_version: version("2.1"),

@@ -12,12 +12,14 @@ mod falls_back_when_never_healthy;
 mod first_boot;
 mod floor;
 mod floor_index;
+mod foreign_initrd;
 mod identity;
 mod interposer;
 mod kernel_side;
 mod lying_disk;
 mod manifests;
 mod no_shell;
+mod nothing_to_talk_to;
 mod pcr_banks;
 mod power_cuts;
 mod recovery_key;
@@ -31,6 +33,7 @@ mod secrets;
 mod slots_in_swapped_order;
 mod smbios;
 mod state;
+mod state_header;
 mod state_schema;
 mod tpm_replaced;
 mod tpm_traffic;
@@ -49,6 +52,7 @@ pub fn all() -> Vec<Story> {
         falls_back_when_never_healthy::stories(),
         floor::stories(),
         floor_index::stories(),
+        foreign_initrd::stories(),
         changed_uki::stories(),
         root_blocks::stories(),
         manifests::stories(),
@@ -65,6 +69,7 @@ pub fn all() -> Vec<Story> {
         esp_injections::stories(),
         evidence::stories(),
         no_shell::stories(),
+        nothing_to_talk_to::stories(),
         tpm_traffic::stories(),
         tpm_replaced::stories(),
         tpm_troubles::stories(),
@@ -77,6 +82,7 @@ pub fn all() -> Vec<Story> {
         state_schema::stories(),
         identity::stories(),
         first_boot::stories(),
+        state_header::stories(),
         debian::stories(),
         power_cuts::stories(),
         rigs::stories(),
