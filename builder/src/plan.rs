@@ -1,7 +1,11 @@
 //! The plan: a definition with every default filled in and every value checked, before anything is written.
 
-use crate::definition::{AcceptedKeys, AgentsRule, Definition, DefinitionError, SourceKind, SourceSection};
+use crate::definition::{
+    AcceptedKeys, AgentsRule, Definition, DefinitionError, GateSection, SourceKind, SourceSection,
+};
 use crate::size::parse_size;
+use bennu_formats::decode::Document as _;
+use bennu_formats::gate::{GateConfig, GateMode};
 use bennu_formats::health::HealthConfig;
 use bennu_formats::manifest::Architecture;
 use bennu_formats::trust::{SecretSpec, SecureBootRule, StateRule};
@@ -75,6 +79,8 @@ pub struct Plan {
     pub accept: AcceptedKeys,
     /// Health checks.
     pub health: HealthConfig,
+    /// The execution gate.
+    pub gate: GateConfig,
     /// Whether the agents are put into the root.
     pub agents: AgentsRule,
     /// Secrets.
@@ -125,6 +131,7 @@ impl Plan {
                 ));
             }
         }
+        let agents = definition.agents.unwrap_or(AgentsRule::Included);
         let state_rule = definition.state.kind.unwrap_or(StateRule::Encrypted);
         Ok(Self {
             image_id: definition
@@ -173,7 +180,8 @@ impl Plan {
                 tries,
                 max_attempts,
             },
-            agents: definition.agents.unwrap_or(AgentsRule::Included),
+            gate: check.gate(definition.gate, agents)?,
+            agents,
             secrets: definition.secret,
             epoch: check.epoch()?,
         })
@@ -240,6 +248,30 @@ impl Checker<'_> {
             ));
         }
         Ok(size)
+    }
+
+    /// A gate needs bennud, and each path to be one.
+    fn gate(&self, section: GateSection, agents: AgentsRule) -> Result<GateConfig, DefinitionError> {
+        let config = GateConfig {
+            schema: 1,
+            mode: section.mode.unwrap_or(GateMode::None),
+            programs: section.program,
+        };
+        if config.mode != GateMode::None && agents == AgentsRule::None {
+            return Err(self.value(
+                "gate.mode",
+                "`none` in an image without agents, since bennud sets the gate up",
+                config.mode.as_str().to_owned(),
+            ));
+        }
+        match config.check() {
+            Ok(()) => Ok(config),
+            Err(error) => Err(self.value(
+                "gate.program",
+                "at most 60 programs with absolute paths of at most 255 bytes",
+                error.to_string(),
+            )),
+        }
     }
 
     fn source(&self, key: &'static str, source: &SourceSection) -> Result<(), DefinitionError> {

@@ -10,6 +10,7 @@ pub mod agent;
 pub mod console;
 pub mod documents;
 pub mod esp;
+pub mod gate;
 pub mod health;
 pub mod mark;
 pub mod notify;

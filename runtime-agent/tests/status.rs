@@ -39,6 +39,7 @@ fn files(handover: &Handover, health: Option<HealthState>) -> Files {
     let sources = Sources {
         handover: at("boot.json"),
         health: at("health.json"),
+        gate: at("gate.json"),
         pcrs: dir.path().to_owned(),
     };
     Files { dir, sources }

@@ -13,6 +13,7 @@ pub mod digest;
 pub mod dsse;
 pub mod failure_log;
 pub mod floor;
+pub mod gate;
 pub mod guids;
 pub mod handover;
 pub mod health;

@@ -8,6 +8,7 @@
 
 pub mod block;
 pub mod bounded;
+pub mod bpf;
 pub mod console;
 pub mod dm;
 pub mod efivars;

@@ -6,7 +6,9 @@
 //! - [`verify`]: the slot manifest (used by `bennu-init`, `bennu verify`, `bennud`)
 //! - [`state`]: whether the state volume is this machine's (`bennu-init`)
 //! - [`boot`]: which slot starts, when one is given up, what a failure leads to (`bennu-init`, `bennud`)
+//! - [`gate`]: what the execution gate trusts and protects (`bennud`)
 
 pub mod boot;
+pub mod gate;
 pub mod state;
 pub mod verify;

@@ -13,6 +13,7 @@ pub mod why;
 
 use crate::documents::{self, DocumentError};
 use bennu_formats::boot_record::Failure;
+use bennu_formats::gate::GateReport;
 use bennu_formats::handover::{FellBack, Handover, SecureBootState, StateVolume};
 use bennu_formats::health::{HealthReport, HealthState};
 use bennu_formats::names::UkiFileName;
@@ -32,6 +33,8 @@ pub struct Sources {
     pub handover: PathBuf,
     /// The health report.
     pub health: PathBuf,
+    /// The gate's report.
+    pub gate: PathBuf,
     /// The directory with one file a PCR, SHA-256 bank.
     pub pcrs: PathBuf,
 }
@@ -41,6 +44,7 @@ impl Default for Sources {
         Self {
             handover: PathBuf::from(paths::RUN_HANDOVER),
             health: PathBuf::from(paths::RUN_HEALTH),
+            gate: PathBuf::from(paths::RUN_GATE),
             pcrs: PathBuf::from(pcrs::SYSFS),
         }
     }
@@ -101,6 +105,8 @@ pub struct Status {
     pub secrets: Vec<String>,
     /// The state volume; none where the image keeps nothing.
     pub state_volume: Option<StateVolume>,
+    /// The execution gate; none where the image asks for none or `bennud` has not reported.
+    pub gate: Option<GateReport>,
     /// PCRs.
     pub pcrs: Vec<PcrRow>,
     /// Why a newer slot was passed over.
@@ -176,6 +182,7 @@ impl Status {
             secure_boot: handover.secure_boot,
             secrets: handover.secrets,
             state_volume: handover.state_volume,
+            gate: documents::read_if_there(&sources.gate)?,
             pcrs: pcrs::rows(&handover.pcrs, Path::new(&sources.pcrs)),
             fell_back: handover.fell_back.map(FellBackStatus::from),
         })

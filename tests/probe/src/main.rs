@@ -114,6 +114,25 @@ fn wait_until_good() {
     say("PROBE never became good");
 }
 
+fn run(line: &str) {
+    let mut words = line.split(' ');
+    let Some(program) = words.next() else { return };
+    match std::process::Command::new(program).args(words).status() {
+        Ok(status) => say(&format!("PROBE RAN {line}: {status}")),
+        Err(error) => say(&format!("PROBE RAN {line}: cannot be started: {error}")),
+    }
+}
+
+/// In a thread that waits for its end, so that nothing is left of it when somebody kills it.
+fn run_beside(program: &str) {
+    match std::process::Command::new(program).spawn() {
+        Ok(mut child) => {
+            let _waits = std::thread::spawn(move || child.wait());
+        }
+        Err(error) => say(&format!("PROBE {program} cannot be started: {error}")),
+    }
+}
+
 fn perform(line: &str) {
     let (word, argument) = line.split_once(' ').unwrap_or((line, ""));
     match word {
@@ -130,6 +149,12 @@ fn perform(line: &str) {
             }
             Err(error) => say(&format!("PROBE bennud cannot be started: {error}")),
         },
+        // Starts bennud and leaves it running.
+        "agent" => run_beside("/usr/lib/bennu/bennud"),
+        // Runs a program of this root and waits for it.
+        "run" => run(argument),
+        "pause" => std::thread::sleep(std::time::Duration::from_secs(argument.parse().unwrap_or(1))),
+        "show" => show(argument),
         "show-secrets" => show_secrets(),
         // Adds one to the number in a file, which is kept or not.
         "count" => {

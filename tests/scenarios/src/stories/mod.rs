@@ -7,6 +7,7 @@ mod debian;
 mod esp_injections;
 mod falls_back_when_never_healthy;
 mod floor;
+mod gate;
 mod interposer;
 mod lying_disk;
 mod manifests;
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Story> {
         slots_in_swapped_order::stories(),
         falls_back_when_never_healthy::stories(),
         floor::stories(),
+        gate::stories(),
         changed_uki::stories(),
         root_blocks::stories(),
         manifests::stories(),
