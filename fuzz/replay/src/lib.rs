@@ -17,7 +17,7 @@ pub use disk::{erofs_reader, erofs_tar, fat_reader, gpt, verity_superblock, veri
 pub use machine::{module_list, sealed_blob, tpm_response, uevent};
 pub use state::{BINARY_PREFIX_BYTES, STATE_GENERATION, luks_header, state_key};
 pub use words::{
-    RELEASE_KEY_SEED, ROOT_HASH, boot_record, cmdline, dsse_envelope, handover, health, slot_manifest,
+    RELEASE_KEY_SEED, ROOT_HASH, boot_record, cmdline, dsse_envelope, gate, handover, health, slot_manifest,
     trust_config, uki_file_name, verify_slot, verity_sig,
 };
 
@@ -35,7 +35,7 @@ pub struct Target {
 macro_rules! for_each_target {
     ($call:ident) => {
         $call! {
-            authenticode_verify boot_record cmdline dsse_envelope efi_auth erofs_reader erofs_tar fat_reader gpt
+            authenticode_verify boot_record cmdline dsse_envelope efi_auth erofs_reader erofs_tar fat_reader gate gpt
             handover health luks_header module_list ovmf_vars pcrsig pe root_hash_signature sealed_blob slot_manifest tpm_response trust_config
             uevent uki_file_name verify_slot verity_sig verity_superblock verity_table
         }

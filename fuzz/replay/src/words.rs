@@ -5,6 +5,7 @@ use bennu_formats::decode::Document;
 use bennu_formats::digest::RootHash;
 use bennu_formats::dsse::Envelope;
 use bennu_formats::handover::Handover;
+use bennu_formats::gate::{GateConfig, GateReport};
 use bennu_formats::health::{HealthConfig, HealthReport};
 use bennu_formats::manifest::{Architecture, SlotManifest};
 use bennu_formats::names::UkiFileName;
@@ -111,6 +112,12 @@ pub fn trust_config(bytes: &[u8]) -> bool {
 /// The hand-over record.
 pub fn handover(bytes: &[u8]) -> bool {
     round_trip::<Handover>(bytes)
+}
+
+/// Gate configuration and report.
+pub fn gate(bytes: &[u8]) -> bool {
+    let config = round_trip::<GateConfig>(bytes);
+    round_trip::<GateReport>(bytes) || config
 }
 
 /// Health configuration and report.

@@ -50,6 +50,12 @@ fn the_hand_over_record_has_its_pinned_bytes() {
 }
 
 #[test]
+fn the_gate_configuration_and_report_have_their_pinned_bytes() {
+    is_pinned("gate-config.json", &examples::gate());
+    is_pinned("gate-report.json", &examples::gate_report());
+}
+
+#[test]
 fn the_health_configuration_has_its_pinned_bytes() {
     is_pinned("health-config.json", &examples::health());
 }

@@ -7,6 +7,7 @@ use bennu_formats::cmdline::{self, CmdlineError, MAX_CMDLINE_BYTES};
 use bennu_formats::decode::Document;
 use bennu_formats::dsse::{Envelope, MAX_ENVELOPE_BYTES, MAX_SIGNATURES};
 use bennu_formats::handover::Handover;
+use bennu_formats::gate::{GateConfig, GateReport};
 use bennu_formats::health::{HealthConfig, HealthReport};
 use bennu_formats::manifest::SlotManifest;
 use bennu_formats::trust::TrustConfig;
@@ -22,6 +23,8 @@ macro_rules! for_every_document {
         $check(&examples::trust());
         $check(&examples::boot_record());
         $check(&examples::handover());
+        $check(&examples::gate());
+        $check(&examples::gate_report());
         $check(&examples::health());
         for report in examples::reports() {
             $check(&report);
@@ -43,6 +46,7 @@ fn the_length_limits_are_these() {
     assert_eq!(TrustConfig::MAX_BYTES, 65_536);
     assert_eq!(Handover::MAX_BYTES, 65_536);
     assert_eq!(HealthConfig::MAX_BYTES, 65_536);
+    assert_eq!((GateConfig::MAX_BYTES, GateReport::MAX_BYTES), (32_768, 32_768));
     assert_eq!(BootRecord::MAX_BYTES, 32_768);
     assert_eq!(HealthReport::MAX_BYTES, 16_384);
     assert_eq!((MAX_ENVELOPE_BYTES, PARTITION_BYTES), (98_304, 131_072));
@@ -252,6 +256,8 @@ fn decode_all(bytes: &[u8]) {
     let _ = TrustConfig::decode(bytes);
     let _ = BootRecord::decode(bytes);
     let _ = Handover::decode(bytes);
+    let _ = GateConfig::decode(bytes);
+    let _ = GateReport::decode(bytes);
     let _ = HealthConfig::decode(bytes);
     let _ = HealthReport::decode(bytes);
     let _ = Envelope::decode(bytes);

@@ -35,6 +35,8 @@ pub fn seeds() -> anyhow::Result<Vec<Seed>> {
         ),
         ("trust_config", "pinned", golden("trust.json")?),
         ("handover", "pinned", golden("boot.json")?),
+        ("gate", "config", golden("gate-config.json")?),
+        ("gate", "report", golden("gate-report.json")?),
         ("health", "config", golden("health-config.json")?),
         ("health", "waiting", golden("health-waiting.json")?),
         ("health", "good", golden("health-good.json")?),
