@@ -187,10 +187,14 @@ mod tests {
     const HEADER: &str = include_str!("bpf/intf.h");
 
     fn defined(name: &str) -> u32 {
-        let line = HEADER
-            .lines()
-            .find(|line| line.strip_prefix("#define ").is_some_and(|l| l.starts_with(&format!("{name} "))));
-        line.and_then(|line| line.rsplit(' ').next()).unwrap().parse().unwrap()
+        let line = HEADER.lines().find(|line| {
+            line.strip_prefix("#define ")
+                .is_some_and(|l| l.starts_with(&format!("{name} ")))
+        });
+        line.and_then(|line| line.rsplit(' ').next())
+            .unwrap()
+            .parse()
+            .unwrap()
     }
 
     #[test]
@@ -244,9 +248,15 @@ mod tests {
         }
         bytes[64..67].copy_from_slice(b"cat");
         let event = Event::decode(&bytes).unwrap();
-        assert_eq!((event.number, event.time_ns, event.inode, event.cgroup), (1, 2, 3, 4));
+        assert_eq!(
+            (event.number, event.time_ns, event.inode, event.cgroup),
+            (1, 2, 3, 4)
+        );
         assert_eq!((event.cpu, event.kind, event.device), (5, DenialKind::BpfLoad, 6));
-        assert_eq!((event.pid, event.uid, event.detail, event.denied), (7, 8, 9, true));
+        assert_eq!(
+            (event.pid, event.uid, event.detail, event.denied),
+            (7, 8, 9, true)
+        );
         assert_eq!(event.comm, "cat");
         assert_eq!(Event::decode(&bytes[1..]), None);
         bytes[36] = 200;

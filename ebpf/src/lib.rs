@@ -140,12 +140,22 @@ impl Gate {
         let mut maps = Maps { object, freeze };
         maps.fill(settings)?;
         for (name, link) in links {
-            maps.remember(Own::Link, link.info().map_err(|source| GateError::Link { program: name, source })?.id())?;
-            link.pin(pins.join(name)).map_err(|source| GateError::Pin { name, source })?;
+            maps.remember(
+                Own::Link,
+                link.info()
+                    .map_err(|source| GateError::Link {
+                        program: name,
+                        source,
+                    })?
+                    .id(),
+            )?;
+            link.pin(pins.join(name))
+                .map_err(|source| GateError::Pin { name, source })?;
         }
         for name in FROZEN.into_iter().chain([RING]) {
             let map = maps.data(name)?;
-            map.pin(pins.join(name)).map_err(|source| GateError::Pin { name, source })?;
+            map.pin(pins.join(name))
+                .map_err(|source| GateError::Pin { name, source })?;
         }
         maps.configure(settings)?;
         // From here on the gate decides. Opening the directory tells it which mount to guard.
@@ -164,7 +174,8 @@ impl Gate {
             MapData::from_pin(pins.join(name)).map_err(|source| GateError::Map { map: name, source })
         };
         let map = |map: &'static str| move |source| GateError::Map { map, source };
-        let config = Array::<_, [u8; CONFIG_BYTES]>::try_from(Map::Array(open("config")?)).map_err(map("config"))?;
+        let config =
+            Array::<_, [u8; CONFIG_BYTES]>::try_from(Map::Array(open("config")?)).map_err(map("config"))?;
         let config = config.get(&0, 0).map_err(map("config"))?;
         let counters = PerCpuArray::try_from(Map::PerCpuArray(open("counters")?)).map_err(map("counters"))?;
         Ok(Self {
@@ -194,9 +205,10 @@ impl Gate {
             map: "counters",
             source,
         })?;
-        Ok(each.iter().map(interface::counters).fold((0, 0), |sum, one| {
-            (sum.0 + one.0, sum.1 + one.1)
-        }))
+        Ok(each
+            .iter()
+            .map(interface::counters)
+            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)))
     }
 
     /// The next event, if there is one. A record that no program of ours writes is passed over.
@@ -259,7 +271,9 @@ struct Maps<F> {
 impl<F: Fn(BorrowedFd<'_>) -> io::Result<()>> Maps<F> {
     fn data(&self, name: &'static str) -> Result<&MapData, GateError> {
         match self.object.map(name) {
-            Some(Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data)) => Ok(data),
+            Some(Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data)) => {
+                Ok(data)
+            }
             _ => Err(GateError::NoMap(name)),
         }
     }

@@ -136,6 +136,9 @@ static int exec_loader(void)
 	ssize_t length = read(in, buffer, sizeof buffer);
 	pid_t child;
 
+	if (in < 0)
+		return ENOENT; // a root without libraries
+
 	if (length <= 0 || write(out, buffer, length) != length)
 		return FAILED;
 	close(out);
@@ -373,7 +376,13 @@ static int load_module(void)
 	return syscall(SYS_finit_module, fd, "", 0) ? FAILED : 0;
 }
 
-static int load_module_bytes(void) { return syscall(SYS_init_module, "no module", 9, "") ? FAILED : 0; }
+/* Longer than an ELF header: a shorter one is refused before anybody is asked. */
+static int load_module_bytes(void)
+{
+	static char bytes[PAGE];
+
+	return syscall(SYS_init_module, bytes, sizeof bytes, "") ? FAILED : 0;
+}
 
 static int load_kernel(void)
 {
@@ -578,7 +587,8 @@ int main(int count, char **arguments)
 	const struct attempt *list = common;
 	size_t length = sizeof common / sizeof *common;
 
-	if (count == 2 && !strcmp(arguments[1], GREETING))
+	// By itself, or as the interpreter of a script.
+	if (count >= 2 && !strcmp(arguments[1], GREETING))
 		return 0;
 	if (count != 3) {
 		fprintf(stderr, "usage: bennu-attack common|gate DISK\n");

@@ -218,7 +218,13 @@ mod tests {
         for path in ["node", "", &format!("/{}", "x".repeat(MAX_PATH_BYTES))] {
             let refused = GateConfig::decode(config(path).as_bytes());
             assert!(
-                matches!(refused, Err(DecodeError::BadValue { member: "programs", .. })),
+                matches!(
+                    refused,
+                    Err(DecodeError::BadValue {
+                        member: "programs",
+                        ..
+                    })
+                ),
                 "{path}: {refused:?}"
             );
         }
@@ -228,7 +234,10 @@ mod tests {
     fn a_mode_or_right_that_nobody_knows_is_refused() {
         for (from, to) in [("enforce", "permissive"), ("device-mapper", "everything")] {
             let refused = GateConfig::decode(config("/a").replace(from, to).as_bytes());
-            assert!(matches!(refused, Err(DecodeError::Malformed { .. })), "{refused:?}");
+            assert!(
+                matches!(refused, Err(DecodeError::Malformed { .. })),
+                "{refused:?}"
+            );
         }
         let many = vec![
             GateProgram {

@@ -36,7 +36,7 @@ int map_file(u64 *ctx)
 	set = gate();
 	if (!set)
 		return 0;
-	if (!file)
+	if (is_null_argument(&ctx[0]) || !file)
 		return may(set, MAY_ANONYMOUS_EXEC) ? 0 : deny(set, KIND_ANONYMOUS_EXEC, 0, 0, prot);
 	inode = file->f_inode;
 	if (!is_trusted(set, inode->i_sb->s_dev))
@@ -135,7 +135,7 @@ int read_into_kernel(u64 *ctx)
 
 	if (!set)
 		return 0;
-	if (!file)
+	if (is_null_argument(&ctx[0]) || !file)
 		return deny(set, kind, 0, 0, id);
 	inode = file->f_inode;
 	if (kind != KIND_KEXEC && is_trusted(set, inode->i_sb->s_dev))

@@ -13,6 +13,9 @@
 #define uint(name, value) int (*name)[value]
 #define type(name, value) value *name
 
+/* Only its name and kind count: a relocation compares them with the kernel's. */
+enum bpf_prog_type { BPF_PROG_TYPE_UNSPEC };
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct super_block {
@@ -101,7 +104,7 @@ struct bpf_prog_aux {
 };
 
 struct bpf_prog {
-	int type;
+	enum bpf_prog_type type;
 	struct bpf_prog_aux *aux;
 };
 

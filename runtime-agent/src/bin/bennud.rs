@@ -40,7 +40,10 @@ fn main() -> ExitCode {
     match std::env::args_os().nth(1) {
         None => watch(console),
         Some(word) if word == "gate" => set_up_gate(&mut console),
-        Some(word) => refuse(&mut console, &format!("expected no argument or `gate`, found {word:?}")),
+        Some(word) => refuse(
+            &mut console,
+            &format!("expected no argument or `gate`, found {word:?}"),
+        ),
     }
 }
 
@@ -76,7 +79,10 @@ fn watch_gate(console: &mut Console) -> Result<(), NoGate> {
     let gate = gate::adopt(mode)?;
     console.say(Level::Info, &format!("gate: {}", mode.as_str()));
     if let Err(error) = gate::watch::start(gate) {
-        console.say(Level::Error, &format!("the gate's events are not watched, the gate stands: {error}"));
+        console.say(
+            Level::Error,
+            &format!("the gate's events are not watched, the gate stands: {error}"),
+        );
     }
     Ok(())
 }

@@ -53,7 +53,10 @@ pub fn root(handover: &Handover) -> Result<Device, NoGate> {
 /// The live table of `device`: target and parameters.
 fn table(device: Device) -> Result<String, NoGate> {
     let dm = DeviceMapper::open()?;
-    let found = dm.devices()?.into_iter().find(|(_, number)| own(*number) == device);
+    let found = dm
+        .devices()?
+        .into_iter()
+        .find(|(_, number)| own(*number) == device);
     let (name, _) = found.ok_or(NoGate::NoDevice(device))?;
     let line = dm.table(&Name::new(&name)?)?;
     Ok(format!("{} {}", line.target(), line.params()))
@@ -62,10 +65,7 @@ fn table(device: Device) -> Result<String, NoGate> {
 /// What nobody writes on the boot disk.
 pub fn devices(handover: &Handover) -> Result<Vec<Device>, NoGate> {
     let disk = number(&handover.disk.number)?;
-    let running = [
-        number(&handover.root.number)?,
-        number(&handover.verity.number)?,
-    ];
+    let running = [number(&handover.root.number)?, number(&handover.verity.number)?];
     let all = Sysfs::default().block_devices()?;
     let whole = all
         .iter()
@@ -78,8 +78,14 @@ pub fn devices(handover: &Handover) -> Result<Vec<Device>, NoGate> {
     let mut file = whole.open(OpenMode::Read)?;
     let (table, _health) = gpt::open(&mut file).map_err(|error| unreadable(error.to_string()))?;
     let kind_of = |device: &BlockDevice| {
-        let place = device.partition.as_ref().filter(|place| place.disk == whole.name)?;
-        let entry = table.partitions().iter().find(|entry| entry.number == place.number)?;
+        let place = device
+            .partition
+            .as_ref()
+            .filter(|place| place.disk == whole.name)?;
+        let entry = table
+            .partitions()
+            .iter()
+            .find(|entry| entry.number == place.number)?;
         Some(Partition {
             kind: entry.type_guid.into_bytes(),
             device: own(device.number),

@@ -17,7 +17,7 @@ use bennu_formats::paths;
 use bennu_linux::block::BlockError;
 use bennu_linux::bounded::ReadError;
 use bennu_linux::dm::DmError;
-use bennu_linux::mount::{self, MountError, MountSpec, Restriction};
+use bennu_linux::mount::{self, MountError, MountSpec, Restriction, Unmount};
 use bennu_policy::gate::{Device, RootRefusal};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -67,7 +67,9 @@ pub enum NoGate {
         source: io::Error,
     },
     /// A program that the image names is not part of it.
-    #[error("{path}: expected on the root's device {root}, found on {found}; name a program of the root in image.toml")]
+    #[error(
+        "{path}: expected on the root's device {root}, found on {found}; name a program of the root in image.toml"
+    )]
     ForeignProgram {
         /// Path.
         path: String,
@@ -83,7 +85,9 @@ pub enum NoGate {
     #[error("{0}")]
     Gate(#[from] GateError),
     /// The programs are attached and nobody calls them.
-    #[error("gate: expected it to notice executable memory, found no event: the kernel runs without lsm=…,bpf")]
+    #[error(
+        "gate: expected it to notice executable memory, found no event: the kernel runs without lsm=…,bpf"
+    )]
     NotCalled,
     /// It does not deny.
     #[error("gate: expected it to deny executable memory, found that it was given")]
@@ -103,20 +107,23 @@ pub enum NoGate {
 /// # Errors
 /// The document is there and cannot be used.
 pub fn wanted() -> Result<GateConfig, DocumentError> {
-    Ok(documents::read_if_there(Path::new(paths::ROOT_GATE))?.unwrap_or(GateConfig {
-        schema: 1,
-        mode: GateMode::None,
-        programs: Vec::new(),
-    }))
+    Ok(
+        documents::read_if_there(Path::new(paths::ROOT_GATE))?.unwrap_or(GateConfig {
+            schema: 1,
+            mode: GateMode::None,
+            programs: Vec::new(),
+        }),
+    )
 }
 
-/// The gate that stands, in the mode that the image asks for.
+/// The gate that stands, in the mode that the image asks for, proven to work: its first event is this trial.
 ///
 /// # Errors
 /// [`NoGate::Gate`], [`NoGate::OtherMode`].
 pub fn adopt(mode: GateMode) -> Result<Gate, NoGate> {
     let gate = Gate::adopt(Path::new(paths::ROOT_GATE_PINS))?;
     if gate.mode() == mode {
+        prove(&gate)?;
         return Ok(gate);
     }
     Err(NoGate::OtherMode {
@@ -130,8 +137,7 @@ pub fn adopt(mode: GateMode) -> Result<Gate, NoGate> {
 /// # Errors
 /// See [`NoGate`].
 pub fn set_up(config: &GateConfig, handover: &Handover) -> Result<String, NoGate> {
-    if let Ok(gate) = adopt(config.mode) {
-        prove(&gate)?;
+    if adopt(config.mode).is_ok() {
         return Ok(format!("gate stands already: {}", config.mode.as_str()));
     }
     let root = facts::root(handover)?;
@@ -153,7 +159,10 @@ pub fn set_up(config: &GateConfig, handover: &Handover) -> Result<String, NoGate
         programs: programs(config, root)?,
         devices: devices.iter().map(|device| device.kernel_number()).collect(),
     };
-    let gate = Gate::set_up(&settings, pins, bennu_linux::bpf::freeze_map)?;
+    let gate = Gate::set_up(&settings, pins, bennu_linux::bpf::freeze_map).inspect_err(|_| {
+        // Half a gate is none. Where it decides already it refuses this, and stays.
+        let _stays = mount::unmount(pins, Unmount::Lazily);
+    })?;
     prove(&gate)?;
     Ok(format!(
         "gate stands: {}, root {root}, {} hooks, {} devices guarded, {} programs with rights",

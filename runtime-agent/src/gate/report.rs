@@ -4,8 +4,8 @@ use bennu_ebpf::interface::Event;
 use bennu_formats::gate::{Denial, GateMode, GateReport, MAX_RECENT};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Lines about events in one round, at most; what is beyond is counted.
-pub const MAX_LINES: usize = 20;
+/// Lines about events of one kind in one round, at most; what is beyond is counted. A flood of one kind hides no other.
+pub const MAX_LINES: usize = 4;
 
 /// What was seen so far.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ impl Ledger {
     /// The first event of a CPU after a start of `bennud` begins the count: what was told before is not known.
     pub fn take(&mut self, events: Vec<Event>) -> Vec<String> {
         let mut lines = Vec::new();
+        let mut told: BTreeMap<u32, usize> = BTreeMap::new();
         let mut untold = 0_usize;
         for event in events {
             let before = self.last.insert(event.cpu, event.number);
@@ -40,7 +41,9 @@ impl Ledger {
                 lines.push(format!("GAP: {missing} events of CPU {} were lost", event.cpu));
             }
             let denial = denial(event);
-            if lines.len() < MAX_LINES {
+            let of_kind = told.entry(denial.kind.number()).or_default();
+            *of_kind += 1;
+            if *of_kind <= MAX_LINES {
                 lines.push(line(&denial));
             } else {
                 untold += 1;
@@ -138,17 +141,25 @@ mod tests {
         let lines = ledger.take(vec![event(0, 9)]);
         assert_eq!(
             lines,
-            ["DENIED exec: execute a file that is not verified (5:3:77), by sh\u{fffd} (process 42, user 0, cgroup 1), detail 0x0"]
+            [
+                "DENIED exec: execute a file that is not verified (5:3:77), by sh\u{fffd} (process 42, user 0, cgroup 1), detail 0x0"
+            ]
         );
         let report = ledger.report(9, 0);
-        assert_eq!((report.root.as_str(), report.events, report.recent.len()), ("253:1", 9, 1));
+        assert_eq!(
+            (report.root.as_str(), report.events, report.recent.len()),
+            ("253:1", 9, 1)
+        );
         assert_eq!(report.recent[0].at_ms, 5_000);
     }
 
     #[test]
     fn a_gap_in_a_cpus_numbers_is_shown_and_two_cpus_count_for_themselves() {
         let mut ledger = Ledger::new(GateMode::Enforce, 0);
-        assert_eq!(ledger.take(vec![event(0, 7), event(1, 100), event(0, 8)]).len(), 3);
+        assert_eq!(
+            ledger.take(vec![event(0, 7), event(1, 100), event(0, 8)]).len(),
+            3
+        );
         let lines = ledger.take(vec![event(0, 12), event(1, 101)]);
         assert_eq!(lines.len(), 3);
         assert_eq!(lines[0], "GAP: 3 events of CPU 0 were lost");
@@ -157,9 +168,18 @@ mod tests {
     #[test]
     fn a_flood_is_told_in_few_lines_and_the_newest_are_kept() {
         let mut ledger = Ledger::new(GateMode::DryRun, 0);
-        let lines = ledger.take((1..=1000).map(|number| event(0, number)).collect());
-        assert_eq!(lines.len(), MAX_LINES + 1);
-        assert_eq!(lines[MAX_LINES], "980 more of the gate's events in the same moment");
-        assert_eq!(ledger.report(1000, 0).recent.len(), MAX_RECENT);
+        let mut flood: Vec<Event> = (1..=1000).map(|number| event(0, number)).collect();
+        flood.push(Event {
+            kind: DenialKind::Pin,
+            ..event(0, 1001)
+        });
+        let lines = ledger.take(flood);
+        assert_eq!(lines.len(), MAX_LINES + 2);
+        assert!(lines[MAX_LINES].starts_with("DENIED pin: "), "{lines:?}");
+        assert_eq!(
+            lines[MAX_LINES + 1],
+            "996 more of the gate's events in the same moment"
+        );
+        assert_eq!(ledger.report(1001, 0).recent.len(), MAX_RECENT);
     }
 }

@@ -53,11 +53,18 @@ fn round(gate: &mut Gate, ledger: &mut Ledger, console: &mut Console) -> Result<
         console.say(Level::Warning, &line);
     }
     let (events, lost) = gate.counted()?;
-    if let Err(error) = documents::write_gate_report(Path::new(paths::RUN_GATE), &ledger.report(events, lost)) {
-        console.say(Level::Warning, &format!("bennuctl will show an old state: {error}"));
+    if let Err(error) = documents::write_gate_report(Path::new(paths::RUN_GATE), &ledger.report(events, lost))
+    {
+        console.say(
+            Level::Warning,
+            &format!("bennuctl will show an old state: {error}"),
+        );
     }
     // A signal, an event or a minute: the next round looks again.
-    let minute = Timespec { tv_sec: 60, tv_nsec: 0 };
+    let minute = Timespec {
+        tv_sec: 60,
+        tv_nsec: 0,
+    };
     let _woken = poll(&mut [PollFd::new(&gate.ring(), PollFlags::IN)], Some(&minute));
     std::thread::sleep(BREATH);
     Ok(())

@@ -155,7 +155,10 @@ fn gate(out: &mut String, report: Option<&GateReport>) {
         GateMode::DryRun => ("DRY RUN: nothing is denied", "events"),
         GateMode::None => ("none: any file executes", "events"),
     };
-    let counts = format!("{} {word}, {} lost, root {}", report.events, report.lost, report.root);
+    let counts = format!(
+        "{} {word}, {} lost, root {}",
+        report.events, report.lost, report.root
+    );
     line(out, "gate", &format!("{mode}; {counts}"));
     let skipped = report.recent.len().saturating_sub(SHOWN_DENIALS);
     for denial in report.recent.iter().skip(skipped) {

@@ -5,8 +5,8 @@ use bennu_formats::boot_record::{BootRecord, Failure, SlotRecord, Stage};
 use bennu_formats::decode::Document;
 use bennu_formats::digest::{RootHash, Sha256Digest};
 use bennu_formats::dsse::{Envelope, SLOT_PAYLOAD_TYPE, Signature, key_id};
-use bennu_formats::handover::{BlockDevice, FellBack, Handover, SecureBootState, StateVolume, StepTime};
 use bennu_formats::gate::{Denial, DenialKind, GateConfig, GateMode, GateProgram, GateReport, Right};
+use bennu_formats::handover::{BlockDevice, FellBack, Handover, SecureBootState, StateVolume, StepTime};
 use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState};
 use bennu_formats::manifest::{
     Architecture, BuildParameters, POLICY_PCRS, POLICY_REF, PredictedPcrs, RootImage, SlotManifest,
