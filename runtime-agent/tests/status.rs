@@ -210,7 +210,7 @@ proptest! {
         let at = |name: &str| dir.path().join(name);
         std::fs::write(at("boot"), &boot).unwrap();
         std::fs::write(at("health"), &health).unwrap();
-        let sources = Sources { handover: at("boot"), health: at("health"), pcrs: dir.path().to_owned() };
+        let sources = Sources { handover: at("boot"), health: at("health"), gate: at("gate"), pcrs: dir.path().to_owned() };
         prop_assert!(Status::gather(&sources, |_| VerityState::Verified).is_err());
     }
 
