@@ -1,14 +1,17 @@
 //! The plan: a definition with every default filled in and every value checked, before anything is written.
 
+use crate::cmdline::{self, HardeningPlan, HardeningRule};
 use crate::definition::{
-    AcceptedKeys, AgentsRule, Definition, DefinitionError, GateSection, SourceKind, SourceSection,
+    AcceptedKeys, AgentsRule, Definition, DefinitionError, GateSection, IdentitySection, SourceKind, SourceSection,
 };
 use crate::size::parse_size;
+use crate::steps::ima::ImaPlan;
 use bennu_formats::decode::Document as _;
 use bennu_formats::gate::{GateConfig, GateMode};
-use bennu_formats::health::HealthConfig;
+use bennu_formats::health::{HealthConfig, ModulesRule};
+use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::Architecture;
-use bennu_formats::trust::{SecretSpec, SecureBootRule, StateRule};
+use bennu_formats::trust::{RecoveryRule, SecretSpec, SecureBootRule, StateRule};
 use bennu_formats::units::{BLOCK_BYTES, Bytes};
 use bennu_formats::{ImageId, ImageVersion};
 use std::path::{Path, PathBuf};
@@ -49,6 +52,12 @@ pub struct Plan {
     pub title: Option<String>,
     /// Schema of the state volume.
     pub state_schema: u32,
+    /// Lowest schema whose releases can read what this one keeps.
+    pub state_readable_from: u32,
+    /// What is kept of `/etc`.
+    pub identity: IdentityRule,
+    /// Public keys of first-boot configurations.
+    pub configuration_keys: Vec<PathBuf>,
     /// Architecture.
     pub architecture: Architecture,
     /// Where the root comes from.
@@ -57,6 +66,10 @@ pub struct Plan {
     pub boot_source: Option<SourceSection>,
     /// Command line besides ours.
     pub cmdline: String,
+    /// Hardening on the command line.
+    pub hardening: HardeningPlan,
+    /// IMA rules.
+    pub ima: ImaPlan,
     /// Extra modules.
     pub modules: Vec<String>,
     /// Tries of a boot entry.
@@ -71,6 +84,10 @@ pub struct Plan {
     pub state: Bytes,
     /// What the state partition is for.
     pub state_rule: StateRule,
+    /// Who gets its recovery key.
+    pub recovery: RecoveryRule,
+    /// Public keys whose debug tokens count.
+    pub debug_keys: Vec<PathBuf>,
     /// Keys.
     pub keys: PathBuf,
     /// Release keys that must have signed.
@@ -132,7 +149,28 @@ impl Plan {
             }
         }
         let agents = definition.agents.unwrap_or(AgentsRule::Included);
+        let secure_boot = definition.boot.secure_boot.unwrap_or(SecureBootRule::Required);
+        let hardening = check.hardening(HardeningPlan {
+            rule: definition.boot.hardening.unwrap_or(HardeningRule::Default),
+            without: definition.boot.hardening_without,
+            secure_boot_required: secure_boot == SecureBootRule::Required,
+        })?;
         let state_rule = definition.state.kind.unwrap_or(StateRule::Encrypted);
+        let state_schema = definition.image.state_schema.unwrap_or(1);
+        let state_readable_from = check.within(
+            "image.state_readable_from",
+            "at most image.state_schema",
+            definition.image.state_readable_from.unwrap_or(state_schema),
+            0..=state_schema,
+        )?;
+        let configuration_keys = definition.first_boot.keys;
+        if !configuration_keys.is_empty() && state_rule == StateRule::Volatile {
+            return Err(check.value(
+                "first_boot.keys",
+                "none where [state] is volatile: nothing of the configuration would be kept",
+                configuration_keys.len().to_string(),
+            ));
+        }
         Ok(Self {
             image_id: definition
                 .image
@@ -149,14 +187,19 @@ impl Plan {
                 .or(definition.image.security_version)
                 .unwrap_or(1),
             title: definition.image.title,
-            state_schema: definition.image.state_schema.unwrap_or(1),
+            state_schema,
+            state_readable_from,
+            identity: check.identity(definition.identity)?,
+            configuration_keys,
             architecture: Architecture::X86_64,
             root: definition.root,
             boot_source: definition.boot.source,
-            cmdline: check.cmdline(definition.boot.cmdline.unwrap_or_default())?,
+            cmdline: check.cmdline(definition.boot.cmdline.unwrap_or_default(), &hardening)?,
+            hardening,
+            ima: ImaPlan::of(definition.ima.policy.as_deref()),
             modules: definition.boot.modules,
             tries,
-            secure_boot: definition.boot.secure_boot.unwrap_or(SecureBootRule::Required),
+            secure_boot,
             esp: check.size("disk.esp_size", definition.disk.esp_size.as_deref(), DEFAULT_ESP)?,
             slot: check.size(
                 "disk.slot_size",
@@ -165,6 +208,8 @@ impl Plan {
             )?,
             state: check.state(definition.disk.state_size.as_deref(), state_rule)?,
             state_rule,
+            recovery: check.recovery(definition.state.recovery, state_rule)?,
+            debug_keys: definition.debug.keys,
             keys: over.keys.or(definition.keys.directory).ok_or_else(|| {
                 check.missing(
                     "keys.directory",
@@ -179,6 +224,10 @@ impl Plan {
                 deadline_s,
                 tries,
                 max_attempts,
+                modules_after_start: definition
+                    .boot
+                    .modules_after_start
+                    .unwrap_or(ModulesRule::Allowed),
             },
             gate: check.gate(definition.gate, agents)?,
             agents,
@@ -274,6 +323,34 @@ impl Checker<'_> {
         }
     }
 
+    fn identity(&self, section: IdentitySection) -> Result<IdentityRule, DefinitionError> {
+        let rule = IdentityRule {
+            classes: section.persist.unwrap_or_else(|| IdentityClass::DEFAULT.to_vec()),
+            paths: section.paths,
+        };
+        if rule.is_bounded() {
+            Ok(rule)
+        } else {
+            Err(self.value("identity.paths", "at most 64 paths", rule.paths.len().to_string()))
+        }
+    }
+
+    /// A volatile state has no recovery key: whoever names an escrow key expects one.
+    fn recovery(
+        &self,
+        rule: Option<RecoveryRule>,
+        state: StateRule,
+    ) -> Result<RecoveryRule, DefinitionError> {
+        match (rule, state) {
+            (Some(RecoveryRule::Escrow(key)), StateRule::Volatile) => Err(self.value(
+                "state.recovery",
+                "an escrow key only with state.kind = \"encrypted\"",
+                key.to_string(),
+            )),
+            (rule, _) => Ok(rule.unwrap_or(RecoveryRule::Console)),
+        }
+    }
+
     fn source(&self, key: &'static str, source: &SourceSection) -> Result<(), DefinitionError> {
         match source.kind {
             None => Err(self.missing(key, "write kind = \"debian\", \"directory\" or \"tar\"")),
@@ -288,30 +365,24 @@ impl Checker<'_> {
         }
     }
 
-    /// What Bennu itself puts there, or what would undo it, is not for the definition.
-    fn cmdline(&self, cmdline: String) -> Result<String, DefinitionError> {
-        const OURS: [&str; 6] = [
-            "roothash=",
-            "root=",
-            "init=",
-            "rdinit=",
-            "panic=",
-            "systemd.debug",
-        ];
-        let printable = cmdline.bytes().all(|b| (0x20..0x7f).contains(&b));
-        let taken = cmdline
-            .split_ascii_whitespace()
-            .find(|w| OURS.iter().any(|o| w.starts_with(o)));
-        if !printable || cmdline.len() > 1024 {
-            return Err(self.value("boot.cmdline", "at most 1024 printable ASCII characters", cmdline));
+    fn hardening(&self, plan: HardeningPlan) -> Result<HardeningPlan, DefinitionError> {
+        let expected = "names of options of the hardening (docs/reference/kernel-hardening.md)";
+        match plan.unknown() {
+            None => Ok(plan),
+            Some(name) => Err(self.value("boot.hardening_without", expected, name.to_owned())),
         }
-        match taken {
-            None => Ok(cmdline),
-            Some(word) => Err(self.value(
-                "boot.cmdline",
-                "no parameter that bennu decides itself",
-                word.to_owned(),
-            )),
+    }
+
+    /// What Bennu itself puts there, or what would undo it, is not for the definition.
+    fn cmdline(&self, text: String, hardening: &HardeningPlan) -> Result<String, DefinitionError> {
+        const KEY: &str = "boot.cmdline";
+        let printable = text.bytes().all(|b| (0x20..0x7f).contains(&b));
+        if !printable || text.len() > cmdline::MAX_TEXT_BYTES {
+            return Err(self.value(KEY, "at most 1024 printable ASCII characters", text));
+        }
+        match cmdline::refused(&text, hardening) {
+            None => Ok(text),
+            Some((word, why)) => Err(self.value(KEY, why.expected(), word)),
         }
     }
 

@@ -58,6 +58,8 @@ pub enum InitError {
     #[error("manifest: cannot be read: {0}")]
     ManifestRead(std::io::Error),
     #[error("{0}")]
+    VeritySig(DecodeError),
+    #[error("{0}")]
     Manifest(#[from] bennu_policy::verify::SlotRefusal),
     #[error("manifest: expected version {expected} as in the UKI, found {found}")]
     ManifestVersion {
@@ -70,6 +72,10 @@ pub enum InitError {
     VerityParams(String),
     #[error("dm-verity: {0}")]
     VerityTable(linux::dm::DmError),
+    #[error("dm-verity: the kernel refused the signature over the root hash: {0}")]
+    VeritySignature(linux::dm::DmError),
+    #[error("dm-verity: signature over the root hash: {0}")]
+    VerityKey(linux::keyring::KeyringError),
     #[error("dm-verity: table read back is not the one loaded: {0}")]
     VerityReadBack(linux::dm::DmError),
     #[error("dm-verity: {what} does not match the root hash or cannot be read: {source}")]
@@ -86,6 +92,14 @@ pub enum InitError {
     TpmExtend(bennu_tpm::TpmError),
     #[error("tpm: pcr values: {0}")]
     TpmRead(bennu_tpm::TpmError),
+    #[error(
+        "tpm: expected pcr {pcr} in an active bank sha256, found the banks: {found}; turn that bank on in the firmware"
+    )]
+    TpmBank { pcr: u8, found: String },
+    #[error(
+        "tpm: expected the firmware, which enforced secure boot, to have measured into pcr {pcr} of bank sha256, found zeros"
+    )]
+    TpmUnmeasured { pcr: u8 },
     #[error("secret {name}: {source}")]
     SecretBlob {
         name: String,
@@ -132,6 +146,14 @@ pub enum InitError {
     StateGrow(String),
     #[error("state volume: {0}")]
     StateDevice(linux::dm::DmError),
+    #[error("{0}")]
+    StateSchema(DecodeError),
+    #[error("state volume: kept files of /etc: {0}")]
+    Identity(std::io::Error),
+    #[error("{0}")]
+    FirstBoot(#[from] bennu_policy::verify::first_boot::FirstBootRefusal),
+    #[error("first-boot configuration: time_zone: expected a zone that the image has, found {0}")]
+    FirstBootZone(String),
     #[error("state volume: {0}")]
     StateKeyring(linux::keyring::KeyringError),
     #[error("state volume: pin: {0}")]
@@ -140,12 +162,38 @@ pub enum InitError {
     StateTemplateRead(linux::bounded::ReadError),
     #[error("{0}")]
     StateTemplate(DecodeError),
+    #[error("escrow: {0}")]
+    Escrow(bennu_age::EncryptError),
+    #[error("{0}")]
+    Restart(linux::reboot::RebootError),
+    #[error("factory reset: {0}")]
+    ResetVariable(linux::efivars::EfiVarError),
+    #[error("factory reset: {0}")]
+    ResetClear(bennu_tpm::TpmError),
+    #[error("factory reset: old secret {name}: {source}")]
+    ResetAlive {
+        name: String,
+        source: bennu_tpm::StillAlive,
+    },
+    #[error("factory reset: state partition: {0}")]
+    ResetErase(std::io::Error),
     #[error("secret: no random bytes: {0}")]
     Random(String),
     #[error("latch: a second unseal of {0} succeeded")]
     LatchOpen(String),
     #[error("latch: expected the TPM to refuse a second unseal for its PCRs, found: {0}")]
     LatchUnclear(bennu_tpm::UnsealError),
+    #[error("ima policy: {0}")]
+    ImaRead(linux::bounded::ReadError),
+    #[error("{0}")]
+    ImaLoad(linux::ima::ImaError),
+    #[error("ima policy: {0}")]
+    ImaLook(std::io::Error),
+    #[error(
+        "ima policy: expected the kernel to take no other one, found that it does: it dropped these rules, or its \
+         policy can be replaced at any time"
+    )]
+    ImaNotFinal,
     #[error("{path}: {source}")]
     Write { path: String, source: std::io::Error },
     #[error("hand-over record: {0}")]
@@ -174,27 +222,37 @@ impl InitError {
             Self::SlotMissing { .. } => Code::SlotMissing,
             Self::EspMount(_) | Self::Esp(_) => Code::Esp,
             Self::GivenUp(failure) => failure.code,
-            Self::ManifestRead(_) => Code::ManifestFormat,
+            Self::ManifestRead(_) | Self::VeritySig(_) => Code::ManifestFormat,
             Self::Manifest(refusal) => refusal.code(),
             Self::ManifestVersion { .. } | Self::RootIdentity { .. } => Code::RootIdentity,
             Self::PolicyKey { .. } => Code::ManifestPolicy,
             Self::VerityParams(_) | Self::VerityTable(_) => Code::VerityTable,
+            Self::VeritySignature(_) | Self::VerityKey(_) => Code::VeritySignature,
             Self::VerityReadBack(_) => Code::VerityReadBack,
             Self::VerityCorrupt { .. } => Code::VerityCorrupt,
             Self::RootRead { .. } => Code::RootIo,
             Self::RootMount(_) => Code::RootMount,
             Self::TpmMissing(_) => Code::TpmMissing,
             Self::TpmExtend(_) | Self::TpmRead(_) => Code::TpmExtend,
+            Self::TpmBank { .. } | Self::TpmUnmeasured { .. } => Code::TpmBank,
             Self::StateNoPartition => Code::StateMissing,
             Self::StateRefused(failure) => failure.code,
             Self::StateHeader(_) => Code::StateHeader,
-            Self::StateIo(_)
+            Self::StateSchema(_) => Code::StateSchema,
+            Self::FirstBoot(refusal) => refusal.code(),
+            Self::FirstBootZone(_) => Code::FirstBootFormat,
+            Self::Identity(_)
+            | Self::StateIo(_)
             | Self::StateMount(_)
             | Self::StateGrow(_)
             | Self::StateDevice(_)
             | Self::StateKeyring(_) => Code::StateAccess,
             Self::StatePin(error) => floor_code(error),
-            Self::StateTemplateRead(_) | Self::StateTemplate(_) => Code::Trust,
+            // A recipient that nothing can be encrypted to came with the trust configuration.
+            Self::StateTemplateRead(_) | Self::StateTemplate(_) | Self::Escrow(_) => Code::Trust,
+            Self::ResetVariable(_) | Self::ResetClear(_) | Self::ResetAlive { .. } | Self::ResetErase(_) => {
+                Code::FactoryReset
+            }
             Self::BelowFloor { .. } => Code::BelowFloor,
             Self::FloorMissing { .. } => Code::FloorMissing,
             Self::Floor(error) => floor_code(error),
@@ -211,7 +269,8 @@ impl InitError {
             } => Code::PcrUnexpected,
             Self::SecretUnseal { .. } => Code::SecretUnseal,
             Self::LatchOpen(_) | Self::LatchUnclear(_) => Code::LatchOpen,
-            Self::Write { .. } | Self::Handover(_) => Code::Internal,
+            Self::ImaRead(_) | Self::ImaLoad(_) | Self::ImaLook(_) | Self::ImaNotFinal => Code::ImaPolicy,
+            Self::Write { .. } | Self::Handover(_) | Self::Restart(_) => Code::Internal,
             Self::NoInit | Self::SwitchRoot(_) => Code::SwitchRoot,
         }
     }

@@ -4,17 +4,25 @@
 //! from the ESP the boot record and sealed secrets, which are untrusted. Writes: PCRs 11 and 15, the boot
 //! record, entry names and failure log on the ESP, `/run/bennu`, `/run/secrets`. On failure: [`failure::end`].
 
+mod debug;
 mod error;
 mod esp;
+mod evidence;
 mod failure;
+mod first_boot;
 mod floor;
 mod handover;
 mod hardware;
+mod identity;
 mod journal;
+mod kernel;
 mod machine;
 mod manifest;
+mod opened;
 mod past;
+mod recovery;
 mod recovery_screen;
+mod reset;
 mod root;
 mod secrets;
 mod slot;
@@ -22,7 +30,10 @@ mod state;
 mod tpm;
 mod verity;
 
+use bennu_formats::cmdline;
+use bennu_formats::handover::KernelFacts;
 use error::InitError;
+use hardware::Hardware;
 use journal::Journal;
 use std::convert::Infallible;
 
@@ -43,36 +54,58 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     known.release = Some(trust.release());
     let modules = hardware::read_list()?;
     journal.step("kernel modules");
-    hardware::load(&modules, journal)?;
+    let cmdline = kernel::cmdline()?;
+    let mut hardware = Hardware::start(&modules, &cmdline, journal)?;
     let secure_boot = machine::secure_boot(&trust)?;
-    let root_hash = machine::root_hash()?;
+    let root_hash = cmdline::root_hash(cmdline.as_bytes())?;
+    let hardening = kernel::hardening(&cmdline, journal);
 
     journal.step("boot disk and slot");
-    let slot = slot::find(&root_hash, &modules)?;
-    let esp = known.esp.insert(esp::Mounted::mount(&slot.esp, &trust)?);
+    let disk = slot::find_disk(&mut hardware)?;
+    let esp = known.esp.insert(esp::Mounted::mount(&disk.esp, &trust)?);
     let start = esp.begin(&trust, journal)?;
+    let slot = disk.slot(&root_hash)?;
 
     journal.step("slot manifest");
-    let manifest = manifest::read_and_verify(&slot, &trust, root_hash)?;
-    journal.say(&manifest::sentence(&manifest));
+    let found = manifest::read_and_verify(&slot, &trust, root_hash)?;
+    let evidence = known
+        .evidence
+        .insert(evidence::Evidence::of(&found.manifest, &slot, &trust));
+    journal.say(&manifest::sentence(&found.manifest));
 
     journal.step("dm-verity, checked");
-    verity::check_what_the_boot_needs(&slot, &manifest)?;
-    let device = verity::open_for_the_running_system(&slot, &manifest)?;
-    journal.say(&format!(
-        "root hash {} is open as {}",
-        device.root_hash,
-        device.path.display()
-    ));
+    let root_hash_check = kernel::root_hash_check(&cmdline);
+    let verity = verity::Verity::of(&slot, &found, root_hash_check);
+    verity.check_what_the_boot_needs()?;
+    let device = verity.open_for_the_running_system()?;
+    journal.say(&device.sentence(root_hash_check));
+    let manifest = found.manifest;
 
     journal.step("tpm: enter-initrd, floor");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
+    tpm.check_bank(secure_boot)?;
     tpm.enter_initrd()?;
-    let (release, floor) = floor::hold(tpm, esp, &trust, &manifest, &start, journal)?;
-    journal.step("state volume");
-    let state = state::open(tpm, esp, &slot, &trust, &release, journal)?;
-    journal.step("tpm: unseal");
-    let secrets = secrets::unseal_or_seal(tpm, esp, &trust, &manifest, journal)?;
+    let machine = debug::identity(tpm, journal)?;
+    let debug = debug::accept(tpm, esp, &trust, machine, journal)?;
+    let release = secrets::release_policy(&trust, &manifest)?;
+    let boot = opened::Boot {
+        slot: &slot,
+        trust: &trust,
+        manifest: &manifest,
+        release: &release,
+        start: &start,
+    };
+    let opened = match &debug {
+        None => opened::open(tpm, esp, &boot, &mut hardware, evidence, journal),
+        Some(debug) => debug::keep_sealed(tpm, esp, &release, debug, journal),
+    };
+    let scene = recovery::Scene {
+        slot: &slot,
+        trust: &trust,
+        manifest: &manifest,
+    };
+    let opened = opened.map_err(|error| recovery::offer(&scene, &mut hardware, tpm, esp, error, journal))?;
+    let (state, secrets) = (opened.state, opened.secrets);
 
     journal.step("tpm: latch");
     tpm.latch(&manifest, state.as_ref().map(|state| &state.key))?;
@@ -82,10 +115,13 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         secrets.len()
     ));
 
+    let ima_policy_sha256 = kernel::load_ima_policy(journal)?;
+
     journal.step("root");
-    root::mount(&device, state.as_ref().map(|state| state.mounted.as_path()))?;
+    let etc = |lower: &_| identity::of_state(state.as_ref(), lower, &trust, esp, tpm, journal);
+    let identity = root::mount(&device, state.as_ref(), etc)?;
     // Wipes the volume key.
-    let state = state.map(|state| state.report);
+    let (state, kept) = state.map(|state| (state.report, state.kept)).unzip();
     let secrets = root::put_secrets(secrets)?;
     let pcrs = tpm.pcrs()?;
     tpm.write_event_log()?;
@@ -93,14 +129,25 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         slot,
         device,
         secure_boot,
+        kernel: KernelFacts {
+            release: kernel::release(),
+            hardening,
+            root_hash_check,
+            ima_policy_sha256,
+        },
         start,
         secrets,
-        floor,
+        floor: opened.floor,
         state,
+        machine,
+        debug,
+        factory_reset: opened.factory_reset,
+        identity,
         pcrs,
     };
     handover::write(&manifest, facts, journal)?;
-    esp.reached_root(&trust)?;
+    journal.step("esp: root reached");
+    esp.reached_root(&trust, kept)?;
     if let Err(error) = failure::forget_restarts() {
         journal.warn(&error.to_string());
     }

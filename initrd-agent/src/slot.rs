@@ -1,18 +1,23 @@
 //! The boot disk and the slot: found by GUIDs on the disk that systemd-boot was loaded from.
 
 use crate::error::InitError;
-use crate::hardware;
+use crate::hardware::{Hardware, Storage};
 use bennu_disk::gpt;
 use bennu_formats::RootHash;
 use bennu_formats::units::{Bytes, Sectors512};
 use bennu_linux::block::{BlockDevice, BlockError, OpenMode, Sysfs};
 use bennu_linux::efivars::EfiVars;
-use bennu_linux::modules::ModuleList;
+use bennu_linux::time;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// How long a disk may take to appear: USB bridges need ten seconds and more.
 const DISK_WAIT: Duration = Duration::from_secs(30);
+/// How long one that is there at once may take, before the other controllers are looked through: an NVMe controller
+/// becomes ready within half a second.
+const FAST_WAIT: Duration = Duration::from_millis(600);
+/// Between two looks at what devices ask for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The partitions that this boot uses.
 pub struct Slot {
@@ -35,43 +40,47 @@ pub fn length(device: &BlockDevice) -> Bytes {
     Sectors512(device.size_sectors512).to_bytes().unwrap_or(Bytes(0))
 }
 
-/// Finds the slot of `root_hash`.
-pub fn find(root_hash: &RootHash, modules: &ModuleList) -> Result<Slot, InitError> {
+/// The disk that systemd-boot was loaded from, and its ESP.
+pub struct BootDisk {
+    disk: Disk,
+    /// EFI system partition.
+    pub esp: BlockDevice,
+}
+
+/// Finds the boot disk. No other disk has its ESP's GUID: a verdict is written to this ESP and no other.
+pub fn find_disk(hardware: &mut Hardware<'_>) -> Result<BootDisk, InitError> {
     let text = EfiVars::default()
         .loader_device_part_uuid()
         .map_err(InitError::EfiVariable)?;
     let esp_guid: Uuid = text
         .and_then(|t| t.parse().ok())
         .ok_or(InitError::NoLoaderDevice)?;
-    let root_guid = Uuid::from_bytes(root_hash.data_partition_uuid());
-    let verity_guid = Uuid::from_bytes(root_hash.verity_partition_uuid());
-    let sig_guid = Uuid::from_bytes(root_hash.verity_sig_partition_uuid());
+    let disk = wait_for_disk(esp_guid, hardware)?;
+    refuse_duplicates(&disk.device.name, &[esp_guid])?;
+    Ok(BootDisk {
+        esp: disk.partition(esp_guid, "ESP")?,
+        disk,
+    })
+}
 
-    let disk = wait_for_disk(esp_guid, modules)?;
-    let partition = |guid: Uuid, what: &'static str| {
-        let number = disk.table.by_unique_guid(guid).map(|p| p.number);
-        let missing = || InitError::SlotMissing {
-            guid,
-            what,
-            disk: disk.device.name.clone(),
+impl BootDisk {
+    /// Finds the slot of `root_hash` on it, and on no other disk.
+    pub fn slot(self, root_hash: &RootHash) -> Result<Slot, InitError> {
+        let Self { disk, esp } = self;
+        let root = Uuid::from_bytes(root_hash.data_partition_uuid());
+        let verity = Uuid::from_bytes(root_hash.verity_partition_uuid());
+        let sig = Uuid::from_bytes(root_hash.verity_sig_partition_uuid());
+        let slot = Slot {
+            esp,
+            root: disk.partition(root, "root")?,
+            verity: disk.partition(verity, "root-verity")?,
+            verity_sig: disk.partition(sig, "root-verity-sig")?,
+            state: state_partition(&disk),
+            disk: disk.device,
         };
-        let number = number.ok_or_else(missing)?;
-        disk.partitions
-            .iter()
-            .find(|d| d.partition.as_ref().is_some_and(|p| p.number == number))
-            .cloned()
-            .ok_or_else(missing)
-    };
-    let slot = Slot {
-        esp: partition(esp_guid, "ESP")?,
-        root: partition(root_guid, "root")?,
-        verity: partition(verity_guid, "root-verity")?,
-        verity_sig: partition(sig_guid, "root-verity-sig")?,
-        state: state_partition(&disk),
-        disk: disk.device,
-    };
-    refuse_duplicates(&slot.disk.name, &[esp_guid, root_guid, verity_guid, sig_guid])?;
-    Ok(slot)
+        refuse_duplicates(&slot.disk.name, &[root, verity, sig])?;
+        Ok(slot)
+    }
 }
 
 /// The one partition labelled `state` on the boot disk. Which volume lies there is for the TPM to say.
@@ -85,6 +94,28 @@ fn state_partition(disk: &Disk) -> Option<BlockDevice> {
     disk.partitions.iter().find(numbered).cloned()
 }
 
+/// Every partition of `disk` with its entry in the table.
+pub fn partitions_of(disk: &BlockDevice) -> Result<Vec<(gpt::Partition, BlockDevice)>, InitError> {
+    let devices = Sysfs::default().block_devices().map_err(InitError::Block)?;
+    let found = tables(&devices)
+        .into_iter()
+        .find(|d| d.device.number == disk.number);
+    let Some(Disk {
+        table, partitions, ..
+    }) = found
+    else {
+        return Ok(Vec::new());
+    };
+    let entry = |device: &BlockDevice| {
+        let number = device.partition.as_ref()?.number;
+        table.partitions().iter().find(|p| p.number == number).cloned()
+    };
+    Ok(partitions
+        .into_iter()
+        .filter_map(|device| Some((entry(&device)?, device)))
+        .collect())
+}
+
 /// A disk with a readable GPT.
 struct Disk {
     device: BlockDevice,
@@ -92,14 +123,36 @@ struct Disk {
     partitions: Vec<BlockDevice>,
 }
 
-fn wait_for_disk(esp_guid: Uuid, modules: &ModuleList) -> Result<Disk, InitError> {
+impl Disk {
+    fn partition(&self, guid: Uuid, what: &'static str) -> Result<BlockDevice, InitError> {
+        let number = self.table.by_unique_guid(guid).map(|p| p.number);
+        let numbered = |d: &&BlockDevice| d.partition.as_ref().is_some_and(|p| Some(p.number) == number);
+        let found = number.and_then(|_| self.partitions.iter().find(numbered));
+        found.cloned().ok_or_else(|| InitError::SlotMissing {
+            guid,
+            what,
+            disk: self.device.name.clone(),
+        })
+    }
+}
+
+fn wait_for_disk(esp_guid: Uuid, hardware: &mut Hardware<'_>) -> Result<Disk, InitError> {
+    let start = time::monotonic();
+    let mut looked = start;
     let found = Sysfs::default().wait_for(DISK_WAIT, |devices| -> Result<Option<Disk>, InitError> {
         for disk in tables(devices) {
             if disk.table.by_unique_guid(esp_guid).is_some() && !disk.partitions.is_empty() {
                 return Ok(Some(disk));
             }
         }
-        hardware::load_for_hardware(modules)?;
+        let now = time::monotonic();
+        let fast_is_over = !hardware.may_bring_a_disk() || now.saturating_sub(start) >= FAST_WAIT;
+        if hardware.storage() == Storage::Fast && fast_is_over {
+            hardware.all_storage()?;
+        } else if now.saturating_sub(looked) >= LOOK_INTERVAL {
+            looked = now;
+            hardware.look()?;
+        }
         Ok(None)
     });
     match found {

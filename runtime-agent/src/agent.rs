@@ -12,7 +12,7 @@ use bennu_formats::Code;
 use bennu_formats::boot_record::Failure;
 use bennu_formats::decode::Document as _;
 use bennu_formats::handover::Handover;
-use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState};
+use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState, ModulesRule};
 use bennu_formats::names::UkiFileName;
 use bennu_linux::kmsg::Level;
 use bennu_policy::boot::BootAction;
@@ -73,6 +73,7 @@ impl Agent {
                 Level::Info,
                 &format!("slot {version} is marked good already, as {entry}"),
             );
+            self.follow_modules_rule(world);
             return Outcome::Good;
         }
         if let Err(unmet) = self.wait_until_healthy(world) {
@@ -87,6 +88,7 @@ impl Agent {
             }
         }
         self.mark_good(world);
+        self.follow_modules_rule(world);
         Outcome::Good
     }
 
@@ -96,6 +98,23 @@ impl Agent {
         match self.give_up(&words, world) {
             BootAction::FallBack | BootAction::Retry => Outcome::Restart,
             BootAction::Halt => Outcome::Unhealthy,
+        }
+    }
+
+    /// A kernel that does not take it is told of, not restarted: the service runs, and modules are still signed.
+    fn follow_modules_rule(&self, world: &mut impl Surroundings) {
+        if self.config.modules_after_start == ModulesRule::Allowed {
+            return;
+        }
+        match world.lock_modules() {
+            Ok(()) => world.say(
+                Level::Notice,
+                "no kernel module can be loaded until the next start",
+            ),
+            Err(error) => world.say(
+                Level::Error,
+                &format!("kernel.modules_disabled: {error}; modules can still be loaded"),
+            ),
         }
     }
 
@@ -144,6 +163,7 @@ impl Agent {
         tell_of_new_record(new_record, world);
         self.entry = entry.to_string();
         let at_ms = u64::try_from(world.now().as_millis()).unwrap_or(u64::MAX);
+        world.remember_firmware(&self.slot.version);
         self.publish(HealthState::Good { at_ms }, world);
         world.say(
             Level::Notice,

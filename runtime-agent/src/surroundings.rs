@@ -4,9 +4,12 @@
 use crate::console::Console;
 use crate::documents;
 use crate::esp::{self, Access, EspAccessError};
+use crate::firmware_record;
 use crate::health::{self, Unmet};
 use crate::notify::Notifier;
+use crate::status::measured::Places;
 use bennu_esp::{Esp, EspError};
+use bennu_formats::ImageVersion;
 use bennu_formats::handover::BlockDevice;
 use bennu_formats::health::{HealthCheck, HealthReport, HealthState};
 use bennu_formats::paths;
@@ -17,6 +20,9 @@ use std::time::Duration;
 
 /// Longest silence towards systemd's watchdog; well below `WatchdogSec=` of the unit.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// The kernel's switch that can only be thrown once (`Documentation/admin-guide/sysctl/kernel.rst`).
+const MODULES_DISABLED: &str = "/proc/sys/kernel/modules_disabled";
 
 /// What is outside.
 pub trait Surroundings {
@@ -34,10 +40,18 @@ pub trait Surroundings {
     /// # Errors
     /// The ESP's, or those of `act`.
     fn on_esp<T>(&mut self, act: impl FnOnce(&Esp) -> Result<T, EspError>) -> Result<T, EspAccessError>;
+    /// Keeps what the firmware measured in this start, which became healthy. It explains later starts and decides
+    /// nothing, so that it cannot is told and no more.
+    fn remember_firmware(&mut self, version: &ImageVersion);
     /// Tells people.
     fn say(&mut self, level: Level, text: &str);
     /// Tells `bennuctl` and systemd.
     fn publish(&mut self, report: &HealthReport);
+    /// No kernel module can be loaded or removed from now on, until the next start.
+    ///
+    /// # Errors
+    /// The kernel did not take it.
+    fn lock_modules(&mut self) -> std::io::Result<()>;
 }
 
 /// The machine.
@@ -98,6 +112,14 @@ impl Surroundings for Machine {
         done
     }
 
+    fn remember_firmware(&mut self, version: &ImageVersion) {
+        self.alive();
+        if let Err(error) = firmware_record::remember(&Places::default(), &self.esp, version) {
+            self.console.say(Level::Warning, &error.to_string());
+        }
+        self.alive();
+    }
+
     fn say(&mut self, level: Level, text: &str) {
         self.console.say(level, text);
     }
@@ -116,5 +138,9 @@ impl Surroundings for Machine {
                 &format!("bennuctl will show an old state: {error}"),
             );
         }
+    }
+
+    fn lock_modules(&mut self) -> std::io::Result<()> {
+        std::fs::write(MODULES_DISABLED, "1")
     }
 }

@@ -5,6 +5,8 @@ pub mod agents;
 pub mod cpio;
 pub mod disk;
 pub mod enrolment;
+pub mod first_boot;
+pub mod ima;
 pub mod initrd;
 pub mod keys;
 pub mod manifest;

@@ -4,6 +4,9 @@
 //! Read: `/run/bennu/boot.json`, `/run/bennu/health.json`, sysfs, device-mapper, and the boot record on the ESP.
 //! Nothing is written. What only root may ask is reported as unknown to others, never left out.
 
+pub mod event_log;
+pub mod kernel;
+pub mod measured;
 pub mod pcrs;
 pub mod render;
 pub mod times;
@@ -14,7 +17,9 @@ pub mod why;
 use crate::documents::{self, DocumentError};
 use bennu_formats::boot_record::Failure;
 use bennu_formats::gate::GateReport;
-use bennu_formats::handover::{FellBack, Handover, SecureBootState, StateVolume};
+use bennu_formats::handover::{
+    DebugStart, FactoryReset, FellBack, Handover, KernelFacts, SecureBootState, StateVolume,
+};
 use bennu_formats::health::{HealthReport, HealthState};
 use bennu_formats::names::UkiFileName;
 use bennu_formats::{ImageId, ImageVersion, RootHash, Sha256Digest, paths};
@@ -101,10 +106,21 @@ pub struct Status {
     pub manifest_sha256: Sha256Digest,
     /// Secure Boot.
     pub secure_boot: SecureBootState,
+    /// The kernel when bennu-init was done.
+    pub kernel: KernelFacts,
     /// Names of the secrets that were unsealed.
     pub secrets: Vec<String>,
     /// The state volume; none where the image keeps nothing.
     pub state_volume: Option<StateVolume>,
+    /// The machine's identity, as a debug token names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Sha256Digest>,
+    /// Set at a start with an accepted debug token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debug: Option<DebugStart>,
+    /// What became of a factory reset that was asked for before this start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factory_reset: Option<FactoryReset>,
     /// The execution gate; none where the image asks for none or `bennud` has not reported.
     pub gate: Option<GateReport>,
     /// PCRs.
@@ -180,8 +196,12 @@ impl Status {
             verified_by: handover.verified_by,
             manifest_sha256: handover.manifest_sha256,
             secure_boot: handover.secure_boot,
+            kernel: handover.kernel,
             secrets: handover.secrets,
             state_volume: handover.state_volume,
+            machine: handover.machine,
+            debug: handover.debug,
+            factory_reset: handover.factory_reset,
             gate: documents::read_if_there(&sources.gate)?,
             pcrs: pcrs::rows(&handover.pcrs, Path::new(&sources.pcrs)),
             fell_back: handover.fell_back.map(FellBackStatus::from),

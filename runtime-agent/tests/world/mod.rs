@@ -6,9 +6,13 @@
 
 use bennu_esp::{Esp, EspError};
 use bennu_formats::boot_record::BootRecord;
-use bennu_formats::handover::{BlockDevice, Handover, SecureBootState, StateVolume, StepTime};
-use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport};
-use bennu_formats::{RootHash, Sha256Digest};
+use bennu_formats::handover::{
+    BlockDevice, Handover, HardeningFact, KernelFacts, RootHashCheck, SecureBootState, StateVolume, StepTime,
+};
+use bennu_formats::hardening::HardeningState;
+use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, ModulesRule};
+use bennu_formats::manifest::PredictedPcrs;
+use bennu_formats::{ImageVersion, RootHash, Sha256Digest};
 use bennu_linux::kmsg::Level;
 use bennu_runtime::esp::EspAccessError;
 use bennu_runtime::health::Unmet;
@@ -29,6 +33,17 @@ pub struct World {
     pub said: Vec<(Level, String)>,
     pub published: Vec<HealthReport>,
     pub probes: usize,
+    /// Slots whose firmware was to be remembered.
+    pub remembered: Vec<ImageVersion>,
+    /// Whether modules can still be loaded, and whether that can be changed.
+    pub modules: Modules,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Modules {
+    Loadable,
+    Locked,
+    Unlockable,
 }
 
 impl World {
@@ -50,6 +65,8 @@ impl World {
             said: Vec::new(),
             published: Vec::new(),
             probes: 0,
+            remembered: Vec::new(),
+            modules: Modules::Loadable,
         }
     }
 
@@ -111,6 +128,10 @@ impl Surroundings for World {
         Ok(act(&self.esp())?)
     }
 
+    fn remember_firmware(&mut self, version: &ImageVersion) {
+        self.remembered.push(version.clone());
+    }
+
     fn say(&mut self, level: Level, text: &str) {
         self.said.push((level, text.to_owned()));
     }
@@ -118,6 +139,19 @@ impl Surroundings for World {
     fn publish(&mut self, report: &HealthReport) {
         self.published.push(report.clone());
     }
+
+    fn lock_modules(&mut self) -> std::io::Result<()> {
+        if self.modules == Modules::Unlockable {
+            return Err(std::io::ErrorKind::PermissionDenied.into());
+        }
+        self.modules = Modules::Locked;
+        Ok(())
+    }
+}
+
+pub fn hardening(option: &str, state: HardeningState) -> HardeningFact {
+    let option = option.into();
+    HardeningFact { option, state }
 }
 
 /// Slot 2 of `demo`, `attempts` starts since it was healthy.
@@ -147,8 +181,27 @@ pub fn handover(attempts: u32) -> Handover {
         verity_device: device("/dev/dm-0", "253:0"),
         verity_table: "0 8 verity 1".into(),
         secure_boot: SecureBootState::Enforced,
+        kernel: KernelFacts {
+            release: "6.12.1-amd64".into(),
+            hardening: vec![
+                hardening("lockdown=integrity", HardeningState::InForce),
+                hardening("slab_nomerge", HardeningState::AskedFor),
+            ],
+            root_hash_check: RootHashCheck::ByKernel,
+            ima_policy_sha256: Some(Sha256Digest([0xdd; 32])),
+        },
         entry: "demo_2+2-1.efi".into(),
         attempts,
+        predicted_pcrs: PredictedPcrs {
+            sections: BTreeMap::new(),
+            pcr11_sections: Sha256Digest([1; 32]),
+            pcr11_enter_initrd: Sha256Digest([2; 32]),
+            pcr11_leave_initrd: Sha256Digest([11; 32]),
+            pcr11_sysinit: Sha256Digest([3; 32]),
+            pcr11_ready: Sha256Digest([4; 32]),
+            pcr12: Sha256Digest::ZERO,
+            pcr13: Sha256Digest::ZERO,
+        },
         pcrs: [
             (7, Sha256Digest([7; 32])),
             (11, Sha256Digest([11; 32])),
@@ -161,6 +214,10 @@ pub fn handover(attempts: u32) -> Handover {
             generation: 7,
             mounted: "/run/bennu/state".into(),
         }),
+        identity: None,
+        machine: None,
+        debug: None,
+        factory_reset: None,
         fell_back: None,
         steps: vec![
             step("api file systems", 400, 10),
@@ -179,5 +236,6 @@ pub fn config() -> HealthConfig {
         deadline_s: 60,
         tries: 3,
         max_attempts: 2,
+        modules_after_start: ModulesRule::Allowed,
     }
 }

@@ -73,6 +73,8 @@ pub enum SecondDiskPlace {
     Before,
     /// After the first.
     After,
+    /// On another controller, the chipset's SATA: Linux has another driver for it, which takes longer.
+    Sata,
 }
 
 /// A second disk, which the firmware does not choose by itself.
@@ -106,7 +108,7 @@ pub struct MachineSpec {
     pub tpm: Option<Vec<PcrBank>>,
     /// The disk, virtio-blk with `cache=unsafe`.
     pub disk: DiskSource,
-    /// Another disk, virtio-blk with `cache=unsafe`.
+    /// Another disk, with `cache=unsafe`; virtio-blk unless its place says otherwise.
     pub second_disk: Option<SecondDisk>,
     /// What goes wrong on the TPM's wire; `None`: QEMU talks to swtpm, nothing is between them.
     pub tpm_faults: Option<Vec<TpmFault>>,
@@ -232,6 +234,11 @@ impl Machine {
     /// Other faults of the first disk from the next power-on on; counts start at 0.
     pub fn set_disk_faults(&mut self, faults: Option<Vec<DiskFault>>) {
         self.spec.disk_faults = faults;
+    }
+
+    /// Other additional QEMU arguments from the next power-on on.
+    pub fn set_extra_args(&mut self, args: Vec<OsString>) {
+        self.spec.extra_args = args;
     }
 
     /// The machine's variable store, a raw file of the firmware's size.

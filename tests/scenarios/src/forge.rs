@@ -50,6 +50,17 @@ pub fn resign(
     Ok(())
 }
 
+/// Replaces the PKCS#7 signature over the root hash of the slot labelled `label`; its manifest stays as it is.
+pub fn replace_root_hash_signature(disk: &Disk, label: &str, signature: &[u8]) -> Result<()> {
+    let partition = manifest_partition(disk, label)?;
+    let mut sig = VeritySig::decode(&disk.read(partition.number, 0, PARTITION_BYTES)?)?;
+    sig.signature = signature.to_vec();
+    let mut bytes = sig.encode()?;
+    bytes.resize(PARTITION_BYTES, 0);
+    disk.write(partition.number, 0, &bytes)?;
+    Ok(())
+}
+
 /// Flips one byte in the root partition of the slot labelled `label`, in the block that holds `content` (which
 /// must occur exactly once). Gives the number of the block.
 pub fn flip_in_root(disk: &Disk, label: &str, content: &[u8]) -> Result<u64> {
@@ -69,6 +80,11 @@ pub fn block_in_root(disk: &Disk, label: &str, content: &[u8]) -> Result<Range<u
 /// The root partition of the slot labelled `label`.
 pub fn root_partition(disk: &Disk, label: &str) -> Result<Partition> {
     partition(disk, label, &bennu_formats::guids::TYPE_ROOT_X86_64)
+}
+
+/// The partition with the hash tree of the slot labelled `label`.
+pub fn tree_partition(disk: &Disk, label: &str) -> Result<Partition> {
+    partition(disk, label, &bennu_formats::guids::TYPE_ROOT_VERITY_X86_64)
 }
 
 /// The partition with the manifest of the slot labelled `label`.
@@ -136,4 +152,18 @@ pub fn entry(disk: &Disk, prefix: &str) -> Result<String> {
         .map(|e| e.name)
         .find(|n| n.starts_with(prefix))
         .with_context(|| format!("no boot entry {prefix}… on the ESP"))
+}
+
+/// What the attacker with the disk can do about a slot's failures: `prefix`'s entry gets its tries back, and the boot
+/// record goes away.
+pub fn give_tries_back(machine: &Machine, prefix: &str) -> Result<()> {
+    let (entry, fresh) = (entry(machine.disk()?, prefix)?, format!("{prefix}+3-0.efi"));
+    let esp = machine.disk()?.esp()?;
+    if entry != fresh {
+        esp.rename(&format!("/EFI/Linux/{entry}"), &fresh)?;
+    }
+    for record in ["boot-record.json", "boot-record.2.json"] {
+        esp.delete(&format!("/bennu/{record}"))?;
+    }
+    Ok(())
 }

@@ -45,6 +45,12 @@ fn the_trust_configuration_has_its_pinned_bytes() {
 }
 
 #[test]
+fn the_first_boot_configuration_and_the_state_schema_have_their_pinned_bytes() {
+    is_pinned("first-boot.json", &examples::first_boot());
+    is_pinned("state-schema.json", &examples::state_schema());
+}
+
+#[test]
 fn the_hand_over_record_has_its_pinned_bytes() {
     is_pinned("boot.json", &examples::handover());
 }
@@ -53,6 +59,11 @@ fn the_hand_over_record_has_its_pinned_bytes() {
 fn the_gate_configuration_and_report_have_their_pinned_bytes() {
     is_pinned("gate-config.json", &examples::gate());
     is_pinned("gate-report.json", &examples::gate_report());
+}
+
+#[test]
+fn the_firmware_record_has_its_pinned_bytes() {
+    is_pinned("firmware-record.json", &examples::firmware_record());
 }
 
 #[test]

@@ -17,14 +17,27 @@ fn debian_13(context: &mut Context) -> Result<()> {
     let mut machine = images::machine_with(context, &disk, 2048)?;
     let mut on = machine.power_on()?;
     on.wait_for("bennu-init: verified demo 2 ", MULTI_USER)?;
+    on.wait_for("bennu-init: made a machine id", MULTI_USER)?;
+    let id = on.wait_for(", first boot: ", MULTI_USER)?;
     on.wait_for_without("bennud: slot 2 marked good (+3)", &["FAILED".into()], MULTI_USER)?;
     // bennuctl waits for the verdict before it reports.
     on.wait_for("health       good, marked ", MULTI_USER)?;
+    on.wait_for("verified the root hash's signature", MULTI_USER)?;
+    on.wait_for("hardening    lockdown=integrity, ", MULTI_USER)?;
     drop(on);
     let entry = forge::entry(machine.disk()?, "demo_2")?;
     ensure!(
         entry == "demo_2+3-0.efi",
         "expected the counter armed again, found {entry}"
+    );
+    // The same machine to systemd at its next start, and no first boot.
+    let mut on = machine.power_on()?;
+    let line = on.wait_for(", first boot: ", MULTI_USER)?;
+    ensure!(
+        line.text.contains(id.text.trim()) && id.text.contains(", first boot: no"),
+        "expected `{}` again, found `{}`",
+        id.text,
+        line.text
     );
     Ok(())
 }
@@ -34,6 +47,12 @@ fn debian_12(context: &mut Context) -> Result<()> {
     let lines = boot_to_probe(&mut machine)?;
     expect_version(&lines, "1")?;
     expect_line(&lines, "PROBE /proc/sys/kernel/osrelease: 6.1.")?;
+    // Its kernel does not look for the signer in the platform keyring.
+    expect_line(
+        &lines,
+        "; this kernel does not verify its signature, the manifest names it",
+    )?;
+    expect_line(&lines, "\"root_hash_check\": \"manifest-only\"")?;
     // systemd-boot 252 measures the command line into PCR 12; we predicted that as well.
     let manifest = images::manifest(&images::release("small/bookworm.toml")?)?;
     for (index, name) in [(11, "pcr11_leave_initrd"), (12, "pcr12")] {
