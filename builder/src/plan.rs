@@ -2,7 +2,8 @@
 
 use crate::cmdline::{self, HardeningPlan, HardeningRule};
 use crate::definition::{
-    AcceptedKeys, AgentsRule, Definition, DefinitionError, GateSection, IdentitySection, SourceKind, SourceSection,
+    AcceptedKeys, AgentsRule, Definition, DefinitionError, GateSection, IdentitySection, SourceKind,
+    SourceSection,
 };
 use crate::size::parse_size;
 use crate::steps::ima::ImaPlan;
