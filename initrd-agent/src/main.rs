@@ -99,17 +99,12 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         None => opened::open(tpm, esp, &boot, &mut hardware, evidence, journal),
         Some(debug) => debug::keep_sealed(tpm, esp, &release, debug, journal),
     };
-    let scene = recovery::Scene {
-        slot: &slot,
-        trust: &trust,
-        manifest: &manifest,
-    };
-    let opened = opened.map_err(|error| recovery::offer(&scene, &mut hardware, tpm, esp, error, journal))?;
+    let opened = opened.map_err(|error| recovery::offer(&boot, &mut hardware, tpm, esp, error, journal))?;
     let (state, secrets) = (opened.state, opened.secrets);
 
     journal.step("tpm: latch");
     tpm.latch(&manifest, state.as_ref().map(|state| &state.key))?;
-    secrets::prove_closed(tpm, &secrets, &trust, &manifest)?;
+    secrets::prove_closed(tpm, &secrets, &release)?;
     journal.say(&format!(
         "latched: the TPM refused a second unseal of {} secrets",
         secrets.len()

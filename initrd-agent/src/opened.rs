@@ -56,21 +56,21 @@ pub fn open(
         slot,
         trust,
         manifest,
-        start,
+        release,
         ..
     } = boot;
-    let factory_reset = reset::carry_out(tpm, esp, slot, trust, boot.release, journal)?;
-    let (release, floor) = floor::hold(tpm, esp, slot, trust, manifest, start, journal)?;
+    let factory_reset = reset::carry_out(tpm, esp, slot, trust, release, journal)?;
+    let floor = floor::hold(tpm, esp, boot, journal)?;
     // Known to whoever explains a failure of what follows.
     evidence.floor = Some(floor);
-    reset::hand_over_key(tpm, esp, &release, journal);
+    reset::hand_over_key(tpm, esp, release, journal);
     journal.step("state volume");
     if trust.state == StateRule::Encrypted {
         hardware.for_state(journal)?;
     }
-    let state = state::open(tpm, esp, slot, trust, &release, manifest, journal)?;
+    let state = state::open(tpm, esp, slot, trust, release, manifest, journal)?;
     journal.step("tpm: unseal");
-    let secrets = secrets::unseal_or_seal(tpm, esp, trust, manifest, journal)?;
+    let secrets = secrets::unseal_or_seal(tpm, esp, trust, release, journal)?;
     Ok(Opened {
         floor,
         factory_reset,

@@ -18,8 +18,7 @@ fn debian_13(context: &mut Context) -> Result<()> {
     let mut on = machine.power_on()?;
     on.wait_for("bennu-init: verified demo 2 ", MULTI_USER)?;
     on.wait_for("bennu-init: made a machine id", MULTI_USER)?;
-    let id = on.wait_for(", first boot: ", MULTI_USER)?;
-    on.wait_for_without("bennud: slot 2 marked good (+3)", &["FAILED".into()], MULTI_USER)?;
+    let id = good_and_first_boot(&mut on)?;
     // bennuctl waits for the verdict before it reports.
     on.wait_for("health       good, marked ", MULTI_USER)?;
     on.wait_for("verified the root hash's signature", MULTI_USER)?;
@@ -40,6 +39,22 @@ fn debian_13(context: &mut Context) -> Result<()> {
         line.text
     );
     Ok(())
+}
+
+/// Waits for the good mark and for what the image says of its first boot, which come in either order; gives the latter.
+fn good_and_first_boot(on: &mut PowerOn) -> Result<SerialLine> {
+    let markers = [", first boot: ", "bennud: slot 2 marked good (+3)", "FAILED"].map(Into::into);
+    let (mut first_boot, mut good) = (None, false);
+    loop {
+        match on.wait_for_any(&markers, MULTI_USER)? {
+            (0, line) => first_boot = Some(line),
+            (1, _) => good = true,
+            (_, line) => bail!("expected a good mark, found {}", line.text),
+        }
+        if let (true, Some(line)) = (good, &first_boot) {
+            return Ok(line.clone());
+        }
+    }
 }
 
 fn debian_12(context: &mut Context) -> Result<()> {
