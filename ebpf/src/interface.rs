@@ -42,6 +42,7 @@ pub fn right_bit(right: Right) -> u32 {
         Right::Passthrough => 4,
         Right::Trace => 8,
         Right::WriteDevices => 16,
+        Right::KernelSettings => 32,
     }
 }
 
@@ -211,6 +212,7 @@ mod tests {
         assert_eq!(defined("MAY_PASSTHROUGH"), right_bit(Right::Passthrough));
         assert_eq!(defined("MAY_TRACE"), right_bit(Right::Trace));
         assert_eq!(defined("MAY_WRITE_DEVICES"), right_bit(Right::WriteDevices));
+        assert_eq!(defined("MAY_KERNEL_SETTINGS"), right_bit(Right::KernelSettings));
         assert_eq!([defined("OWN_MAP"), 7], Own::Map.key(7));
         assert_eq!([defined("OWN_PROGRAM"), 7], Own::Program.key(7));
         assert_eq!([defined("OWN_LINK"), 7], Own::Link.key(7));

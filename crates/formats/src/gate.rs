@@ -50,6 +50,8 @@ pub enum Right {
     Trace,
     /// Write to the boot disk and its slots.
     WriteDevices,
+    /// Name programs for the kernel to start: `core_pattern`, `modprobe`, `poweroff_cmd`, binfmt_misc.
+    KernelSettings,
 }
 
 /// A verified program with rights.

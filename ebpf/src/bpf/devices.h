@@ -27,7 +27,7 @@ INLINE int open_kernel_setting(struct gate_config *set, struct file *file, struc
 	if (is_name(name, "mem"))
 		return may(set, MAY_TRACE) ? 0 : deny_inode(set, KIND_PROCESS_MEMORY, inode, 0);
 	if (is_name(name, "core_pattern") || is_name(name, "modprobe") || is_name(name, "poweroff_cmd"))
-		return deny_inode(set, KIND_KERNEL_SETTING, inode, 0);
+		return may(set, MAY_KERNEL_SETTINGS) ? 0 : deny_inode(set, KIND_KERNEL_SETTING, inode, 0);
 	return 0;
 }
 
@@ -78,7 +78,7 @@ int open_file(u64 *ctx)
 	if (magic == PROC_SUPER_MAGIC)
 		return open_kernel_setting(set, file, inode);
 	if (magic == BINFMTFS_MAGIC)
-		return deny_inode(set, KIND_KERNEL_SETTING, inode, 0);
+		return may(set, MAY_KERNEL_SETTINGS) ? 0 : deny_inode(set, KIND_KERNEL_SETTING, inode, 0);
 	return 0;
 }
 

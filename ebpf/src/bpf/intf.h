@@ -21,6 +21,7 @@ typedef unsigned long long u64;
 #define MAY_PASSTHROUGH 4
 #define MAY_TRACE 8
 #define MAY_WRITE_DEVICES 16
+#define MAY_KERNEL_SETTINGS 32
 
 /* gate_event.kind */
 #define KIND_EXEC 1

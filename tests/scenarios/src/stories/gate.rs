@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 pub fn stories() -> Vec<Story> {
     vec![
         story!("intruder-behind-the-gate", Tier::Fast, behind_the_gate),
+        story!("intruder-in-debian-13", Tier::Full, in_debian_13),
         story!("intruder-in-a-dry-run", Tier::Fast, dry_run),
         story!("gate-on-a-kernel-without-its-hooks", Tier::Fast, without_hooks),
         story!("gate-that-the-kernel-does-not-call", Tier::Fast, not_called),
@@ -173,6 +174,27 @@ fn behind_the_gate(context: &mut Context) -> Result<()> {
     expect_kinds(&lines, "DENIED", KINDS)?;
     expect_kinds(&lines, "DENIED", KINDS_ON_THE_GATE)?;
     expect_status(&lines, "enforced; ")
+}
+
+/// A whole system: the dynamic loader by hand, /dev/shm, systemd that starts bennud again when it is killed.
+fn in_debian_13(context: &mut Context) -> Result<()> {
+    let disk = images::disk(&["demo/intruder.toml", "demo/v2.toml"])?;
+    let mut machine = images::machine_with(context, &disk, 2048)?;
+    let mut on = machine.power_on()?;
+    on.wait_for("bennud: gate stands: enforce, root ", MULTI_USER)?;
+    on.wait_for("ATTACKS END", MULTI_USER)?;
+    on.wait_for("CONTROL exec-verified-after-kill ", MULTI_USER)?;
+    let lines = texts(&on);
+    drop(on);
+    let runs = runs(&lines);
+    let [behind, gate, ..] = runs.as_slice() else {
+        anyhow::bail!("expected two runs of the intruder, found {}", runs.len());
+    };
+    expect(behind, CONTROLS, "passed")?;
+    expect(behind, PASS_WITHOUT, "EPERM")?;
+    expect(behind, &["exec-loader", "exec-shm"], "EPERM")?;
+    expect(gate, ON_THE_GATE, "EPERM")?;
+    expect(gate, &["kill-agent", "exec-verified-after-kill"], "passed")
 }
 
 /// bennuctl counts the events, none of them lost.
