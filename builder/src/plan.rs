@@ -1,14 +1,14 @@
 //! The plan: a definition with every default filled in and every value checked, before anything is written.
 
+mod gate;
+
 use crate::cmdline::{self, HardeningPlan, HardeningRule};
 use crate::definition::{
-    AcceptedKeys, AgentsRule, Definition, DefinitionError, GateSection, IdentitySection, SourceKind,
-    SourceSection,
+    AcceptedKeys, AgentsRule, Definition, DefinitionError, IdentitySection, SourceKind, SourceSection,
 };
 use crate::size::parse_size;
 use crate::steps::ima::ImaPlan;
-use bennu_formats::decode::Document as _;
-use bennu_formats::gate::{GateConfig, GateMode};
+use bennu_formats::gate::GateConfig;
 use bennu_formats::health::{HealthConfig, ModulesRule};
 use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::Architecture;
@@ -298,30 +298,6 @@ impl Checker<'_> {
             ));
         }
         Ok(size)
-    }
-
-    /// A gate needs bennud, and each path to be one.
-    fn gate(&self, section: GateSection, agents: AgentsRule) -> Result<GateConfig, DefinitionError> {
-        let config = GateConfig {
-            schema: 1,
-            mode: section.mode.unwrap_or(GateMode::None),
-            programs: section.program,
-        };
-        if config.mode != GateMode::None && agents == AgentsRule::None {
-            return Err(self.value(
-                "gate.mode",
-                "`none` in an image without agents, since bennud sets the gate up",
-                config.mode.as_str().to_owned(),
-            ));
-        }
-        match config.check() {
-            Ok(()) => Ok(config),
-            Err(error) => Err(self.value(
-                "gate.program",
-                "at most 60 programs with absolute paths of at most 255 bytes",
-                error.to_string(),
-            )),
-        }
     }
 
     fn identity(&self, section: IdentitySection) -> Result<IdentityRule, DefinitionError> {
