@@ -109,9 +109,10 @@ type Results = BTreeMap<String, String>;
 /// Each run ends with a line of its own.
 fn runs(lines: &[String]) -> Vec<Results> {
     let result = |line: &String| {
-        let rest = line
-            .strip_prefix("ATTACK ")
-            .or_else(|| line.strip_prefix("CONTROL "))?;
+        // The console is shared: the first letters of another line may stand before.
+        let (_, rest) = line
+            .split_once("ATTACK ")
+            .or_else(|| line.split_once("CONTROL "))?;
         let (name, result) = rest.split_once(' ')?;
         Some((name.to_owned(), result.trim().to_owned()))
     };
