@@ -17,6 +17,7 @@ pub mod why;
 
 use crate::documents::{self, DocumentError};
 use bennu_formats::boot_record::Failure;
+use bennu_formats::gate::GateReport;
 use bennu_formats::handover::{
     DebugStart, FactoryReset, FellBack, Handover, KernelFacts, SecureBootState, StateVolume,
 };
@@ -39,6 +40,8 @@ pub struct Sources {
     pub handover: PathBuf,
     /// The health report.
     pub health: PathBuf,
+    /// The gate's report.
+    pub gate: PathBuf,
     /// The directory with one file a PCR, SHA-256 bank.
     pub pcrs: PathBuf,
     /// The file with the kernel's host name.
@@ -50,6 +53,7 @@ impl Default for Sources {
         Self {
             handover: PathBuf::from(paths::RUN_HANDOVER),
             health: PathBuf::from(paths::RUN_HEALTH),
+            gate: PathBuf::from(paths::RUN_GATE),
             pcrs: PathBuf::from(pcrs::SYSFS),
             hostname: PathBuf::from("/proc/sys/kernel/hostname"),
         }
@@ -124,6 +128,8 @@ pub struct Status {
     /// What became of a factory reset that was asked for before this start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factory_reset: Option<FactoryReset>,
+    /// The execution gate; none where the image asks for none or `bennud` has not reported.
+    pub gate: Option<GateReport>,
     /// PCRs.
     pub pcrs: Vec<PcrRow>,
     /// Why a newer slot was passed over.
@@ -204,6 +210,7 @@ impl Status {
             machine: handover.machine,
             debug: handover.debug,
             factory_reset: handover.factory_reset,
+            gate: documents::read_if_there(&sources.gate)?,
             pcrs: pcrs::rows(&handover.pcrs, Path::new(&sources.pcrs)),
             fell_back: handover.fell_back.map(FellBackStatus::from),
         })

@@ -6,6 +6,7 @@
 use super::pcrs::{PcrNow, expected_change};
 use super::verity::VerityState;
 use super::{FellBackStatus, Status};
+use bennu_formats::gate::{GateMode, GateReport};
 use bennu_formats::handover::{FactoryReset, SecureBootState};
 use bennu_formats::health::HealthState;
 use std::fmt::Write as _;
@@ -88,6 +89,7 @@ pub fn status(status: &Status) -> String {
     if let Some(reset) = &status.factory_reset {
         line(&mut out, "reset", &factory_reset(reset));
     }
+    gate(&mut out, status.gate.as_ref());
     pcrs(&mut out, status);
     if let Some(fell_back) = &status.fell_back {
         out.push('\n');
@@ -156,6 +158,29 @@ fn verity(state: &VerityState) -> String {
         VerityState::Verified => "no bad block met".to_owned(),
         VerityState::Corrupted => "CORRUPTED: a block did not match the root hash".to_owned(),
         VerityState::Unknown { why } => format!("unknown ({why})"),
+    }
+}
+
+/// Denials that are shown: the newest.
+const SHOWN_DENIALS: usize = 3;
+
+fn gate(out: &mut String, report: Option<&GateReport>) {
+    let Some(report) = report else {
+        return line(out, "gate", "none: any file executes");
+    };
+    let (mode, word) = match report.mode {
+        GateMode::Enforce => ("enforced", "denials"),
+        GateMode::DryRun => ("DRY RUN: nothing is denied", "events"),
+        GateMode::None => ("none: any file executes", "events"),
+    };
+    let counts = format!(
+        "{} {word}, {} lost, root {}",
+        report.events, report.lost, report.root
+    );
+    line(out, "gate", &format!("{mode}; {counts}"));
+    let skipped = report.recent.len().saturating_sub(SHOWN_DENIALS);
+    for denial in report.recent.iter().skip(skipped) {
+        line(out, "", &crate::gate::report::line(denial));
     }
 }
 

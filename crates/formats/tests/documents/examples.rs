@@ -7,6 +7,7 @@ use bennu_formats::digest::{RootHash, Sha256Digest};
 use bennu_formats::dsse::{Envelope, SLOT_PAYLOAD_TYPE, Signature, key_id};
 use bennu_formats::firmware_record::{DIGEST_DIGITS, FirmwareEvent, FirmwareRecord};
 use bennu_formats::first_boot::{AuthorizedKeys, FirstBoot, NetworkFile};
+use bennu_formats::gate::{Denial, DenialKind, GateConfig, GateMode, GateProgram, GateReport, Right};
 use bennu_formats::handover::{
     BlockDevice, FellBack, Handover, HardeningFact, IdentityReport, KeptSchema, KernelFacts, MachineIdSource,
     RootHashCheck, SecureBootState, StateVolume, StepTime,
@@ -236,6 +237,43 @@ pub fn handover() -> Handover {
             step: "dm-verity, checked".into(),
             start_ms: 812,
             took_ms: 90,
+        }],
+    }
+}
+
+pub fn gate() -> GateConfig {
+    let program = |path: &str, may: &[Right]| GateProgram {
+        path: path.into(),
+        may: may.to_vec(),
+    };
+    GateConfig {
+        schema: GateConfig::SCHEMA,
+        mode: GateMode::Enforce,
+        programs: vec![
+            program("/usr/lib/systemd/systemd-shutdown", &[Right::DeviceMapper]),
+            program("/usr/bin/node", &[Right::AnonymousExec]),
+        ],
+    }
+}
+
+pub fn gate_report() -> GateReport {
+    GateReport {
+        schema: GateReport::SCHEMA,
+        mode: GateMode::Enforce,
+        root: "253:1".into(),
+        events: 12,
+        lost: 1,
+        recent: vec![Denial {
+            kind: DenialKind::Exec,
+            denied: true,
+            at_ms: 52_000,
+            device: "0:24".into(),
+            inode: 77,
+            pid: 812,
+            uid: 0,
+            comm: "sh".into(),
+            cgroup: 1_234,
+            detail: 0,
         }],
     }
 }

@@ -13,6 +13,7 @@ mod first_boot;
 mod floor;
 mod floor_index;
 mod foreign_initrd;
+mod gate;
 mod identity;
 mod interposer;
 mod kernel_side;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<Story> {
         smbios::stories(),
         falls_back_when_never_healthy::stories(),
         floor::stories(),
+        gate::stories(),
         floor_index::stories(),
         foreign_initrd::stories(),
         changed_uki::stories(),
