@@ -119,7 +119,7 @@ fn attacked(context: &mut Context, definition: &str, more: &[OsString]) -> Resul
     let mut spec = images::spec(&images::disk(&[definition])?)?;
     spec.memory_mib = 2048;
     spec.extra_args.extend_from_slice(more);
-    Ok(context.machine(spec)?)
+    context.machine(spec)
 }
 
 /// Arguments of QEMU.
