@@ -196,6 +196,14 @@ partial! {
 }
 
 partial! {
+    /// `[workloads]`
+    WorkloadsSection {} lists {
+        /// Units that start only when every layer below them holds.
+        units: String,
+    }
+}
+
+partial! {
     /// `[identity]`
     IdentitySection {
         /// Classes of files of `/etc` that are kept; default: all but `ssh-authorized-keys`.
@@ -288,6 +296,8 @@ pub struct Definition {
     pub state: StateSection,
     /// `[debug]`
     pub debug: DebugSection,
+    /// `[workloads]`
+    pub workloads: WorkloadsSection,
     /// `[identity]`
     pub identity: IdentitySection,
     /// `[first_boot]`
@@ -374,6 +384,7 @@ impl Definition {
             disk: self.disk.merged(over.disk),
             state: self.state.merged(over.state),
             debug: self.debug.merged(over.debug),
+            workloads: self.workloads.merged(over.workloads),
             identity: self.identity.merged(over.identity),
             first_boot: self.first_boot.merged(over.first_boot),
             keys: self.keys.merged(over.keys),

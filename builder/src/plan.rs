@@ -1,6 +1,7 @@
 //! The plan: a definition with every default filled in and every value checked, before anything is written.
 
 mod gate;
+mod workloads;
 
 use crate::cmdline::{self, HardeningPlan, HardeningRule};
 use crate::definition::{
@@ -99,6 +100,8 @@ pub struct Plan {
     pub health: HealthConfig,
     /// The execution gate.
     pub gate: GateConfig,
+    /// Units that start only when every layer below them holds.
+    pub workloads: Vec<String>,
     /// Whether the agents are put into the root.
     pub agents: AgentsRule,
     /// Secrets.
@@ -231,6 +234,7 @@ impl Plan {
                     .unwrap_or(ModulesRule::Allowed),
             },
             gate: check.gate(definition.gate, agents)?,
+            workloads: check.workloads(definition.workloads, agents)?,
             agents,
             secrets: definition.secret,
             epoch: check.epoch()?,

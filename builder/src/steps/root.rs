@@ -23,20 +23,30 @@ const MOUNT_POINTS: [(&str, u32); 7] = [
 ];
 const BENNUD_UNIT: &str = include_str!("../../assets/bennud.service");
 /// Only in images with a gate.
-const GATE_UNITS: [(&str, &str); 3] = [
+const GATE_UNITS: [(&str, &str); 2] = [
     (
         "bennu-gate.service",
         include_str!("../../assets/bennu-gate.service"),
-    ),
-    (
-        "bennu-verified.target",
-        include_str!("../../assets/bennu-verified.target"),
     ),
     (
         "usr-lib-bennu-gate.mount",
         include_str!("../../assets/usr-lib-bennu-gate.mount"),
     ),
 ];
+/// In every image with agents: what says that all layers hold, and the target that waits for it.
+const VERIFIED_UNITS: [(&str, &str); 2] = [
+    (
+        "bennu-verified.service",
+        include_str!("../../assets/bennu-verified.service"),
+    ),
+    (
+        "bennu-verified.target",
+        include_str!("../../assets/bennu-verified.target"),
+    ),
+];
+/// What binds a workload to the chain.
+const WORKLOAD_DROP_IN: &[u8] = b"# Written by `bennu build`: [workloads] in image.toml.\n[Unit]\n\
+    Requires=bennu-verified.target\nAfter=bennu-verified.target\n";
 
 /// Why a root cannot be composed.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +85,9 @@ pub enum RootError {
     /// A program that the definition gives rights to.
     #[error("root: gate.program {0}: expected a regular file of the root, found none")]
     GateProgram(String),
+    /// A workload that the root does not have.
+    #[error("root: workloads.units {0}: expected a unit of the root, found none; name one that is there")]
+    Workload(String),
 }
 
 /// Composes the root of `plan` on top of `tree`; gives the os-release text as well, which goes into the UKI.
@@ -170,6 +183,7 @@ impl Editor<'_> {
         let mut health = serde_json::to_vec_pretty(&plan.health).map_err(RootError::Health)?;
         health.push(b'\n');
         self.text(paths::ROOT_HEALTH, 0o644, &health)?;
+        self.chain(plan)?;
         if plan.gate.mode == GateMode::None {
             Ok(())
         } else {
@@ -177,8 +191,7 @@ impl Editor<'_> {
         }
     }
 
-    /// What the gate does, the mount point of its pins, the unit that sets it up, and the target that is reached only
-    /// when it stands.
+    /// What the gate does, the mount point of its pins, the unit that sets it up.
     fn gate(&mut self, plan: &Plan) -> Result<(), RootError> {
         for program in &plan.gate.programs {
             if !matches!(
@@ -196,16 +209,36 @@ impl Editor<'_> {
         for (name, text) in GATE_UNITS {
             self.text(&format!("/usr/lib/systemd/system/{name}"), 0o644, text.as_bytes())?;
         }
-        for (target, unit) in [
-            ("sysinit.target", "bennu-gate.service"),
-            ("multi-user.target", "bennu-verified.target"),
-        ] {
-            self.link(
-                &format!("/usr/lib/systemd/system/{target}.wants/{unit}"),
-                &format!("../{unit}"),
-            )?;
+        self.link(
+            "/usr/lib/systemd/system/sysinit.target.wants/bennu-gate.service",
+            "../bennu-gate.service",
+        )
+    }
+
+    /// The target of the validated chain, and the workloads' bond to it.
+    fn chain(&mut self, plan: &Plan) -> Result<(), RootError> {
+        for (name, text) in VERIFIED_UNITS {
+            self.text(&format!("/usr/lib/systemd/system/{name}"), 0o644, text.as_bytes())?;
         }
-        Ok(())
+        for unit in &plan.workloads {
+            let found = [
+                "/etc/systemd/system",
+                "/usr/lib/systemd/system",
+                "/lib/systemd/system",
+            ]
+            .iter()
+            .map(|directory| self.tree.get_following(format!("{directory}/{unit}")))
+            .collect::<Result<Vec<_>, _>>()?;
+            if found.iter().all(Option::is_none) {
+                return Err(RootError::Workload(unit.clone()));
+            }
+            let path = format!("/usr/lib/systemd/system/{unit}.d/10-bennu-verified.conf");
+            self.text(&path, 0o644, WORKLOAD_DROP_IN)?;
+        }
+        self.link(
+            "/usr/lib/systemd/system/multi-user.target.wants/bennu-verified.target",
+            "../bennu-verified.target",
+        )
     }
 
     fn identity(&mut self, plan: &Plan) -> Result<String, RootError> {

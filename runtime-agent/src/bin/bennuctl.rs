@@ -7,6 +7,7 @@ use bennu_linux::time;
 use bennu_runtime::esp::{self, Access};
 use bennu_runtime::factory_reset;
 use bennu_runtime::generate::{self, Generate};
+use bennu_runtime::status::chain::Chain;
 use bennu_runtime::status::event_log::EventLog;
 use bennu_runtime::status::measured::{Facts, Measured, Places};
 use bennu_runtime::status::times::BootTimes;
@@ -36,6 +37,16 @@ enum Command {
     /// Slot, root hash, keys, tries, PCRs, health (exit status 0: marked good, 1: not, 2: cannot tell)
     Status {
         /// Wait up to this long for the verdict on the slot's health
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+        wait: Option<u32>,
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// The layers of the chain, each of which counts only when those below it hold (exit status 0: all below the
+    /// slot's health hold, 1: not, 2: cannot tell)
+    Chain {
+        /// Wait up to this long for layers that are not known yet
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
         wait: Option<u32>,
         /// JSON instead of text
@@ -103,6 +114,12 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
             let status = Status::gather(&sources, verity::ask)?;
             print(*json, &status, render::status)?;
             Ok(status.answer())
+        }
+        Command::Chain { json, wait } => {
+            let longest = Duration::from_secs(wait.unwrap_or(0).into());
+            let chain = Chain::settled(&sources, verity::ask, longest)?;
+            print(*json, &chain, Chain::text)?;
+            Ok(chain.answer())
         }
         Command::BootTimes { json } => {
             let times = BootTimes::of(sources.handover()?, sources.health()?.as_ref());

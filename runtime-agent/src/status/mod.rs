@@ -4,6 +4,7 @@
 //! Read: `/run/bennu/boot.json`, `/run/bennu/health.json`, sysfs, device-mapper, and the boot record on the ESP.
 //! Nothing is written. What only root may ask is reported as unknown to others, never left out.
 
+pub mod chain;
 pub mod event_log;
 pub mod identity;
 pub mod kernel;
@@ -17,7 +18,7 @@ pub mod why;
 
 use crate::documents::{self, DocumentError};
 use bennu_formats::boot_record::Failure;
-use bennu_formats::gate::GateReport;
+use bennu_formats::gate::{GateConfig, GateMode, GateReport};
 use bennu_formats::handover::{
     DebugStart, FactoryReset, FellBack, Handover, KernelFacts, SecureBootState, StateVolume,
 };
@@ -42,6 +43,8 @@ pub struct Sources {
     pub health: PathBuf,
     /// The gate's report.
     pub gate: PathBuf,
+    /// What the image asks of the gate.
+    pub gate_config: PathBuf,
     /// The directory with one file a PCR, SHA-256 bank.
     pub pcrs: PathBuf,
     /// The file with the kernel's host name.
@@ -54,6 +57,7 @@ impl Default for Sources {
             handover: PathBuf::from(paths::RUN_HANDOVER),
             health: PathBuf::from(paths::RUN_HEALTH),
             gate: PathBuf::from(paths::RUN_GATE),
+            gate_config: PathBuf::from(paths::ROOT_GATE),
             pcrs: PathBuf::from(pcrs::SYSFS),
             hostname: PathBuf::from("/proc/sys/kernel/hostname"),
         }
@@ -75,6 +79,15 @@ impl Sources {
     /// It cannot be read or is malformed.
     pub fn health(&self) -> Result<Option<HealthReport>, DocumentError> {
         documents::read_if_there(&self.health)
+    }
+
+    /// What the image asks of the gate; a root without the document asks for none.
+    ///
+    /// # Errors
+    /// It is there and cannot be used.
+    pub fn wanted_gate(&self) -> Result<GateMode, DocumentError> {
+        let config: Option<GateConfig> = documents::read_if_there(&self.gate_config)?;
+        Ok(config.map_or(GateMode::None, |config| config.mode))
     }
 }
 
