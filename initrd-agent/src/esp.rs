@@ -70,6 +70,15 @@ impl Mounted {
         })
     }
 
+    /// Mounts it once more behind the verdict, with the record as it was written; nothing is counted.
+    pub fn mount_again(device: &BlockDevice, trust: &TrustConfig) -> Result<Self, InitError> {
+        let mut this = Self::mount(device, trust)?;
+        if let FoundRecord::Whole(record) | FoundRecord::OneCopy { record, .. } = this.esp.boot_record()? {
+            this.record = record;
+        }
+        Ok(this)
+    }
+
     /// The files.
     pub fn files(&self) -> &Esp {
         &self.esp
@@ -159,6 +168,27 @@ impl Mounted {
             self.esp.write_boot_record(&self.record)?;
         }
         Ok(past::forget(journal))
+    }
+
+    /// A person is about to be asked: until they have answered the start does not count, or a machine that is switched off
+    /// at the prompt would lose its slots.
+    pub fn waiting_begins(&mut self) -> Result<(), InitError> {
+        boot::on_waiting(&mut self.record, &self.trust.version);
+        self.esp.write_boot_record(&self.record)?;
+        self.rename_own(boot::entry_while_waiting)
+    }
+
+    /// They have answered: it counts again.
+    pub fn waiting_ends(&mut self) -> Result<(), InitError> {
+        boot::on_answered(&mut self.record, &self.trust.version);
+        self.esp.write_boot_record(&self.record)?;
+        self.rename_own(boot::entry_when_answered)
+    }
+
+    fn rename_own(&self, change: fn(&UkiFileName) -> UkiFileName) -> Result<(), InitError> {
+        let trust = &self.trust;
+        self.esp.rename_entry(&trust.image_id, &trust.version, change)?;
+        Ok(())
     }
 
     /// The root's init is about to start, with a state volume of `state` or none.

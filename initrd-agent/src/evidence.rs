@@ -104,6 +104,7 @@ fn concerns_the_tpm(code: Code) -> bool {
             | Code::StateKeyMissing
             | Code::StateOtherTpm
             | Code::StateForged
+            | Code::StateSecureBoot
     )
 }
 

@@ -19,7 +19,7 @@ pub use failure::{
 use bennu_formats::Code;
 use bennu_formats::boot_record::{BootRecord, Failure, Stage};
 use bennu_formats::handover::FellBack;
-use bennu_formats::names::{ImageVersion, UkiFileName};
+use bennu_formats::names::{BootCounter, ImageVersion, UkiFileName};
 
 /// A boot entry on the ESP.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -247,6 +247,46 @@ pub fn on_recovered(record: &mut BootRecord, this: &ImageVersion) {
     let slot = record.slot_mut(this);
     slot.attempts = 0;
     slot.last_failure = None;
+}
+
+/// Somebody is asked for what only they know: until they answer the start does not count.
+pub fn on_waiting(record: &mut BootRecord, this: &ImageVersion) {
+    let slot = record.slot_mut(this);
+    slot.attempts = slot.attempts.saturating_sub(1);
+}
+
+/// They have answered, rightly: it counts again, so that a slot that never becomes healthy is given up as ever.
+pub fn on_answered(record: &mut BootRecord, this: &ImageVersion) {
+    let slot = record.slot_mut(this);
+    slot.attempts = slot.attempts.saturating_add(1);
+}
+
+/// The name of the boot entry between [`on_waiting`] and [`on_answered`].
+pub fn entry_while_waiting(entry: &UkiFileName) -> UkiFileName {
+    recounted(entry, |counter| {
+        Some(BootCounter {
+            tries_left: counter.tries_left.checked_add(1)?,
+            tries_done: counter.tries_done.checked_sub(1)?,
+        })
+    })
+}
+
+/// Its name afterwards.
+pub fn entry_when_answered(entry: &UkiFileName) -> UkiFileName {
+    recounted(entry, |counter| {
+        Some(BootCounter {
+            tries_left: counter.tries_left.checked_sub(1)?,
+            tries_done: counter.tries_done.checked_add(1)?,
+        })
+    })
+}
+
+/// As it is where there is nothing to count.
+fn recounted(entry: &UkiFileName, by: impl FnOnce(BootCounter) -> Option<BootCounter>) -> UkiFileName {
+    UkiFileName {
+        counter: entry.counter.map(|counter| by(counter).unwrap_or(counter)),
+        ..entry.clone()
+    }
 }
 
 /// The health checks passed: the slot's count starts anew and its past is forgiven. Only a block that could not be

@@ -21,6 +21,9 @@ pub enum Trouble {
     KeyMissing,
     /// The sealed key is no blob of this TPM.
     KeyUnopenable,
+    /// The sealed key is well, and what guards it is not met or not there: no PIN, a locked TPM, another state of Secure
+    /// Boot, less than the image demands.
+    Guarded,
     /// Anything else.
     Other,
 }
@@ -58,7 +61,11 @@ pub enum Offer {
 pub fn offer(trouble: Trouble, tpm: &TpmFacts, volume: &VolumeFact) -> Offer {
     match trouble {
         Trouble::Other => return Offer::NotCurable,
-        Trouble::FloorMissing | Trouble::OtherTpm | Trouble::KeyMissing | Trouble::KeyUnopenable => {}
+        Trouble::FloorMissing
+        | Trouble::OtherTpm
+        | Trouble::KeyMissing
+        | Trouble::KeyUnopenable
+        | Trouble::Guarded => {}
     }
     let VolumeFact::Header { uuid, generation, .. } = volume else {
         return Offer::Refused("there is no volume of ours on the state partition that a recovery key opens");
