@@ -22,6 +22,8 @@ pub struct Mounted {
     esp: Esp,
     trust: TrustConfig,
     record: BootRecord,
+    /// Name of this start's entry, while a person is asked.
+    counted: Option<UkiFileName>,
 }
 
 /// What the boot record keeps of the state volume.
@@ -67,6 +69,7 @@ impl Mounted {
             esp: Esp::at(target),
             trust: trust.clone(),
             record: BootRecord::default(),
+            counted: None,
         })
     }
 
@@ -175,17 +178,26 @@ impl Mounted {
     pub fn waiting_begins(&mut self) -> Result<(), InitError> {
         boot::on_waiting(&mut self.record, &self.trust.version);
         self.esp.write_boot_record(&self.record)?;
-        self.rename_own(boot::entry_while_waiting)
+        let mut counted = None;
+        self.rename_own(|entry| {
+            counted = Some(entry.clone());
+            boot::entry_while_waiting(entry)
+        })?;
+        self.counted = counted;
+        Ok(())
     }
 
     /// They have answered: it counts again.
     pub fn waiting_ends(&mut self) -> Result<(), InitError> {
         boot::on_answered(&mut self.record, &self.trust.version);
         self.esp.write_boot_record(&self.record)?;
-        self.rename_own(boot::entry_when_answered)
+        match self.counted.take() {
+            Some(counted) => self.rename_own(|_| counted),
+            None => Ok(()),
+        }
     }
 
-    fn rename_own(&self, change: fn(&UkiFileName) -> UkiFileName) -> Result<(), InitError> {
+    fn rename_own(&self, change: impl FnOnce(&UkiFileName) -> UkiFileName) -> Result<(), InitError> {
         let trust = &self.trust;
         self.esp.rename_entry(&trust.image_id, &trust.version, change)?;
         Ok(())

@@ -15,6 +15,7 @@ use crate::tpm::Measured;
 use bennu_formats::handover::FactoryReset;
 use bennu_formats::manifest::SlotManifest;
 use bennu_formats::trust::{StateRule, TrustConfig};
+use bennu_luks::VolumeKey;
 use bennu_policy::verify::Verified;
 use bennu_tpm::ReleasePolicy;
 
@@ -58,27 +59,21 @@ pub fn open(
     // Why there is none is told where it is missed: a reset that goes on, or the floor, has its say first.
     let mut key = state::key::find(tpm, esp, boot, hardware, journal);
     journal.step("tpm: reset, floor");
-    let besides = |volume| Besides {
-        volume,
-        rule: trust.local,
-    };
-    let known = besides(key.as_ref().ok().and_then(Option::as_ref));
-    let factory_reset = reset::carry_out(tpm, esp, boot, known, journal)?;
+    let factory_reset = reset::carry_out(tpm, esp, boot, besides(trust, found(&key)), journal)?;
     if let Some(FactoryReset::Done { .. }) = factory_reset {
         key = Ok(None);
     }
     let height = floor::check(tpm, esp, boot, journal)?;
     // Known to whoever explains a failure of what follows.
     evidence.floor = Some(height);
-    let known = besides(key.as_ref().ok().and_then(Option::as_ref));
-    reset::hand_over_key_if_owned(tpm, esp, release, known, journal)?;
+    reset::hand_over_key_if_owned(tpm, esp, release, besides(trust, found(&key)), journal)?;
     journal.step("state volume");
     if trust.state == StateRule::Encrypted {
         hardware.for_state(journal)?;
     }
     let state = state::open(tpm, esp, boot, key, hardware, journal)?;
     journal.step("tpm: unseal");
-    let known = besides(state.as_ref().map(|state| &state.key));
+    let known = besides(trust, state.as_ref().map(|state| &state.key));
     let floor = floor::settle(tpm, esp, boot, height, known, journal)?;
     reset::hand_over_key(tpm, esp, release, known, journal);
     let secrets = secrets::unseal_or_seal(tpm, esp, trust, release, known, journal)?;
@@ -88,4 +83,15 @@ pub fn open(
         state,
         secrets,
     })
+}
+
+fn found(key: &Result<Option<VolumeKey>, InitError>) -> Option<&VolumeKey> {
+    key.as_ref().ok().and_then(Option::as_ref)
+}
+
+fn besides<'a>(trust: &TrustConfig, volume: Option<&'a VolumeKey>) -> Besides<'a> {
+    Besides {
+        volume,
+        rule: trust.local,
+    }
 }

@@ -261,30 +261,19 @@ pub fn on_answered(record: &mut BootRecord, this: &ImageVersion) {
     slot.attempts = slot.attempts.saturating_add(1);
 }
 
-/// The name of the boot entry between [`on_waiting`] and [`on_answered`].
+/// The name of the boot entry from [`on_waiting`] on; [`on_answered`] puts the old one back.
 pub fn entry_while_waiting(entry: &UkiFileName) -> UkiFileName {
-    recounted(entry, |counter| {
-        Some(BootCounter {
-            tries_left: counter.tries_left.checked_add(1)?,
-            tries_done: counter.tries_done.checked_sub(1)?,
-        })
-    })
-}
-
-/// Its name afterwards.
-pub fn entry_when_answered(entry: &UkiFileName) -> UkiFileName {
-    recounted(entry, |counter| {
-        Some(BootCounter {
-            tries_left: counter.tries_left.checked_sub(1)?,
-            tries_done: counter.tries_done.checked_add(1)?,
-        })
-    })
-}
-
-/// As it is where there is nothing to count.
-fn recounted(entry: &UkiFileName, by: impl FnOnce(BootCounter) -> Option<BootCounter>) -> UkiFileName {
+    let counter = entry
+        .counter
+        .map(|counter| match counter.tries_done.checked_sub(1) {
+            Some(tries_done) => BootCounter {
+                tries_left: counter.tries_left.saturating_add(1),
+                tries_done,
+            },
+            None => counter,
+        });
     UkiFileName {
-        counter: entry.counter.map(|counter| by(counter).unwrap_or(counter)),
+        counter,
         ..entry.clone()
     }
 }

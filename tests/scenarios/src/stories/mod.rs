@@ -19,6 +19,7 @@ mod lying_disk;
 mod manifests;
 mod no_shell;
 mod pcr_banks;
+mod pin;
 mod power_cuts;
 mod recovery_key;
 mod recovery_screen;
@@ -26,6 +27,7 @@ mod rigs;
 mod root_blocks;
 mod root_hash_signature;
 mod sata_disk;
+mod screen_reset;
 mod second_disk;
 mod secrets;
 mod slots_in_swapped_order;
@@ -53,6 +55,8 @@ pub fn all() -> Vec<Story> {
         root_blocks::stories(),
         manifests::stories(),
         recovery_key::stories(),
+        pin::stories(),
+        screen_reset::stories(),
         recovery_screen::stories(),
         secrets::stories(),
         second_disk::stories(),
