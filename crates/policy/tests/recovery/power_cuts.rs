@@ -119,14 +119,6 @@ impl Machine {
         if self.owner == File::Old {
             return Err(Stop::End(End::Stuck("the owner's file is another TPM's")));
         }
-        if !self.tpm.owned {
-            if self.owner == File::None {
-                power.step()?;
-                self.owner = File::This;
-            }
-            power.step()?;
-            self.tpm.owned = true;
-        }
         // state.rs.
         let key = match self.key {
             File::Old => return Err(Stop::Trouble(Trouble::KeyUnopenable)),
@@ -147,6 +139,15 @@ impl Machine {
             }
             StateDecision::Refuse(_) => return Err(Stop::Trouble(Trouble::OtherTpm)),
             StateDecision::Provision => return Err(Stop::End(End::Stuck("formatted over the volume"))),
+        }
+        // floor.rs: behind the volume, whose key may guard the authorisations.
+        if !self.tpm.owned {
+            if self.owner == File::None {
+                power.step()?;
+                self.owner = File::This;
+            }
+            power.step()?;
+            self.tpm.owned = true;
         }
         // secrets.rs.
         match self.secret {
