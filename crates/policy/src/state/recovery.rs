@@ -142,8 +142,8 @@ pub enum Step {
 /// - The old `state.volume.sealed` stays until the last step. While it is there a TPM without a floor is an error, so
 ///   no start begins the floor at 0 in between.
 /// - Files of another TPM go first: behind the floor, the next start would meet them as secrets that do not open.
-/// - The pin comes before the floor: defining either needs an empty authorisation of the owner, which an ordinary start
-///   ends once it has opened a volume with both.
+/// - Defining pin and floor needs an empty authorisation of the owner, which an ordinary start ends only behind an open
+///   volume.
 pub fn steps(tpm: &TpmFacts) -> Vec<Step> {
     let mut steps = vec![Step::Forget];
     if tpm.pin == PinFact::None {

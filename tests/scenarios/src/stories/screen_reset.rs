@@ -77,7 +77,7 @@ fn expect_first_start(lines: &[String], before: &[String]) -> Result<()> {
 }
 
 fn typed(context: &mut Context) -> Result<()> {
-    let mut machine = images::machine(context, &images::disk(&["small/state.toml"])?)?;
+    let mut machine = images::machine(context, &images::disk(&["small/halts.toml"])?)?;
     let first = boot_to_probe(&mut machine)?;
     count(&first, 1)?;
     let header = machine.disk()?.read(LABEL, 0, HEADER_BYTES)?;
@@ -125,7 +125,7 @@ fn typed(context: &mut Context) -> Result<()> {
 
 /// The TPM was cleared in the firmware's setup, and there is no recovery key.
 fn cleared(context: &mut Context) -> Result<()> {
-    let mut machine = images::machine(context, &images::disk(&["small/state.toml"])?)?;
+    let mut machine = images::machine(context, &images::disk(&["small/halts.toml"])?)?;
     let first = boot_to_probe(&mut machine)?;
     machine.replace_tpm(None)?;
     let mut on = machine.power_on()?;
