@@ -84,7 +84,7 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     journal.say(&device.sentence(root_hash_check));
     let manifest = found.manifest;
 
-    journal.step("tpm: enter-initrd, floor");
+    journal.step("tpm: enter-initrd");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
     tpm.check_bank(secure_boot)?;
     tpm.enter_initrd()?;
