@@ -56,9 +56,9 @@ fn answer(on: &mut PowerOn<'_>, prompt: &str, text: &str, then: &str) -> Result<
 }
 
 fn choose(on: &mut PowerOn<'_>, pin: &str) -> Result<()> {
-    on.wait_for_prompt("new PIN: ", INITRD)?;
+    on.wait_for_prompt("new PIN:", INITRD)?;
     on.send(&format!("{pin}\r"))?;
-    answer(on, "the same again: ", pin, "the PIN is chosen").map(drop)
+    answer(on, "the same again:", pin, "the PIN is chosen").map(drop)
 }
 
 fn to_the_end(on: &mut PowerOn<'_>) -> Result<Vec<String>> {
@@ -74,18 +74,18 @@ fn to_the_end(on: &mut PowerOn<'_>) -> Result<Vec<String>> {
 /// A start that types `pin` and reaches its root.
 fn start_with(machine: &mut Machine, pin: &str) -> Result<Vec<String>> {
     let mut on = machine.power_on()?;
-    answer(&mut on, "PIN: ", pin, "the PIN opens the key of the state volume")?;
+    answer(&mut on, "PIN:", pin, "the PIN opens the key of the state volume")?;
     to_the_end(&mut on)
 }
 
 /// The first start, at which the PIN is chosen.
 fn provisioned(machine: &mut Machine) -> Result<Vec<String>> {
     let mut on = machine.power_on()?;
-    on.wait_for_prompt("new PIN: ", INITRD)?;
+    on.wait_for_prompt("new PIN:", INITRD)?;
     on.send(&format!("{PIN}\r"))?;
     answer(
         &mut on,
-        "the same again: ",
+        "the same again:",
         "2580-summer",
         "these were two different ones",
     )?;
@@ -105,23 +105,23 @@ fn pin(context: &mut Context) -> Result<()> {
     let tpm = on.tpm_watch()?;
     answer(
         &mut on,
-        "PIN: ",
+        "PIN:",
         "2580-summer",
         "has counted 1 wrong ones and takes 9 more",
     )?;
     answer(
         &mut on,
-        "PIN: ",
+        "PIN:",
         "123",
         "expected 4 to 64 characters, found 3; the TPM was not asked",
     )?;
     answer(
         &mut on,
-        "PIN: ",
+        "PIN:",
         "2580-autumn",
         "has counted 2 wrong ones and takes 8 more",
     )?;
-    answer(&mut on, "PIN: ", PIN, "the PIN opens the key of the state volume")?;
+    answer(&mut on, "PIN:", PIN, "the PIN opens the key of the state volume")?;
     let second = to_the_end(&mut on)?;
     drop(on);
     expect_line(&second, "2 wrong PINs were counted since the last right one")?;
@@ -134,10 +134,10 @@ fn pin(context: &mut Context) -> Result<()> {
     // Nobody knows it: nothing opens, and the start does not count.
     for _ in 0..2 {
         let mut on = machine.power_on()?;
-        on.wait_for_prompt("PIN: ", INITRD)?;
+        on.wait_for_prompt("PIN:", INITRD)?;
         on.send("\u{4}")?;
         on.wait_for_without("RECOVERY STATE-PIN: ", &open(), INITRD)?;
-        on.wait_for_prompt("recovery key: ", INITRD)?;
+        on.wait_for_prompt("recovery key:", INITRD)?;
         on.send("\u{4}")?;
         on.wait_for_without("bennu-init: HALTED STATE-PIN:", &open(), INITRD)?;
         on.quit()?;
@@ -169,18 +169,18 @@ fn lockout(context: &mut Context) -> Result<()> {
     let mut on = machine.power_on()?;
     for wrong in 1..10 {
         let counted = format!("has counted {wrong} wrong ones");
-        answer(&mut on, "PIN: ", "2580-summer", &counted)?;
+        answer(&mut on, "PIN:", "2580-summer", &counted)?;
     }
-    answer(&mut on, "PIN: ", "2580-summer", "RECOVERY TPM-LOCKOUT: ")?;
-    on.wait_for_prompt("recovery key: ", INITRD)?;
+    answer(&mut on, "PIN:", "2580-summer", "RECOVERY TPM-LOCKOUT: ")?;
+    on.wait_for_prompt("recovery key:", INITRD)?;
     on.kill()?;
 
     // The right one does not help now: it is not even asked for.
     let mut on = machine.power_on()?;
-    on.wait_for_without("RECOVERY TPM-LOCKOUT: ", &["PIN: ".into()], INITRD)?;
+    on.wait_for_without("RECOVERY TPM-LOCKOUT: ", &["PIN:".into()], INITRD)?;
     answer(
         &mut on,
-        "recovery key: ",
+        "recovery key:",
         &key,
         "the TPM has forgotten the wrong PINs",
     )?;
@@ -199,10 +199,10 @@ fn lockout(context: &mut Context) -> Result<()> {
     drop(on);
 
     let mut on = machine.power_on()?;
-    answer(&mut on, "PIN: ", PIN, "has counted 1 wrong ones")?;
+    answer(&mut on, "PIN:", PIN, "has counted 1 wrong ones")?;
     answer(
         &mut on,
-        "PIN: ",
+        "PIN:",
         NEXT_PIN,
         "the PIN opens the key of the state volume",
     )?;
@@ -231,7 +231,7 @@ fn bound(context: &mut Context) -> Result<()> {
         "{}",
         line.text
     );
-    on.wait_for_prompt("recovery key: ", INITRD)?;
+    on.wait_for_prompt("recovery key:", INITRD)?;
     on.send("\u{4}")?;
     on.wait_for_without("bennu-init: HALTED STATE-SECURE-BOOT:", &open(), INITRD)?;
     // This image reads no key at its recovery screen.
@@ -241,7 +241,7 @@ fn bound(context: &mut Context) -> Result<()> {
     let mut on = machine.power_on()?;
     answer(
         &mut on,
-        "recovery key: ",
+        "recovery key:",
         &key,
         "the recovery key opens the state volume",
     )?;

@@ -34,7 +34,7 @@ fn halted(on: &mut PowerOn<'_>, code: &str) -> Result<()> {
 }
 
 fn first_word(on: &mut PowerOn<'_>, words: &str) -> Result<()> {
-    on.wait_for_prompt("words: ", INITRD)?;
+    on.wait_for_prompt("words:", INITRD)?;
     on.send(&format!("{words}\r"))
 }
 
@@ -46,7 +46,7 @@ fn code(on: &mut PowerOn<'_>) -> Result<String> {
         .split("type ")
         .nth(1)
         .and_then(|rest| rest.split(' ').next());
-    on.wait_for_prompt("code: ", INITRD)?;
+    on.wait_for_prompt("code:", INITRD)?;
     code.map(str::to_owned).context("no code")
 }
 
