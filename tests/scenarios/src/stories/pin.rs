@@ -134,6 +134,8 @@ fn pin(context: &mut Context) -> Result<()> {
     // Nobody knows it: nothing opens, and the start does not count.
     for _ in 0..2 {
         let mut on = machine.power_on()?;
+        // The boot record tells of the last time first: `STATE-PIN: …`.
+        on.wait_for_without("the state volume has a PIN; Ctrl-D", &open(), INITRD)?;
         on.wait_for_prompt("PIN:", INITRD)?;
         on.send("\u{4}")?;
         on.wait_for_without("RECOVERY STATE-PIN: ", &open(), INITRD)?;
