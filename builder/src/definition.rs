@@ -253,6 +253,17 @@ partial! {
     }
 }
 
+partial! {
+    /// `[gate]`
+    GateSection {
+        /// `enforce`, `dry-run` or `none` (the default).
+        mode: bennu_formats::gate::GateMode,
+    } lists {
+        /// Programs with rights.
+        program: bennu_formats::gate::GateProgram,
+    }
+}
+
 /// The agents that are put into the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -291,6 +302,8 @@ pub struct Definition {
     pub keys: KeysSection,
     /// `[health]`
     pub health: HealthSection,
+    /// `[gate]`
+    pub gate: GateSection,
     /// Agents.
     pub agents: Option<AgentsRule>,
     /// `[[secret]]`
@@ -371,6 +384,7 @@ impl Definition {
             first_boot: self.first_boot.merged(over.first_boot),
             keys: self.keys.merged(over.keys),
             health: self.health.merged(over.health),
+            gate: self.gate.merged(over.gate),
             agents: over.agents.or(self.agents),
             secret,
         }

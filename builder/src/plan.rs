@@ -1,5 +1,6 @@
 //! The plan: a definition with every default filled in and every value checked, before anything is written.
 
+mod gate;
 mod local;
 
 use crate::cmdline::{self, HardeningPlan, HardeningRule};
@@ -8,6 +9,7 @@ use crate::definition::{
 };
 use crate::size::parse_size;
 use crate::steps::ima::ImaPlan;
+use bennu_formats::gate::GateConfig;
 use bennu_formats::health::{HealthConfig, ModulesRule};
 use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::Architecture;
@@ -98,6 +100,8 @@ pub struct Plan {
     pub accept: AcceptedKeys,
     /// Health checks.
     pub health: HealthConfig,
+    /// The execution gate.
+    pub gate: GateConfig,
     /// Whether the agents are put into the root.
     pub agents: AgentsRule,
     /// Secrets.
@@ -148,6 +152,7 @@ impl Plan {
                 ));
             }
         }
+        let agents = definition.agents.unwrap_or(AgentsRule::Included);
         let secure_boot = definition.boot.secure_boot.unwrap_or(SecureBootRule::Required);
         let hardening = check.hardening(HardeningPlan {
             rule: definition.boot.hardening.unwrap_or(HardeningRule::Default),
@@ -229,7 +234,8 @@ impl Plan {
                     .modules_after_start
                     .unwrap_or(ModulesRule::Allowed),
             },
-            agents: definition.agents.unwrap_or(AgentsRule::Included),
+            gate: check.gate(definition.gate, agents)?,
+            agents,
             secrets: definition.secret,
             epoch: check.epoch()?,
         })

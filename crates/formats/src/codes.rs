@@ -145,6 +145,8 @@ codes! {
         "read the kernel's words beside the code: correct the rules of [ima] in image.toml, or leave them out";
     SwitchRoot = "SWITCH-ROOT", "the verified root has no init to start or could not become the root",
         "the image was built wrongly: build it again with an init";
+    Gate = "GATE", "the execution gate that the image demands does not stand",
+        "use a kernel with the BPF LSM and Linux 6.12 or later, or set the gate's mode in image.toml";
     SlotUnhealthy = "SLOT-UNHEALTHY", "the slot started but did not become healthy",
         "read the health check's words beside the code; install a fixed release";
     SlotPanic = "SLOT-PANIC", "the kernel panicked in this slot",

@@ -18,6 +18,7 @@ pub mod failure_log;
 pub mod firmware_record;
 pub mod first_boot;
 pub mod floor;
+pub mod gate;
 pub mod guids;
 pub mod handover;
 pub mod hardening;

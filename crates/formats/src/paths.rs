@@ -64,3 +64,9 @@ pub const RUN_RESET_PENDING: &str = "/run/bennu/factory-reset.pending";
 pub const ROOT_HEALTH: &str = "/usr/lib/bennu/health.json";
 /// In the running system: `bennud`'s state for `bennuctl` ([`crate::health::HealthReport`]).
 pub const RUN_HEALTH: &str = "/run/bennu/health.json";
+/// In the root image: what the execution gate does ([`crate::gate::GateConfig`]). Missing: there is no gate.
+pub const ROOT_GATE: &str = "/usr/lib/bennu/gate.json";
+/// In the root image: an empty directory, where the gate's pins are mounted (bpffs).
+pub const ROOT_GATE_PINS: &str = "/usr/lib/bennu/gate";
+/// In the running system: what the gate denied ([`crate::gate::GateReport`]).
+pub const RUN_GATE: &str = "/run/bennu/gate.json";

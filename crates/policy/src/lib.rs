@@ -10,9 +10,11 @@
 //! - [`verify::first_boot`]: the first-boot configuration (`bennu-init`)
 //! - [`state_schema`]: whether a release can read what another one keeps (`bennu-init`)
 //! - [`boot`]: which slot starts, when one is given up, what a failure leads to (`bennu-init`, `bennud`)
+//! - [`gate`]: what the execution gate trusts and protects (`bennud`)
 
 pub mod boot;
 pub mod debug_token;
+pub mod gate;
 pub mod reset;
 pub mod state;
 pub mod state_schema;

@@ -9,6 +9,7 @@ use bennu_formats::escrow::EscrowKey;
 use bennu_formats::factory_reset::ResetRequest;
 use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::first_boot::FirstBoot;
+use bennu_formats::gate::{GateConfig, GateReport};
 use bennu_formats::handover::Handover;
 use bennu_formats::health::{HealthConfig, HealthReport};
 use bennu_formats::identity::{IdentityClass, IdentityRule};
@@ -54,7 +55,7 @@ mod serde_json_value {
     }
     encode! {
         super::SlotManifest super::TrustConfig super::BootRecord super::Handover super::HealthConfig
-        super::HealthReport super::FirmwareRecord super::FirstBoot super::StateSchema
+        super::HealthReport super::FirmwareRecord super::FirstBoot super::StateSchema super::GateConfig super::GateReport
     }
 }
 
@@ -198,6 +199,12 @@ pub fn trust_config(bytes: &[u8]) -> bool {
 /// The hand-over record.
 pub fn handover(bytes: &[u8]) -> bool {
     round_trip::<Handover>(bytes)
+}
+
+/// Gate configuration and report.
+pub fn gate(bytes: &[u8]) -> bool {
+    let config = round_trip::<GateConfig>(bytes);
+    round_trip::<GateReport>(bytes) || config
 }
 
 /// Health configuration and report.

@@ -3,7 +3,12 @@
 //! Reads `/run/bennu/boot.json` and `/usr/lib/bennu/health.json`; writes the ESP and `/run/bennu/health.json`.
 //! Without either input it ends with status 2: systemd starts it again, and restarts the machine after the
 //! unit's start limit.
+//!
+//! `bennud gate`, started once by `bennu-gate.service` before it, sets up the execution gate that the image asks for
+//! and ends: status 0 when it stands, 1 when it does not.
 
+use bennu_formats::Code;
+use bennu_formats::gate::GateMode;
 use bennu_formats::handover::Handover;
 use bennu_formats::health::{HealthConfig, HealthReport};
 use bennu_formats::paths;
@@ -12,6 +17,7 @@ use bennu_linux::time;
 use bennu_runtime::agent::{Agent, Outcome};
 use bennu_runtime::console::Console;
 use bennu_runtime::documents::{self, DocumentError};
+use bennu_runtime::gate::{self, NoGate};
 use bennu_runtime::notify::Notifier;
 use bennu_runtime::restart::restart;
 use bennu_runtime::surroundings::Machine;
@@ -31,6 +37,57 @@ struct Inputs {
 
 fn main() -> ExitCode {
     let mut console = Console::open();
+    match std::env::args_os().nth(1) {
+        None => watch(console),
+        Some(word) if word == "gate" => set_up_gate(&mut console),
+        Some(word) => refuse(
+            &mut console,
+            &format!("expected no argument or `gate`, found {word:?}"),
+        ),
+    }
+}
+
+/// What the image asks for, done; told on the console, since nothing else may be up yet.
+fn set_up_gate(console: &mut Console) -> ExitCode {
+    let done = gate::wanted().map_err(NoGate::from).and_then(|config| {
+        if config.mode == GateMode::None {
+            return Ok("no gate: the image asks for none".to_owned());
+        }
+        let handover = documents::read(Path::new(paths::RUN_HANDOVER))?;
+        gate::set_up(&config, &handover)
+    });
+    match done {
+        Ok(words) => {
+            console.say(Level::Notice, &words);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let code = Code::Gate;
+            console.say(Level::Critical, &format!("FAILED {code}: {error}"));
+            console.say(Level::Critical, &format!("{}: {}", code.meaning(), code.advice()));
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// The gate that the image asks for, with its events watched from now on.
+fn watch_gate(console: &mut Console) -> Result<(), NoGate> {
+    let mode = gate::wanted()?.mode;
+    if mode == GateMode::None {
+        return Ok(());
+    }
+    let gate = gate::adopt(mode)?;
+    console.say(Level::Info, &format!("gate: {}", mode.as_str()));
+    if let Err(error) = gate::watch::start(gate) {
+        console.say(
+            Level::Error,
+            &format!("the gate's events are not watched, the gate stands: {error}"),
+        );
+    }
+    Ok(())
+}
+
+fn watch(mut console: Console) -> ExitCode {
     let notifier = match Notifier::open(std::env::var_os("NOTIFY_SOCKET")) {
         Ok(notifier) => notifier,
         Err(error) => return refuse(&mut console, &error.to_string()),
@@ -39,13 +96,18 @@ fn main() -> ExitCode {
         Ok(inputs) => inputs,
         Err(error) => return refuse(&mut console, &error.to_string()),
     };
+    let gate = watch_gate(&mut console);
     if let Err(error) = notifier.ready() {
         console.say(Level::Warning, &error.to_string());
     }
     let mut machine = Machine::new(console, notifier, inputs.handover.esp.clone());
     let agent = Agent::new(&inputs.handover, inputs.config, inputs.started);
-    match agent.run(inputs.previous.as_ref(), &mut machine) {
-        Outcome::Good => machine.watch(),
+    let outcome = match gate {
+        Ok(()) => agent.run(inputs.previous.as_ref(), &mut machine),
+        Err(error) => agent.run_without_gate(&error.to_string(), &mut machine),
+    };
+    match outcome {
+        Outcome::Good | Outcome::Unhealthy => machine.watch(),
         Outcome::Restart => restart(&mut machine),
     }
 }

@@ -173,6 +173,25 @@ fn wait_until_good() {
     say("PROBE never became good");
 }
 
+fn run_here(line: &str) {
+    let mut words = line.split(' ');
+    let Some(program) = words.next() else { return };
+    match std::process::Command::new(program).args(words).status() {
+        Ok(status) => say(&format!("PROBE RAN {line}: {status}")),
+        Err(error) => say(&format!("PROBE RAN {line}: cannot be started: {error}")),
+    }
+}
+
+/// In a thread that waits for its end, so that nothing is left of it when somebody kills it.
+fn run_beside(program: &str) {
+    match std::process::Command::new(program).spawn() {
+        Ok(mut child) => {
+            let _waits = std::thread::spawn(move || child.wait());
+        }
+        Err(error) => say(&format!("PROBE {program} cannot be started: {error}")),
+    }
+}
+
 /// The records of the kernel's log that hold `part`, with their time in microseconds since kernel start
 /// (Documentation/ABI/testing/dev-kmsg: a read gives one record, `priority,number,microseconds,flags;text`).
 fn kernel_log(part: &str) {
@@ -235,6 +254,11 @@ fn perform(line: &str) {
                 Err(error) => say(&format!("PROBE bennud cannot be started: {error}")),
             }
         }
+        // Starts bennud and leaves it running.
+        "agent" => run_beside("/usr/lib/bennu/bennud"),
+        // Runs a program of this root and waits for it.
+        "run-here" => run_here(argument),
+        "pause" => std::thread::sleep(std::time::Duration::from_secs(argument.parse().unwrap_or(1))),
         "show-secrets" => show_secrets(),
         "hex" => hex(argument),
         "run" => run(argument),

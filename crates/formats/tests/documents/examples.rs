@@ -7,9 +7,10 @@ use bennu_formats::digest::{RootHash, Sha256Digest};
 use bennu_formats::dsse::{Envelope, SLOT_PAYLOAD_TYPE, Signature, key_id};
 use bennu_formats::firmware_record::{DIGEST_DIGITS, FirmwareEvent, FirmwareRecord};
 use bennu_formats::first_boot::{AuthorizedKeys, FirstBoot, NetworkFile};
+use bennu_formats::gate::{Denial, DenialKind, GateConfig, GateMode, GateProgram, GateReport, Right};
 use bennu_formats::handover::{
-    BlockDevice, FellBack, Handover, HardeningFact, IdentityReport, KernelFacts, RootHashCheck,
-    SecureBootState, StateVolume, StepTime,
+    BlockDevice, FellBack, Handover, HardeningFact, IdentityReport, KeptSchema, KernelFacts, MachineIdSource,
+    RootHashCheck, SecureBootState, StateVolume, StepTime,
 };
 use bennu_formats::hardening::HardeningState;
 use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState, ModulesRule};
@@ -217,6 +218,11 @@ pub fn handover() -> Handover {
             uuid: "f04ff38b-846b-4a5b-84ef-be151c9665f5".into(),
             generation: 7,
             mounted: "/run/bennu/state".into(),
+            schema: KeptSchema {
+                of_release: 2,
+                written: 3,
+                readable_from: 1,
+            },
         }),
         machine: None,
         debug: None,
@@ -225,6 +231,11 @@ pub fn handover() -> Handover {
             kept: 2,
             refused: vec!["/etc/ssh/ssh_host_x_key: expected a regular file, found a symbolic link".into()],
             first_boot: Some(digest("first boot")),
+            machine_id: MachineIdSource::FirstBootConfiguration,
+            list: IdentityRule {
+                classes: vec![IdentityClass::MachineId, IdentityClass::SshHostKeys],
+                paths: vec!["/etc/chrony/chrony.keys".parse().unwrap()],
+            },
         }),
         fell_back: Some(FellBack {
             from_version: version("2.1"),
@@ -234,6 +245,43 @@ pub fn handover() -> Handover {
             step: "dm-verity, checked".into(),
             start_ms: 812,
             took_ms: 90,
+        }],
+    }
+}
+
+pub fn gate() -> GateConfig {
+    let program = |path: &str, may: &[Right]| GateProgram {
+        path: path.into(),
+        may: may.to_vec(),
+    };
+    GateConfig {
+        schema: GateConfig::SCHEMA,
+        mode: GateMode::Enforce,
+        programs: vec![
+            program("/usr/lib/systemd/systemd-shutdown", &[Right::DeviceMapper]),
+            program("/usr/bin/node", &[Right::AnonymousExec]),
+        ],
+    }
+}
+
+pub fn gate_report() -> GateReport {
+    GateReport {
+        schema: GateReport::SCHEMA,
+        mode: GateMode::Enforce,
+        root: "253:1".into(),
+        events: 12,
+        lost: 1,
+        recent: vec![Denial {
+            kind: DenialKind::Exec,
+            denied: true,
+            at_ms: 52_000,
+            device: "0:24".into(),
+            inode: 77,
+            pid: 812,
+            uid: 0,
+            comm: "sh".into(),
+            cgroup: 1_234,
+            detail: 0,
         }],
     }
 }

@@ -8,6 +8,7 @@ use bennu_formats::decode::Document;
 use bennu_formats::dsse::{Envelope, MAX_ENVELOPE_BYTES, MAX_SIGNATURES};
 use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::first_boot::FirstBoot;
+use bennu_formats::gate::{GateConfig, GateReport};
 use bennu_formats::handover::Handover;
 use bennu_formats::health::{HealthConfig, HealthReport};
 use bennu_formats::manifest::SlotManifest;
@@ -25,6 +26,8 @@ macro_rules! for_every_document {
         $check(&examples::trust());
         $check(&examples::boot_record());
         $check(&examples::handover());
+        $check(&examples::gate());
+        $check(&examples::gate_report());
         $check(&examples::firmware_record());
         $check(&examples::health());
         $check(&examples::state_schema());
@@ -49,6 +52,7 @@ fn the_length_limits_are_these() {
     assert_eq!(Handover::MAX_BYTES, 65_536);
     assert_eq!(FirmwareRecord::MAX_BYTES, 65_536);
     assert_eq!(HealthConfig::MAX_BYTES, 65_536);
+    assert_eq!((GateConfig::MAX_BYTES, GateReport::MAX_BYTES), (32_768, 32_768));
     assert_eq!(BootRecord::MAX_BYTES, 32_768);
     assert_eq!(FirstBoot::MAX_BYTES, 65_536);
     assert_eq!(StateSchema::MAX_BYTES, 4_096);
@@ -271,6 +275,8 @@ fn decode_all(bytes: &[u8]) {
     let _ = StateSchema::decode(bytes);
     let _ = BootRecord::decode(bytes);
     let _ = Handover::decode(bytes);
+    let _ = GateConfig::decode(bytes);
+    let _ = GateReport::decode(bytes);
     let _ = HealthConfig::decode(bytes);
     let _ = HealthReport::decode(bytes);
     let _ = Envelope::decode(bytes);

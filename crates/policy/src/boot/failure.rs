@@ -85,8 +85,9 @@ fn fault(code: Code) -> BootAction {
         | Code::NoSlot => BootAction::Halt,
         // Is told, and never ends a start.
         Code::IdentityRefused => BootAction::Halt,
-        // Codes of `bennu verify`, which never decides a start.
-        Code::ImageGpt
+        // Codes that never decide a start: those of `bennu verify`, and what bennud says beside SLOT-UNHEALTHY.
+        Code::Gate
+        | Code::ImageGpt
         | Code::ImageEsp
         | Code::LoaderSignature
         | Code::UkiSignature

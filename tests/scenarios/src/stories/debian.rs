@@ -18,11 +18,19 @@ fn debian_13(context: &mut Context) -> Result<()> {
     let mut on = machine.power_on()?;
     on.wait_for("bennu-init: verified demo 2 ", MULTI_USER)?;
     on.wait_for("bennu-init: made a machine id", MULTI_USER)?;
+    on.wait_for("bennud: gate stands: enforce, root ", MULTI_USER)?;
     let id = good_and_first_boot(&mut on)?;
     // bennuctl waits for the verdict before it reports.
     on.wait_for("health       good, marked ", MULTI_USER)?;
     on.wait_for("verified the root hash's signature", MULTI_USER)?;
     on.wait_for("hardening    lockdown=integrity, ", MULTI_USER)?;
+    on.wait_for("host name    bennu-demo", MULTI_USER)?;
+    on.wait_for("machine id   made at this start, kept from now on", MULTI_USER)?;
+    let kept =
+        "/etc keeps   machine-id, ssh-host-keys, hostname, network, time-zone; 0 files of the start before";
+    on.wait_for(kept, MULTI_USER)?;
+    on.wait_for("gate         enforced; ", MULTI_USER)?;
+    no_denial(&on)?;
     drop(on);
     let entry = forge::entry(machine.disk()?, "demo_2")?;
     ensure!(
@@ -38,6 +46,17 @@ fn debian_13(context: &mut Context) -> Result<()> {
         id.text,
         line.text
     );
+    on.wait_for("machine id   kept since an earlier start", MULTI_USER)?;
+    on.wait_for("gate         enforced; ", MULTI_USER)?;
+    no_denial(&on)
+}
+
+/// The gate's own trials, and nobody else's attempts: an ordinary system has nothing to be denied.
+fn no_denial(on: &PowerOn) -> Result<()> {
+    let foreign = texts(on)
+        .into_iter()
+        .find(|line| line.contains("bennud: DENIED ") && !line.contains(", by bennud ("));
+    ensure!(foreign.is_none(), "expected no denial, found {foreign:?}");
     Ok(())
 }
 

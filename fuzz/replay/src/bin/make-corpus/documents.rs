@@ -58,6 +58,8 @@ pub fn seeds() -> anyhow::Result<Vec<Seed>> {
         ("first_boot", "signed", signed_first_boot()?),
         ("state_schema", "pinned", golden("state-schema.json")?),
         ("handover", "pinned", golden("boot.json")?),
+        ("gate", "config", golden("gate-config.json")?),
+        ("gate", "report", golden("gate-report.json")?),
         ("health", "config", golden("health-config.json")?),
         ("health", "waiting", golden("health-waiting.json")?),
         ("health", "good", golden("health-good.json")?),
