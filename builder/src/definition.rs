@@ -183,6 +183,12 @@ partial! {
         kind: bennu_formats::trust::StateRule,
         /// `"console"` (default) or `{ escrow = "age1…" }`.
         recovery: bennu_formats::trust::RecoveryRule,
+        /// Whether a PIN is asked for at each start; default: no.
+        pin: bool,
+        /// Whether the volume opens only under the Secure Boot state that it was made in; default: no.
+        bind_secure_boot: bool,
+        /// Whether the recovery screen offers a factory reset; default: yes.
+        reset_at_the_machine: bool,
     } lists {}
 }
 

@@ -1,6 +1,7 @@
 //! The plan: a definition with every default filled in and every value checked, before anything is written.
 
 mod gate;
+mod local;
 mod workloads;
 
 use crate::cmdline::{self, HardeningPlan, HardeningRule};
@@ -13,7 +14,7 @@ use bennu_formats::gate::GateConfig;
 use bennu_formats::health::{HealthConfig, ModulesRule};
 use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::Architecture;
-use bennu_formats::trust::{RecoveryRule, SecretSpec, SecureBootRule, StateRule};
+use bennu_formats::trust::{LocalRule, RecoveryRule, SecretSpec, SecureBootRule, StateRule};
 use bennu_formats::units::{BLOCK_BYTES, Bytes};
 use bennu_formats::{ImageId, ImageVersion};
 use std::path::{Path, PathBuf};
@@ -88,6 +89,8 @@ pub struct Plan {
     pub state_rule: StateRule,
     /// Who gets its recovery key.
     pub recovery: RecoveryRule,
+    /// PIN, Secure Boot binding, reset at the machine.
+    pub local: LocalRule,
     /// Public keys whose debug tokens count.
     pub debug_keys: Vec<PathBuf>,
     /// Keys.
@@ -212,6 +215,7 @@ impl Plan {
             )?,
             state: check.state(definition.disk.state_size.as_deref(), state_rule)?,
             state_rule,
+            local: local::rule(&check, &definition.state, state_rule, secure_boot)?,
             recovery: check.recovery(definition.state.recovery, state_rule)?,
             debug_keys: definition.debug.keys,
             keys: over.keys.or(definition.keys.directory).ok_or_else(|| {

@@ -120,6 +120,7 @@ fn trust(plan: &Plan, keys: &KeySet) -> Result<Vec<u8>, InitrdError> {
         identity: plan.identity.clone(),
         configuration_keys: keys::trusted_keys(&plan.configuration_keys, plan.accept)?,
         recovery: plan.recovery.clone(),
+        local: plan.local,
         debug_keys: keys::trusted_keys(&plan.debug_keys, plan.accept)?,
         max_attempts: plan.health.max_attempts,
     };

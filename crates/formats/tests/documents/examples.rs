@@ -21,7 +21,10 @@ use bennu_formats::manifest::{
 };
 use bennu_formats::names::{ImageId, ImageVersion};
 use bennu_formats::state_schema::StateSchema;
-use bennu_formats::trust::{RecoveryRule, ReleaseKey, SecretSpec, SecureBootRule, StateRule, TrustConfig};
+use bennu_formats::trust::{
+    LocalRule, PinRule, RecoveryRule, ReleaseKey, ScreenResetRule, SecretSpec, SecureBootBinding,
+    SecureBootRule, StateRule, TrustConfig,
+};
 use bennu_formats::units::{Blocks4K, Bytes};
 use bennu_formats::verity_sig::{BennuMember, VeritySig};
 use std::collections::BTreeMap;
@@ -160,6 +163,11 @@ pub fn trust() -> TrustConfig {
                 .parse()
                 .expect("printed by age-keygen"),
         ),
+        local: LocalRule {
+            pin: PinRule::Required,
+            secure_boot: SecureBootBinding::Free,
+            screen_reset: ScreenResetRule::Offered,
+        },
         debug_keys: Vec::new(),
         state_readable_from: 1,
         identity: IdentityRule {

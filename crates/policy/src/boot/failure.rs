@@ -74,6 +74,10 @@ fn fault(code: Code) -> BootAction {
         | Code::StateRolledBack
         | Code::StateKeyMissing
         | Code::StateOtherTpm
+        | Code::StatePin
+        | Code::TpmLockout
+        | Code::StateSecureBoot
+        | Code::StateConditions
         | Code::LatchOpen
         | Code::FirstBootFormat
         | Code::FirstBootSignature

@@ -22,6 +22,7 @@ mod manifests;
 mod no_shell;
 mod nothing_to_talk_to;
 mod pcr_banks;
+mod pin;
 mod power_cuts;
 mod recovery_key;
 mod recovery_screen;
@@ -29,6 +30,7 @@ mod rigs;
 mod root_blocks;
 mod root_hash_signature;
 mod sata_disk;
+mod screen_reset;
 mod second_disk;
 mod secrets;
 mod slots_in_swapped_order;
@@ -59,6 +61,8 @@ pub fn all() -> Vec<Story> {
         root_blocks::stories(),
         manifests::stories(),
         recovery_key::stories(),
+        pin::stories(),
+        screen_reset::stories(),
         recovery_screen::stories(),
         secrets::stories(),
         second_disk::stories(),
