@@ -99,6 +99,8 @@ pub struct Plan {
     pub health: HealthConfig,
     /// The execution gate.
     pub gate: GateConfig,
+    /// Files with profiles of units.
+    pub profiles: Vec<PathBuf>,
     /// Whether the agents are put into the root.
     pub agents: AgentsRule,
     /// Secrets.
@@ -230,6 +232,7 @@ impl Plan {
                     .modules_after_start
                     .unwrap_or(ModulesRule::Allowed),
             },
+            profiles: definition.gate.profile.clone(),
             gate: check.gate(definition.gate, agents)?,
             agents,
             secrets: definition.secret,

@@ -16,6 +16,8 @@ pub mod gate;
 pub mod health;
 pub mod mark;
 pub mod notify;
+pub mod profiles;
 pub mod restart;
 pub mod status;
 pub mod surroundings;
+pub mod tracing;

@@ -6,6 +6,7 @@ pub mod cpio;
 pub mod disk;
 pub mod enrolment;
 pub mod first_boot;
+pub mod gate;
 pub mod ima;
 pub mod initrd;
 pub mod keys;

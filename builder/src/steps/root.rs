@@ -3,6 +3,7 @@
 use crate::definition::{AgentsRule, FileEntry, SourceSection};
 use crate::plan::Plan;
 use crate::steps::agents::{AgentError, Agents};
+use crate::steps::gate::GateError;
 use crate::steps::os_release;
 use bennu_erofs::{Content, Kind, Metadata, Timestamp, Tree, TreeError};
 use bennu_formats::gate::GateMode;
@@ -22,22 +23,6 @@ const MOUNT_POINTS: [(&str, u32); 7] = [
     ("/etc", 0o755),
 ];
 const BENNUD_UNIT: &str = include_str!("../../assets/bennud.service");
-/// Only in images with a gate.
-const GATE_UNITS: [(&str, &str); 3] = [
-    (
-        "bennu-gate.service",
-        include_str!("../../assets/bennu-gate.service"),
-    ),
-    (
-        "bennu-verified.target",
-        include_str!("../../assets/bennu-verified.target"),
-    ),
-    (
-        "usr-lib-bennu-gate.mount",
-        include_str!("../../assets/usr-lib-bennu-gate.mount"),
-    ),
-];
-
 /// Why a root cannot be composed.
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {
@@ -69,12 +54,9 @@ pub enum RootError {
     /// The health configuration cannot be written as JSON.
     #[error("root: health configuration: {0}")]
     Health(serde_json::Error),
-    /// The gate configuration cannot be written as JSON.
-    #[error("root: gate configuration: {0}")]
-    Gate(serde_json::Error),
-    /// A program that the definition gives rights to.
-    #[error("root: gate.program {0}: expected a regular file of the root, found none")]
-    GateProgram(String),
+    /// The execution gate's part.
+    #[error("root: {0}")]
+    Gate(#[from] GateError),
 }
 
 /// Composes the root of `plan` on top of `tree`; gives the os-release text as well, which goes into the UKI.
@@ -107,19 +89,19 @@ pub fn compose(plan: &Plan, mut tree: Tree, agents: &Agents) -> Result<(Tree, St
     Ok((tree, text))
 }
 
-struct Editor<'a> {
-    tree: &'a mut Tree,
-    now: Timestamp,
+pub(super) struct Editor<'a> {
+    pub(super) tree: &'a mut Tree,
+    pub(super) now: Timestamp,
 }
 
 impl Editor<'_> {
-    fn text(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<(), RootError> {
+    pub(super) fn text(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<(), RootError> {
         let metadata = Metadata::root_owned(mode, self.now);
         self.tree.insert_file(path, metadata, Content::inline(content))?;
         Ok(())
     }
 
-    fn link(&mut self, path: &str, target: &str) -> Result<(), RootError> {
+    pub(super) fn link(&mut self, path: &str, target: &str) -> Result<(), RootError> {
         self.tree
             .insert_symlink(path, target.as_bytes(), Metadata::root_owned(0o777, self.now))?;
         Ok(())
@@ -175,37 +157,6 @@ impl Editor<'_> {
         } else {
             self.gate(plan)
         }
-    }
-
-    /// What the gate does, the mount point of its pins, the unit that sets it up, and the target that is reached only
-    /// when it stands.
-    fn gate(&mut self, plan: &Plan) -> Result<(), RootError> {
-        for program in &plan.gate.programs {
-            if !matches!(
-                self.tree.get_following(&program.path)?.map(|node| &node.kind),
-                Some(Kind::Regular(_))
-            ) {
-                return Err(RootError::GateProgram(program.path.clone()));
-            }
-        }
-        let mut config = serde_json::to_vec_pretty(&plan.gate).map_err(RootError::Gate)?;
-        config.push(b'\n');
-        self.text(paths::ROOT_GATE, 0o644, &config)?;
-        let directory = Metadata::root_owned(0o700, self.now);
-        self.tree.insert_directory(paths::ROOT_GATE_PINS, directory)?;
-        for (name, text) in GATE_UNITS {
-            self.text(&format!("/usr/lib/systemd/system/{name}"), 0o644, text.as_bytes())?;
-        }
-        for (target, unit) in [
-            ("sysinit.target", "bennu-gate.service"),
-            ("multi-user.target", "bennu-verified.target"),
-        ] {
-            self.link(
-                &format!("/usr/lib/systemd/system/{target}.wants/{unit}"),
-                &format!("../{unit}"),
-            )?;
-        }
-        Ok(())
     }
 
     fn identity(&mut self, plan: &Plan) -> Result<String, RootError> {

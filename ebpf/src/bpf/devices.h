@@ -4,6 +4,8 @@
  * programs. At the level of open files, so that it does not matter which system call or ring asked.
  */
 #include "gate.h"
+#include "interpreter.h"
+#include "profile.h"
 
 #define MAJOR(dev) ((dev) >> 20)
 #define SCSI_GENERIC_MAJOR 21
@@ -64,9 +66,11 @@ int open_file(u64 *ctx)
 		remember_pins(set, file);
 		return 0;
 	}
+	kind = inode->i_mode & S_IFMT;
+	if (set->features & FEATURE_INTERPRETERS && kind == S_IFREG && open_by_interpreter(set, file, inode))
+		return -EPERM;
 	if (!(file->f_mode & FMODE_WRITE))
 		return 0;
-	kind = inode->i_mode & S_IFMT;
 	if (kind == S_IFBLK)
 		return open_block_device(set, inode);
 	if (kind == S_IFCHR) {

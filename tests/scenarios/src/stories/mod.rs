@@ -36,6 +36,7 @@ mod state_schema;
 mod tpm_replaced;
 mod tpm_traffic;
 mod tpm_troubles;
+mod units;
 mod unreadable_root;
 mod verity_superblock;
 
@@ -50,6 +51,7 @@ pub fn all() -> Vec<Story> {
         falls_back_when_never_healthy::stories(),
         floor::stories(),
         gate::stories(),
+        units::stories(),
         floor_index::stories(),
         changed_uki::stories(),
         root_blocks::stories(),
