@@ -63,7 +63,7 @@ static int exec_in(const char *unit, const char *path)
 static int unit_exec(void) { return exec_in("probe.service", root_program); }
 static int unit_exec_other(void) { return exec_in("probe.service", INTERPRETER); }
 static int unit_shell(void) { return exec_in("shell.service", SHELL); }
-static int shell_exec(void) { return exec_in("shell.service", INTERPRETER); }
+static int shell_exec(void) { return exec_in("shell.service", root_program); }
 static int below_exec_other(void) { return exec_in("probe.service/inner", INTERPRETER); }
 static int dry_exec_other(void) { return exec_in("dry.service", INTERPRETER); }
 static int late_exec_other(void) { return exec_in("late.service", INTERPRETER); }

@@ -6,6 +6,7 @@
 
 pub(crate) mod facts;
 pub mod followers;
+pub mod neighbours;
 pub mod report;
 pub mod sequence;
 pub mod watch;
@@ -179,16 +180,23 @@ pub fn set_up(config: &GateConfig, handover: &Handover) -> Result<String, NoGate
         let _stays = mount::unmount(pins, Unmount::Lazily);
     })?;
     prove(&gate)?;
-    Ok(format!(
+    Ok(told(config, root, &settings))
+}
+
+/// One sentence about a gate that was set up.
+fn told(config: &GateConfig, root: Device, settings: &Settings) -> String {
+    let beside = neighbours::words(Path::new(neighbours::IPE)).map(|words| format!("; {words}"));
+    format!(
         "gate stands: {}, root {root}, {} hooks, {} devices guarded, {} programs with rights, {} interpreters \
-         confined, {} units with profiles",
+         confined, {} units with profiles{}",
         config.mode.as_str(),
         bennu_ebpf::programs::PROGRAMS.len(),
-        devices.len(),
+        settings.devices.len(),
         settings.programs.len(),
         config.interpreters.len(),
         settings.units.len(),
-    ))
+        beside.unwrap_or_default(),
+    )
 }
 
 /// Programs with their rights, bennud first: it changes device-mapper devices and, for updates, slots.

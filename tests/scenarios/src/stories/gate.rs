@@ -103,7 +103,7 @@ const CONTROLS: &[&str] = &[
     "interpret-data",
     "interpret-kernel",
 ];
-/// Kinds of events that these attacks make. Not kexec: kernel.kexec_load_disabled refuses before anybody is asked.
+/// Kinds of events that these attacks make.
 const KINDS: &[&str] = &[
     "exec",
     "map-exec",
@@ -114,6 +114,7 @@ const KINDS: &[&str] = &[
     "trace",
     "process-memory",
     "module",
+    "kexec",
     "bpf-load",
     "device-write",
     "passthrough",
