@@ -63,7 +63,7 @@ pub enum TraceLine {
         /// The path that was asked for, its first 127 bytes. Only words: the program is what `program` says.
         path: String,
         /// Who.
-        process: TracedProcess,
+        by: TracedProcess,
     },
     /// An outbound connection, before the kernel tries it.
     Connect {
@@ -76,7 +76,7 @@ pub enum TraceLine {
         /// `10.0.0.1:443 tcp`, `[fd00::1]:53 udp`, `unix:/run/x`, `unix:@name`, `family 40`.
         to: String,
         /// Who.
-        process: TracedProcess,
+        by: TracedProcess,
     },
     /// Records were lost: the ring was full.
     Gap {

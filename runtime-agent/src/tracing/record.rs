@@ -17,7 +17,7 @@ pub fn lines(trace: Trace, seen: &mut Sequence) -> Vec<TraceLine> {
             missing,
         });
     }
-    let process = TracedProcess {
+    let by = TracedProcess {
         pid: trace.pid,
         uid: trace.uid,
         comm: trace.comm,
@@ -33,14 +33,14 @@ pub fn lines(trace: Trace, seen: &mut Sequence) -> Vec<TraceLine> {
             number,
             at_ms,
             path: path.to_owned(),
-            process,
+            by,
         },
         Ok(to) => TraceLine::Connect {
             cpu,
             number,
             at_ms,
             to,
-            process,
+            by,
         },
     });
     lines
@@ -132,7 +132,7 @@ mod tests {
         let json = serde_json::to_string(&found).unwrap();
         assert_eq!(
             json,
-            r#"[{"kind":"exec","cpu":1,"number":1,"at_ms":7,"path":"/bin/x","process":{"pid":42,"uid":0,"comm":"sh","cgroup":9,"unit":"web.service","program":{"device":"253:0","inode":77},"verified":true,"ancestors":[{"pid":2,"comm":"kthreadd"}]}}]"#
+            r#"[{"kind":"exec","cpu":1,"number":1,"at_ms":7,"path":"/bin/x","by":{"pid":42,"uid":0,"comm":"sh","cgroup":9,"unit":"web.service","program":{"device":"253:0","inode":77},"verified":true,"ancestors":[{"pid":2,"comm":"kthreadd"}]}}]"#
         );
     }
 
