@@ -164,6 +164,10 @@ int create_socket(u64 *ctx)
 
 /* Of the length of an abstract socket's address: the family and the zero that its name begins with. */
 #define ABSTRACT_HEAD 3
+/* From unix_address.len to its sun_path: struct sockaddr_un follows, with the family before the path (linux/un.h). aya
+ * does not relocate into an array without a length. */
+#define UNIX_PATH_OFFSET 6
+#define UNIX_PATH_BYTES 108
 
 INLINE int judge_peer(struct gate_config *set, struct sock *other, int connects)
 {
@@ -171,20 +175,22 @@ INLINE int judge_peer(struct gate_config *set, struct sock *other, int connects)
 	struct unix_address *address;
 	struct gate_event *event;
 	struct peer_key key;
+	const char *path;
 	char first = 0;
 	u32 bytes = 0;
 
 	if (read_kernel(&address, sizeof(address), &((struct unix_sock *)other)->addr) || !address)
 		return 0; /* a pair, or a descriptor that somebody handed over */
 	__builtin_memset(&key, 0, sizeof(key));
-	read_kernel(&first, 1, &address->name[0].sun_path[0]);
+	path = (const char *)&address->len + UNIX_PATH_OFFSET;
+	read_kernel(&first, 1, path);
 	if (first) {
-		read_kernel_text(key.name, 108, &address->name[0].sun_path);
+		read_kernel_text(key.name, UNIX_PATH_BYTES, path);
 	} else {
 		/* The name of an abstract socket is as long as it is, without a zero at its end. */
 		read_kernel(&bytes, sizeof(bytes), &address->len);
 		key.abstract = 1;
-		read_kernel(key.name, (bytes - ABSTRACT_HEAD) & (PEER_BYTES - 1), &address->name[0].sun_path[1]);
+		read_kernel(key.name, (bytes - ABSTRACT_HEAD) & (PEER_BYTES - 1), path + 1);
 	}
 	if (set->features & FEATURE_TRACE && connects)
 		trace_connect(set, AF_UNIX, 0, 0, 0, key.name, key.abstract);

@@ -83,6 +83,8 @@ int open_file(u64 *ctx)
 		return open_kernel_setting(set, file, inode);
 	if (magic == BINFMTFS_MAGIC)
 		return may(set, MAY_KERNEL_SETTINGS) ? 0 : deny_inode(set, KIND_KERNEL_SETTING, inode, 0);
+	if (magic == CGROUP2_SUPER_MAGIC)
+		return open_cgroup_file(set, file, inode);
 	return 0;
 }
 

@@ -144,14 +144,9 @@ struct msghdr {
 	void *msg_name;
 };
 
-struct sockaddr_un {
-	u16 sun_family;
-	char sun_path[108];
-};
-
+/* Its last member, the address, stands behind `len`. */
 struct unix_address {
 	int len;
-	struct sockaddr_un name[];
 };
 
 struct unix_sock {
