@@ -114,7 +114,7 @@ fn look(
 ) -> Result<Result<Case, &'static str>, InitError> {
     let partition = boot.slot.state.as_ref().ok_or(InitError::StateNoPartition)?;
     let area = state::first_bytes(partition, bennu_luks::template::HEADER_AREA_BYTES)?;
-    let (volume, header) = state::judge(&area, None);
+    let (volume, header) = state::judge(&area);
     let release = boot.release.clone();
     let pin_index = state::pin_index(&release.key);
     let floor = floor::of(&release.key);
@@ -189,7 +189,7 @@ pub fn holds_a_volume(slot: &Slot, trust: &TrustConfig) -> Result<bool, InitErro
         return Ok(false);
     };
     let bytes = state::first_bytes(partition, bennu_luks::template::METADATA_BYTES)?;
-    Ok(matches!(state::judge(&bytes, None).0, VolumeFact::Header { .. }))
+    Ok(matches!(state::judge(&bytes).0, VolumeFact::Header { .. }))
 }
 
 fn restart(esp: &Mounted, journal: &mut Journal) -> InitError {

@@ -68,6 +68,11 @@ fn opened(
         uuid: uuid.to_string(),
         generation,
         mounted: mounted.display().to_string(),
+        schema: handover::KeptSchema {
+            of_release: own,
+            written: schema.written,
+            readable_from: schema.readable_from,
+        },
     };
     StateVolume {
         mounted,
@@ -110,7 +115,7 @@ pub fn open(
     let pin = pinned(tpm, &index)?;
     let key = sealed_key(tpm, esp, release)?;
     let bytes = first_bytes(partition, bennu_luks::template::METADATA_BYTES)?;
-    let (volume, header) = judge(&bytes, key.as_ref());
+    let (volume, header) = judge_with(&bytes, key.as_ref());
     match policy::decide(&pin, &volume) {
         StateDecision::Refuse(failure) => Err(InitError::StateRefused(failure)),
         StateDecision::Provision => {
@@ -127,11 +132,9 @@ pub fn open(
         }
         StateDecision::Open { generation } => {
             let (Some(key), Some(header)) = (key, header) else {
-                return Err(InitError::StateNoPartition);
+                let words = "expected one that the sealed key authenticates, found another";
+                return Err(InitError::StateHeader(words.to_owned()));
             };
-            let header = header
-                .verify(&key)
-                .map_err(|e| InitError::StateHeader(e.to_string()))?;
             let header = at_generation(partition, header, generation)?;
             let pin = pin_of(header.uuid(), generation, &key);
             tpm.client()
@@ -228,8 +231,8 @@ pub fn first_bytes(partition: &BlockDevice, length: usize) -> Result<Vec<u8>, In
     Ok(bytes)
 }
 
-/// What lies on the partition, by its first bytes.
-pub fn judge(bytes: &[u8], key: Option<&VolumeKey>) -> (VolumeFact, Option<UnverifiedHeader>) {
+/// What lies on the partition, by its first bytes, to whoever has no key.
+pub fn judge(bytes: &[u8]) -> (VolumeFact, Option<UnverifiedHeader>) {
     let metadata = &bytes[..bytes.len().min(bennu_luks::template::METADATA_BYTES)];
     if metadata.iter().all(|byte| *byte == 0) {
         return (VolumeFact::Blank, None);
@@ -244,12 +247,24 @@ pub fn judge(bytes: &[u8], key: Option<&VolumeKey>) -> (VolumeFact, Option<Unver
     let fact = VolumeFact::Header {
         uuid: *header.claimed_uuid().as_bytes(),
         generation: header.claimed_generation(),
-        key: key.map(|key| KeyFact {
-            authenticates: header.clone().verify(key).is_ok(),
-            digest: digest(key),
-        }),
+        key: None,
     };
     (fact, Some(header))
+}
+
+/// The same with the sealed key, if there is one; the header where the key authenticates it. It is verified here and
+/// nowhere else.
+fn judge_with(bytes: &[u8], key: Option<&VolumeKey>) -> (VolumeFact, Option<VerifiedHeader>) {
+    let (mut volume, header) = judge(bytes);
+    let mut verified = None;
+    if let (VolumeFact::Header { key: judged, .. }, Some(header), Some(key)) = (&mut volume, header, key) {
+        verified = header.verify(key).ok();
+        *judged = Some(KeyFact {
+            authenticates: verified.is_some(),
+            digest: digest(key),
+        });
+    }
+    (volume, verified)
 }
 
 /// Makes the volume of a machine that has none.

@@ -13,6 +13,7 @@ pub mod esp;
 pub mod factory_reset;
 pub mod firmware_record;
 pub mod gate;
+pub mod generate;
 pub mod health;
 pub mod mark;
 pub mod notify;

@@ -6,12 +6,13 @@ use bennu_formats::handover::Handover;
 use bennu_linux::time;
 use bennu_runtime::esp::{self, Access};
 use bennu_runtime::factory_reset;
+use bennu_runtime::generate::{self, Generate};
 use bennu_runtime::status::event_log::EventLog;
 use bennu_runtime::status::measured::{Facts, Measured, Places};
 use bennu_runtime::status::times::BootTimes;
 use bennu_runtime::status::why::{History, Why};
 use bennu_runtime::status::{Answer, Sources, Status, render, verdict, verity};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use serde::Serialize;
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -74,6 +75,9 @@ enum Command {
     /// Prints the state volume's recovery key, encrypted to the image's escrow key: an age file (needs root; exit status
     /// 1: the ESP has none)
     RecoveryBlob,
+    /// Write man pages or shell completions
+    #[command(subcommand)]
+    Generate(Generate),
 }
 
 fn main() -> ExitCode {
@@ -125,6 +129,10 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
             Ok(if log.all_match() { Answer::Yes } else { Answer::No })
         }
         Command::RecoveryBlob => recovery_blob(&sources.handover()?),
+        Command::Generate(what) => {
+            generate::run(what, Arguments::command())?;
+            Ok(Answer::Yes)
+        }
     }
 }
 
@@ -208,5 +216,15 @@ fn write(out: &str) -> Result<(), Box<dyn Error>> {
         // A reader that has seen enough is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
     }
 }

@@ -5,6 +5,7 @@
 //! Nothing is written. What only root may ask is reported as unknown to others, never left out.
 
 pub mod event_log;
+pub mod identity;
 pub mod kernel;
 pub mod measured;
 pub mod pcrs;
@@ -23,6 +24,7 @@ use bennu_formats::handover::{
 use bennu_formats::health::{HealthReport, HealthState};
 use bennu_formats::names::UkiFileName;
 use bennu_formats::{ImageId, ImageVersion, RootHash, Sha256Digest, paths};
+use identity::Identity;
 use pcrs::PcrRow;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -42,6 +44,8 @@ pub struct Sources {
     pub gate: PathBuf,
     /// The directory with one file a PCR, SHA-256 bank.
     pub pcrs: PathBuf,
+    /// The file with the kernel's host name.
+    pub hostname: PathBuf,
 }
 
 impl Default for Sources {
@@ -51,6 +55,7 @@ impl Default for Sources {
             health: PathBuf::from(paths::RUN_HEALTH),
             gate: PathBuf::from(paths::RUN_GATE),
             pcrs: PathBuf::from(pcrs::SYSFS),
+            hostname: PathBuf::from("/proc/sys/kernel/hostname"),
         }
     }
 }
@@ -112,6 +117,8 @@ pub struct Status {
     pub secrets: Vec<String>,
     /// The state volume; none where the image keeps nothing.
     pub state_volume: Option<StateVolume>,
+    /// Names, and what of `/etc` is kept.
+    pub identity: Identity,
     /// The machine's identity, as a debug token names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<Sha256Digest>,
@@ -199,6 +206,7 @@ impl Status {
             kernel: handover.kernel,
             secrets: handover.secrets,
             state_volume: handover.state_volume,
+            identity: Identity::gather(&sources.hostname, handover.identity),
             machine: handover.machine,
             debug: handover.debug,
             factory_reset: handover.factory_reset,

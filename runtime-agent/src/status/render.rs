@@ -7,7 +7,7 @@ use super::pcrs::{PcrNow, expected_change};
 use super::verity::VerityState;
 use super::{FellBackStatus, Status};
 use bennu_formats::gate::{GateMode, GateReport};
-use bennu_formats::handover::{FactoryReset, SecureBootState, StateVolume};
+use bennu_formats::handover::{FactoryReset, SecureBootState};
 use bennu_formats::health::HealthState;
 use std::fmt::Write as _;
 
@@ -67,7 +67,10 @@ pub fn status(status: &Status) -> String {
         "secrets",
         if secrets.is_empty() { "none" } else { &secrets },
     );
-    line(&mut out, "state", &state(status.state_volume.as_ref()));
+    let state = super::identity::state(status.state_volume.as_ref());
+    for (label, text) in state.into_iter().chain(status.identity.lines()) {
+        line(&mut out, label, &text);
+    }
     line(
         &mut out,
         "floor",
@@ -155,17 +158,6 @@ fn verity(state: &VerityState) -> String {
         VerityState::Verified => "no bad block met".to_owned(),
         VerityState::Corrupted => "CORRUPTED: a block did not match the root hash".to_owned(),
         VerityState::Unknown { why } => format!("unknown ({why})"),
-    }
-}
-
-fn state(volume: Option<&StateVolume>) -> String {
-    match volume {
-        None => "volatile".to_owned(),
-        Some(StateVolume {
-            uuid,
-            generation,
-            mounted,
-        }) => format!("encrypted volume {uuid}, generation {generation}, at {mounted}"),
     }
 }
 

@@ -11,8 +11,8 @@ use bennu_formats::gate::{
     Denial, DenialKind, GateConfig, GateMode, GateProgram, GateReport, Interpreter, Outcome, Right, TraceRule,
 };
 use bennu_formats::handover::{
-    BlockDevice, FellBack, Handover, HardeningFact, IdentityReport, KernelFacts, RootHashCheck,
-    SecureBootState, StateVolume, StepTime,
+    BlockDevice, FellBack, Handover, HardeningFact, IdentityReport, KeptSchema, KernelFacts, MachineIdSource,
+    RootHashCheck, SecureBootState, StateVolume, StepTime,
 };
 use bennu_formats::hardening::HardeningState;
 use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState, ModulesRule};
@@ -213,6 +213,11 @@ pub fn handover() -> Handover {
             uuid: "f04ff38b-846b-4a5b-84ef-be151c9665f5".into(),
             generation: 7,
             mounted: "/run/bennu/state".into(),
+            schema: KeptSchema {
+                of_release: 2,
+                written: 3,
+                readable_from: 1,
+            },
         }),
         machine: None,
         debug: None,
@@ -221,6 +226,11 @@ pub fn handover() -> Handover {
             kept: 2,
             refused: vec!["/etc/ssh/ssh_host_x_key: expected a regular file, found a symbolic link".into()],
             first_boot: Some(digest("first boot")),
+            machine_id: MachineIdSource::FirstBootConfiguration,
+            list: IdentityRule {
+                classes: vec![IdentityClass::MachineId, IdentityClass::SshHostKeys],
+                paths: vec!["/etc/chrony/chrony.keys".parse().unwrap()],
+            },
         }),
         fell_back: Some(FellBack {
             from_version: version("2.1"),

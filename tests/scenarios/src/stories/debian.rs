@@ -24,6 +24,11 @@ fn debian_13(context: &mut Context) -> Result<()> {
     on.wait_for("health       good, marked ", MULTI_USER)?;
     on.wait_for("verified the root hash's signature", MULTI_USER)?;
     on.wait_for("hardening    lockdown=integrity, ", MULTI_USER)?;
+    on.wait_for("host name    bennu-demo", MULTI_USER)?;
+    on.wait_for("machine id   made at this start, kept from now on", MULTI_USER)?;
+    let kept =
+        "/etc keeps   machine-id, ssh-host-keys, hostname, network, time-zone; 0 files of the start before";
+    on.wait_for(kept, MULTI_USER)?;
     on.wait_for("gate         enforced; ", MULTI_USER)?;
     no_denial(&on)?;
     drop(on);
@@ -41,6 +46,7 @@ fn debian_13(context: &mut Context) -> Result<()> {
         id.text,
         line.text
     );
+    on.wait_for("machine id   kept since an earlier start", MULTI_USER)?;
     on.wait_for("gate         enforced; ", MULTI_USER)?;
     no_denial(&on)
 }

@@ -12,6 +12,7 @@ mod falls_back_when_never_healthy;
 mod first_boot;
 mod floor;
 mod floor_index;
+mod foreign_initrd;
 mod gate;
 mod identity;
 mod interposer;
@@ -19,6 +20,7 @@ mod kernel_side;
 mod lying_disk;
 mod manifests;
 mod no_shell;
+mod nothing_to_talk_to;
 mod pcr_banks;
 mod power_cuts;
 mod recovery_key;
@@ -32,6 +34,7 @@ mod secrets;
 mod slots_in_swapped_order;
 mod smbios;
 mod state;
+mod state_header;
 mod state_schema;
 mod tpm_replaced;
 mod tpm_traffic;
@@ -53,6 +56,7 @@ pub fn all() -> Vec<Story> {
         gate::stories(),
         units::stories(),
         floor_index::stories(),
+        foreign_initrd::stories(),
         changed_uki::stories(),
         root_blocks::stories(),
         manifests::stories(),
@@ -69,6 +73,7 @@ pub fn all() -> Vec<Story> {
         esp_injections::stories(),
         evidence::stories(),
         no_shell::stories(),
+        nothing_to_talk_to::stories(),
         tpm_traffic::stories(),
         tpm_replaced::stories(),
         tpm_troubles::stories(),
@@ -81,6 +86,7 @@ pub fn all() -> Vec<Story> {
         state_schema::stories(),
         identity::stories(),
         first_boot::stories(),
+        state_header::stories(),
         debian::stories(),
         power_cuts::stories(),
         rigs::stories(),
