@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define GROUPS "/tmp/groups"
@@ -68,6 +69,51 @@ static int below_exec_other(void) { return exec_in("probe.service/inner", INTERP
 static int dry_exec_other(void) { return exec_in("dry.service", INTERPRETER); }
 static int late_exec_other(void) { return exec_in("late.service", INTERPRETER); }
 static int old_exec_other(void) { return exec_in("old.service", INTERPRETER); }
+
+/* Exit status or errno of a program started in the unit whose rule is to deny from 2099 on. */
+static int soon_exec_other(void)
+{
+	int status;
+	pid_t child = fork();
+
+	if (!child)
+		_exit(exec_in("soon.service", INTERPRETER));
+	waitpid(child, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+}
+
+static int set_clock(time_t seconds)
+{
+	struct timespec now = { .tv_sec = seconds };
+
+	return clock_settime(CLOCK_REALTIME, &now) ? FAILED : 0;
+}
+
+#define DAY_OF_2026 1785000000
+#define DAY_OF_2100 4102444800
+
+/* bennud looks at the clock every ten seconds. */
+static int soon_exec_in_2100(void)
+{
+	if (set_clock(DAY_OF_2100))
+		return ENOTRECOVERABLE;
+	for (int i = 0; i < 60; i++) {
+		int result = soon_exec_other();
+
+		if (result)
+			return result;
+		sleep(1);
+	}
+	return 0;
+}
+
+static int soon_exec_clock_back(void)
+{
+	if (set_clock(DAY_OF_2026))
+		return ENOTRECOVERABLE;
+	sleep(15);
+	return soon_exec_other();
+}
 
 static int unit_shell_map(void)
 {
@@ -289,6 +335,11 @@ const struct attempt unit_attempts[] = {
 	ATTACK("local-tcp", local_tcp), ATTACK("local-tcp-6", local_tcp_6),
 	ATTACK("unit-leave", unit_leave), ATTACK("unit-clone-away", unit_clone_away),
 };
+const struct attempt clock_attempts[] = {
+	CONTROL("soon-exec-other", soon_exec_other), ATTACK("soon-exec-in-2100", soon_exec_in_2100),
+	ATTACK("soon-exec-clock-back", soon_exec_clock_back),
+};
+const unsigned long clock_count = sizeof clock_attempts / sizeof *clock_attempts;
 const unsigned long unit_count = sizeof unit_attempts / sizeof *unit_attempts;
 
 static void bind_unix(const char *name, int type)
@@ -314,7 +365,8 @@ static void listen_tcp(int port)
 int prepare_units(int profiled)
 {
 	static const char *const units[] = { "probe.service", "probe.service/inner", "shell.service", "local.service",
-					     "dry.service", "late.service", "old.service", "free.service" };
+					     "dry.service", "late.service", "old.service", "soon.service",
+					     "free.service" };
 	struct ifreq loopback = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
 	struct sockaddr_in6 at = { .sin6_family = AF_INET6, .sin6_port = htons(DATAGRAM_PORT) };
 	char path[200];

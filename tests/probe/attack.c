@@ -881,7 +881,7 @@ int main(int count, char **arguments)
 	if (count == 3 && !strcmp(arguments[1], INTERPRET))
 		return interpret(arguments[2]);
 	if (count != 3) {
-		fprintf(stderr, "usage: bennu-attack common|gate|free|unit|flood DISK\n");
+		fprintf(stderr, "usage: bennu-attack common|gate|free|unit|clock|flood DISK\n");
 		return 2;
 	}
 	if (!strcmp(arguments[1], "gate")) {
@@ -897,6 +897,11 @@ int main(int count, char **arguments)
 		list = unit_attempts;
 		length = unit_count;
 	}
+	if (!strcmp(arguments[1], "clock")) {
+		units = 1;
+		list = clock_attempts;
+		length = clock_count;
+	}
 	snprintf(disk, sizeof disk, "%s", arguments[2]);
 	snprintf(esp, sizeof esp, "%s1", disk);
 	snprintf(slot, sizeof slot, "%s2", disk);
@@ -907,7 +912,7 @@ int main(int count, char **arguments)
 	mkdir("/dev/shm", 0755);
 	if (mount("field", FIELD, "tmpfs", 0, ""))
 		return 2;
-	if (units && prepare_units(!strcmp(arguments[1], "unit")))
+	if (units && prepare_units(strcmp(arguments[1], "free")))
 		return 2;
 	for (size_t i = 0; i < length; i++)
 		attempt(&list[i]);

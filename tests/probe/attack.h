@@ -21,6 +21,8 @@ struct attempt {
 extern char root_program[256];
 extern const struct attempt unit_attempts[];
 extern const unsigned long unit_count;
+extern const struct attempt clock_attempts[];
+extern const unsigned long clock_count;
 
 int execute(const char *path);
 // Makes the cgroups and the servers; `profiled` says whether the units with profiles are used.

@@ -1,6 +1,6 @@
 //! Raises the stages of profiles as days pass, and adds directories of interpreters as they turn up.
 //!
-//! In a thread of its own, once a minute. Nothing is ever lowered or taken away, so a thread that ends leaves the gate as
+//! In a thread of its own, every ten seconds. Nothing is ever lowered or taken away, so a thread that ends leaves the gate as
 //! strict as it was; that is told.
 
 use super::{data, today};
@@ -16,7 +16,7 @@ use bennu_policy::profile;
 use std::path::Path;
 use std::time::Duration;
 
-const ROUND: Duration = Duration::from_secs(60);
+const ROUND: Duration = Duration::from_secs(10);
 /// Names of the rules in the order of [`bennu_formats::profile::Profile::rules`].
 const RULES: [&str; 4] = ["no_shells", "executables", "connect", "no_tcp"];
 const STAGES: [&str; 4] = ["none", "dry-run", "warn", "deny"];

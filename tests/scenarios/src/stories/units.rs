@@ -61,10 +61,10 @@ fn expect_free(run: &Results) -> Result<()> {
 
 fn behind_profiles(context: &mut Context) -> Result<()> {
     let lines = boot(context, "small/units.toml")?;
-    expect_line(&lines, " 6 units with profiles")?;
+    expect_line(&lines, " 7 units with profiles")?;
     let runs = runs(&lines);
-    let [before, free, unit, flood, ..] = runs.as_slice() else {
-        bail!("expected four runs of the intruder, found {}", runs.len());
+    let [before, free, unit, flood, clock, ..] = runs.as_slice() else {
+        bail!("expected five runs of the intruder, found {}", runs.len());
     };
     expect_free(before)?;
     expect_free(free)?;
@@ -87,7 +87,15 @@ fn behind_profiles(context: &mut Context) -> Result<()> {
         "expected the unit and the other side, found: {line}"
     );
     expect_trace(&lines)?;
-    expect_flood(&lines, flood)
+    expect_flood(&lines, flood)?;
+    // A day that comes makes a rule stricter, and a clock that is set back does not make it milder again.
+    expect(clock, &["soon-exec-other"], "passed")?;
+    expect(clock, &["soon-exec-in-2100", "soon-exec-clock-back"], "EPERM")?;
+    expect_line(
+        &lines,
+        "profile soon.service: executables holds as deny since 2100-01-01",
+    )
+    .map(drop)
 }
 
 /// Programs and connections of the unit, with those who started them.
