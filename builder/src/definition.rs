@@ -266,9 +266,15 @@ partial! {
     GateSection {
         /// `enforce`, `dry-run` or `none` (the default).
         mode: bennu_formats::gate::GateMode,
+        /// `on` or `off` (the default).
+        trace: bennu_formats::gate::TraceRule,
     } lists {
         /// Programs with rights.
         program: bennu_formats::gate::GateProgram,
+        /// Interpreters that open verified files only.
+        interpreter: bennu_formats::gate::Interpreter,
+        /// Files with profiles of units.
+        profile: PathBuf,
     }
 }
 
@@ -363,6 +369,7 @@ impl Definition {
         self.extends.iter_mut().for_each(fix);
         self.keys.directory.iter_mut().for_each(fix);
         self.debug.keys.iter_mut().for_each(fix);
+        self.gate.profile.iter_mut().for_each(fix);
         self.first_boot.keys.iter_mut().for_each(fix);
         let words = [Path::new("default"), Path::new("none")];
         let named = |path: &&mut PathBuf| !words.contains(&path.as_path());

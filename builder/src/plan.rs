@@ -105,6 +105,8 @@ pub struct Plan {
     pub gate: GateConfig,
     /// Units that start only when every layer below them holds.
     pub workloads: Vec<String>,
+    /// Files with profiles of units.
+    pub profiles: Vec<PathBuf>,
     /// Whether the agents are put into the root.
     pub agents: AgentsRule,
     /// Secrets.
@@ -237,6 +239,7 @@ impl Plan {
                     .modules_after_start
                     .unwrap_or(ModulesRule::Allowed),
             },
+            profiles: definition.gate.profile.clone(),
             gate: check.gate(definition.gate, agents)?,
             workloads: check.workloads(definition.workloads, agents)?,
             agents,

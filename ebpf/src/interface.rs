@@ -1,15 +1,22 @@
 //! What the programs and their loader agree on: the numbers and layouts of `src/bpf/intf.h`, little-endian.
 
-use bennu_formats::gate::{DenialKind, GateMode, Right};
+pub mod trace;
+pub mod units;
+
+use bennu_formats::gate::{DenialKind, GateMode, Outcome, Right};
+use units::{Data, Unit};
 
 /// Directories of the root that nothing is mounted into, at most.
 pub const TOP_DIRECTORIES: usize = 8;
 /// Length of `struct gate_config`.
 pub const CONFIG_BYTES: usize = 24 + 8 * TOP_DIRECTORIES;
 /// Length of `struct gate_event`.
-pub const EVENT_BYTES: usize = 80;
+pub const EVENT_BYTES: usize = 144;
 /// Length of `struct gate_counters`.
 pub const COUNTERS_BYTES: usize = 16;
+
+/// Length of [`Event::peer`].
+pub const PEER_BYTES: usize = 64;
 
 /// Kinds of BPF objects in the key of `own`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,13 +84,35 @@ pub struct Settings {
     pub programs: Vec<(u64, u32)>,
     /// Devices that nobody writes.
     pub devices: Vec<u32>,
+    /// Inodes of programs on the root, and what they are besides ([`units::program`]).
+    pub interpreters: Vec<(u64, u32)>,
+    /// Directories whose files interpreters may open.
+    pub data: Vec<Data>,
+    /// Profiles; the number of the first is 1.
+    pub units: Vec<Unit>,
+    /// Whether programs that start and connections are recorded.
+    pub trace: bool,
 }
 
 impl Settings {
+    /// `FEATURE_…`
+    fn features(&self) -> u32 {
+        let confined = self
+            .interpreters
+            .iter()
+            .any(|(_, kind)| kind & units::program::CONFINED != 0);
+        u32::from(confined) | u32::from(!self.units.is_empty()) << 1 | u32::from(self.trace) << 2
+    }
+
     /// `struct gate_config`
     pub fn config(&self) -> [u8; CONFIG_BYTES] {
         let mut bytes = [0; CONFIG_BYTES];
-        let words = [mode_number(self.mode), self.root_dev, self.pin_dev, 0];
+        let words = [
+            mode_number(self.mode),
+            self.root_dev,
+            self.pin_dev,
+            self.features(),
+        ];
         let (head, rest) = bytes.split_at_mut(16);
         for (place, word) in head.chunks_exact_mut(4).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());
@@ -133,8 +162,12 @@ pub struct Event {
     pub uid: u32,
     /// Depends on the kind.
     pub detail: u32,
-    /// False in a dry run.
-    pub denied: bool,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The profile, from 1; zero: none.
+    pub profile: u32,
+    /// 16 bytes of an IPv6 address, or the beginning of a Unix socket's name.
+    pub peer: [u8; PEER_BYTES],
     /// Name of the process, which it chose itself; what is no UTF-8 is replaced.
     pub comm: String,
 }
@@ -146,7 +179,7 @@ impl Event {
             return None;
         }
         let kind = word(bytes, 36)?;
-        let comm = bytes.get(64..)?;
+        let comm = bytes.get(64..80)?;
         let end = comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len());
         Some(Self {
             number: long(bytes, 0)?,
@@ -159,10 +192,23 @@ impl Event {
             pid: word(bytes, 44)?,
             uid: word(bytes, 48)?,
             detail: word(bytes, 52)?,
-            denied: word(bytes, 56)? != 0,
+            outcome: match word(bytes, 56)? {
+                0 => Outcome::DryRun,
+                1 => Outcome::Denied,
+                2 => Outcome::Warned,
+                _ => return None,
+            },
+            profile: word(bytes, 60)?,
+            peer: bytes.get(80..144)?.try_into().ok()?,
             comm: String::from_utf8_lossy(&comm[..end]).into_owned(),
         })
     }
+}
+
+/// Events of all CPUs, and those that were lost.
+pub fn sum<'a>(each: impl Iterator<Item = &'a [u8; COUNTERS_BYTES]>) -> (u64, u64) {
+    each.map(counters)
+        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
 
 /// `struct gate_counters`: events, and those that were lost.
@@ -182,86 +228,4 @@ fn long(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HEADER: &str = include_str!("bpf/intf.h");
-
-    fn defined(name: &str) -> u32 {
-        let line = HEADER.lines().find(|line| {
-            line.strip_prefix("#define ")
-                .is_some_and(|l| l.starts_with(&format!("{name} ")))
-        });
-        line.and_then(|line| line.rsplit(' ').next())
-            .unwrap()
-            .parse()
-            .unwrap()
-    }
-
-    #[test]
-    fn the_header_has_the_same_numbers() {
-        for kind in DenialKind::ALL {
-            let name = format!("KIND_{}", kind.as_str().replace('-', "_").to_uppercase());
-            assert_eq!(defined(&name), kind.number(), "{name}");
-        }
-        assert_eq!(HEADER.matches("#define KIND_").count(), DenialKind::ALL.len());
-        assert_eq!(defined("MODE_DRY_RUN"), mode_number(GateMode::DryRun));
-        assert_eq!(defined("MODE_ENFORCE"), mode_number(GateMode::Enforce));
-        assert_eq!(defined("MAY_ANONYMOUS_EXEC"), right_bit(Right::AnonymousExec));
-        assert_eq!(defined("MAY_DEVICE_MAPPER"), right_bit(Right::DeviceMapper));
-        assert_eq!(defined("MAY_PASSTHROUGH"), right_bit(Right::Passthrough));
-        assert_eq!(defined("MAY_TRACE"), right_bit(Right::Trace));
-        assert_eq!(defined("MAY_WRITE_DEVICES"), right_bit(Right::WriteDevices));
-        assert_eq!(defined("MAY_KERNEL_SETTINGS"), right_bit(Right::KernelSettings));
-        assert_eq!([defined("OWN_MAP"), 7], Own::Map.key(7));
-        assert_eq!([defined("OWN_PROGRAM"), 7], Own::Program.key(7));
-        assert_eq!([defined("OWN_LINK"), 7], Own::Link.key(7));
-        assert_eq!(defined("TOP_DIRECTORIES") as usize, TOP_DIRECTORIES);
-    }
-
-    #[test]
-    fn settings_become_the_programs_configuration() {
-        let settings = Settings {
-            mode: GateMode::Enforce,
-            root_dev: 0x0fd0_0001,
-            pin_dev: 40,
-            agent_inode: 0x0102_0304_0506_0708,
-            top_inodes: vec![9, 10],
-            programs: vec![],
-            devices: vec![],
-        };
-        let config = settings.config();
-        assert_eq!(mode_of(&config), Some(GateMode::Enforce));
-        assert_eq!(root_of(&config), Some(0x0fd0_0001));
-        assert_eq!(config[8..16], [40, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(config[16..25], [8, 7, 6, 5, 4, 3, 2, 1, 9]);
-        assert_eq!(config[32], 10);
-        assert!(config[40..].iter().all(|byte| *byte == 0));
-    }
-
-    #[test]
-    fn an_event_is_read_as_the_programs_wrote_it() {
-        let mut bytes = [0; EVENT_BYTES];
-        for (at, value) in [(0, 1), (8, 2), (16, 3), (24, 4)] {
-            bytes[at] = value;
-        }
-        for (at, value) in [(32, 5), (36, 14), (40, 6), (44, 7), (48, 8), (52, 9), (56, 1)] {
-            bytes[at] = value;
-        }
-        bytes[64..67].copy_from_slice(b"cat");
-        let event = Event::decode(&bytes).unwrap();
-        assert_eq!(
-            (event.number, event.time_ns, event.inode, event.cgroup),
-            (1, 2, 3, 4)
-        );
-        assert_eq!((event.cpu, event.kind, event.device), (5, DenialKind::BpfLoad, 6));
-        assert_eq!(
-            (event.pid, event.uid, event.detail, event.denied),
-            (7, 8, 9, true)
-        );
-        assert_eq!(event.comm, "cat");
-        assert_eq!(Event::decode(&bytes[1..]), None);
-        bytes[36] = 200;
-        assert_eq!(Event::decode(&bytes), None);
-    }
-}
+mod tests;

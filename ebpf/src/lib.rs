@@ -3,29 +3,66 @@
 //!
 //! [`Gate::set_up`] loads, attaches, pins and configures the programs, once in a boot. From then on they need nobody:
 //! the links are held by pins on a file system whose mount and files the programs themselves guard, the configuration
-//! is frozen, and the death of `bennud` changes nothing. [`Gate::adopt`] opens the maps again.
+//! is frozen, and the death of `bennud` changes nothing. [`Gate::adopt`] opens the maps again. What may still change,
+//! and only become stricter, is in [`live`].
 //!
 //! On failure: before the configuration is written nothing is denied, and dropping what was made undoes it. After it
 //! the gate stands, and an error says what is missing.
 
+mod fill;
 pub mod interface;
+pub mod live;
 pub mod programs;
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, RingBuf};
 use aya::pin::PinError;
 use aya::programs::links::{FdLink, LinkError};
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, BtfError, Ebpf, EbpfError, EbpfLoader};
 use bennu_formats::gate::GateMode;
+use fill::Maps;
 use interface::{CONFIG_BYTES, COUNTERS_BYTES, Event, Own, Settings};
+use live::{failed, open};
 use programs::Place;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-/// Maps that user space cannot write once the gate stands. Not the ring: its reader writes how far it has come.
-const FROZEN: [&str; 7] = [
-    "config", "programs", "devices", "own", "trusted", "state", "counters",
+/// Maps that user space cannot write once the gate stands. Not the rings: their readers write how far they have come.
+const FROZEN: [&str; 13] = [
+    "config",
+    "programs",
+    "devices",
+    "own",
+    "trusted",
+    "state",
+    "counters",
+    "interpreters",
+    "units",
+    "executables",
+    "addresses",
+    "peers",
+    "trace_counters",
+];
+/// All maps: besides those the rings, and what `bennud` raises and adds to.
+const ALL_MAPS: [&str; 17] = [
+    "config",
+    "programs",
+    "devices",
+    "own",
+    "trusted",
+    "state",
+    "counters",
+    "interpreters",
+    "units",
+    "executables",
+    "addresses",
+    "peers",
+    "trace_counters",
+    "stages",
+    "data",
+    "traces",
+    RING,
 ];
 const RING: &str = "events";
 
@@ -152,7 +189,7 @@ impl Gate {
             link.pin(pins.join(name))
                 .map_err(|source| GateError::Pin { name, source })?;
         }
-        for name in FROZEN.into_iter().chain([RING]) {
+        for name in ALL_MAPS {
             let map = maps.data(name)?;
             map.pin(pins.join(name))
                 .map_err(|source| GateError::Pin { name, source })?;
@@ -170,18 +207,15 @@ impl Gate {
     /// # Errors
     /// See [`GateError`]; [`GateError::Map`] where there is none.
     pub fn adopt(pins: &Path) -> Result<Self, GateError> {
-        let open = |name: &'static str| {
-            MapData::from_pin(pins.join(name)).map_err(|source| GateError::Map { map: name, source })
-        };
-        let map = |map: &'static str| move |source| GateError::Map { map, source };
-        let config =
-            Array::<_, [u8; CONFIG_BYTES]>::try_from(Map::Array(open("config")?)).map_err(map("config"))?;
-        let config = config.get(&0, 0).map_err(map("config"))?;
-        let counters = PerCpuArray::try_from(Map::PerCpuArray(open("counters")?)).map_err(map("counters"))?;
+        let config = Array::<_, [u8; CONFIG_BYTES]>::try_from(Map::Array(open(pins, "config")?))
+            .map_err(failed("config"))?;
+        let config = config.get(&0, 0).map_err(failed("config"))?;
+        let counters =
+            PerCpuArray::try_from(Map::PerCpuArray(open(pins, "counters")?)).map_err(failed("counters"))?;
         Ok(Self {
             mode: interface::mode_of(&config).ok_or(GateError::NotConfigured)?,
             root_dev: interface::root_of(&config).ok_or(GateError::NotConfigured)?,
-            ring: RingBuf::try_from(Map::RingBuf(open(RING)?)).map_err(map(RING))?,
+            ring: RingBuf::try_from(Map::RingBuf(open(pins, RING)?)).map_err(failed(RING))?,
             counters,
         })
     }
@@ -201,14 +235,8 @@ impl Gate {
     /// # Errors
     /// [`GateError::Map`].
     pub fn counted(&self) -> Result<(u64, u64), GateError> {
-        let each = self.counters.get(&0, 0).map_err(|source| GateError::Map {
-            map: "counters",
-            source,
-        })?;
-        Ok(each
-            .iter()
-            .map(interface::counters)
-            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)))
+        let each = self.counters.get(&0, 0).map_err(failed("counters"))?;
+        Ok(interface::sum(each.iter()))
     }
 
     /// The next event, if there is one. A record that no program of ours writes is passed over.
@@ -259,73 +287,5 @@ fn attach(object: &mut Ebpf, types: &Btf, program: &'static str, place: Place) -
             Ok(entry.take_link(id).map_err(failed)?.into())
         }
         _ => Err(GateError::NoProgram(program)),
-    }
-}
-
-/// The maps of an object that is loaded.
-struct Maps<F> {
-    object: Ebpf,
-    freeze: F,
-}
-
-impl<F: Fn(BorrowedFd<'_>) -> io::Result<()>> Maps<F> {
-    fn data(&self, name: &'static str) -> Result<&MapData, GateError> {
-        match self.object.map(name) {
-            Some(Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data)) => {
-                Ok(data)
-            }
-            _ => Err(GateError::NoMap(name)),
-        }
-    }
-
-    fn insert<K: aya::Pod>(&mut self, name: &'static str, pairs: &[(K, u32)]) -> Result<(), GateError> {
-        let failed = |source| GateError::Map { map: name, source };
-        let map = self.object.map_mut(name).ok_or(GateError::NoMap(name))?;
-        let mut map = HashMap::<_, K, u32>::try_from(map).map_err(failed)?;
-        pairs
-            .iter()
-            .try_for_each(|(key, value)| map.insert(key, value, 0))
-            .map_err(failed)
-    }
-
-    fn remember(&mut self, kind: Own, id: u32) -> Result<(), GateError> {
-        self.insert("own", &[(kind.key(id), 1)])
-    }
-
-    /// Everything but the configuration, which makes the programs decide.
-    fn fill(&mut self, settings: &Settings) -> Result<(), GateError> {
-        self.insert("programs", &settings.programs)?;
-        let devices: Vec<_> = settings.devices.iter().map(|device| (*device, 1)).collect();
-        self.insert("devices", &devices)?;
-        for name in FROZEN.into_iter().chain([RING]) {
-            let info = self.data(name)?.info();
-            let id = info.map_err(|source| GateError::Map { map: name, source })?.id();
-            self.remember(Own::Map, id)?;
-        }
-        for (name, place) in programs::PROGRAMS {
-            let (Place::Hook(place) | Place::Function(place)) = place;
-            let program = self.object.program(name).ok_or(GateError::NoProgram(name))?;
-            let info = program.info().map_err(|source| GateError::Program {
-                program: name,
-                place,
-                source,
-            })?;
-            self.remember(Own::Program, info.id())?;
-        }
-        Ok(())
-    }
-
-    fn configure(&mut self, settings: &Settings) -> Result<(), GateError> {
-        const CONFIG: &str = "config";
-        let failed = |source| GateError::Map { map: CONFIG, source };
-        let map = self.object.map_mut(CONFIG).ok_or(GateError::NoMap(CONFIG))?;
-        let mut map = Array::<_, [u8; CONFIG_BYTES]>::try_from(map).map_err(failed)?;
-        map.set(0, settings.config(), 0).map_err(failed)
-    }
-
-    fn freeze_all(&self) -> Result<(), GateError> {
-        FROZEN.into_iter().try_for_each(|map| {
-            (self.freeze)(self.data(map)?.fd().as_fd()).map_err(|source| GateError::Freeze { map, source })
-        })
     }
 }

@@ -23,7 +23,7 @@ pub enum Place {
 use Place::{Function, Hook};
 
 /// Every program with its place. The order is the one of attaching; none decides before the configuration is set.
-pub const PROGRAMS: [(&str, Place); 25] = [
+pub const PROGRAMS: [(&str, Place); 32] = [
     ("execute", Hook("bprm_check_security")),
     ("map_file", Hook("mmap_file")),
     ("protect_memory", Hook("file_mprotect")),
@@ -49,4 +49,11 @@ pub const PROGRAMS: [(&str, Place); 25] = [
     ("mount_file_system", Hook("sb_mount")),
     ("attach_mount", Hook("move_mount")),
     ("unmount", Hook("sb_umount")),
+    ("connect_socket", Hook("socket_connect")),
+    ("send_message", Hook("socket_sendmsg")),
+    ("create_socket", Hook("socket_create")),
+    ("connect_unix", Hook("unix_stream_connect")),
+    ("send_unix", Hook("unix_may_send")),
+    ("fork_into_cgroup", Function("cgroup_can_fork")),
+    ("executed", Hook("bprm_committing_creds")),
 ];

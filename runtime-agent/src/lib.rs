@@ -17,6 +17,8 @@ pub mod generate;
 pub mod health;
 pub mod mark;
 pub mod notify;
+pub mod profiles;
 pub mod restart;
 pub mod status;
 pub mod surroundings;
+pub mod tracing;

@@ -5,14 +5,16 @@
 // opens devices and writes nothing, and takes back what it mounts and makes. Linked statically, since small roots have
 // no libraries. In C because half of it is raw system calls. The product knows nothing of it.
 #define _GNU_SOURCE
+#include "attack.h"
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/blkpg.h>
 #include <linux/bpf.h>
 #include <linux/dm-ioctl.h>
 #include <linux/io_uring.h>
 #include <linux/mount.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sched.h>
 #include <scsi/sg.h>
 #include <signal.h>
@@ -34,13 +36,16 @@
 #include <unistd.h>
 
 #define SELF "/proc/self/exe"
-#define FIELD "/tmp/field" // a tmpfs of the intruder's own, where files may execute
 #define PINS "/usr/lib/bennu/gate"
 #define PAGE 4096UL
-#define GREETING "greet"
-#define FAILED (errno ? errno : EIO)
+#define WHICH "which" // exits with UNVERIFIED when it was executed from the intruder's field
+#define INTERPRET "interpret" // reads a file: exits with UNVERIFIED when the intruder wrote it
+#define UNVERIFIED 77
+#define BAD "bad"
+#define ROUNDS 40
 
-static char disk[64], slot[80], other_slot[80], esp[80], root_program[256];
+char root_program[256];
+static char disk[64], slot[80], other_slot[80], esp[80];
 
 static int copy_self(const char *to)
 {
@@ -58,7 +63,7 @@ static int copy_self(const char *to)
 	return 0;
 }
 
-static int execute(const char *path)
+int execute(const char *path)
 {
 	execl(path, path, GREETING, (char *)0);
 	return FAILED;
@@ -116,6 +121,225 @@ static int exec_script(void)
 	dprintf(fd, "#!%s %s\n", root_program, GREETING);
 	close(fd);
 	return execute(FIELD "/script");
+}
+
+static int exec_descriptor(void)
+{
+	char *arguments[] = { "x", GREETING, 0 };
+	int error = copy_self(FIELD "/copy");
+
+	fexecve(open(FIELD "/copy", O_RDONLY), arguments, environ);
+	return error ? error : FAILED;
+}
+
+static int exec_proc_descriptor(void)
+{
+	char path[64];
+	int error = copy_self(FIELD "/copy");
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", open(FIELD "/copy", O_PATH));
+	return error ? error : execute(path);
+}
+
+/* Exit status of a program of the root, or the errno that it could not be started for. */
+static int run(const char *program, const char *first, const char *second)
+{
+	int status;
+	pid_t child = fork();
+
+	if (!child) {
+		execl(program, program, first, second, (char *)0);
+		_exit(errno);
+	}
+	waitpid(child, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+}
+
+static void flip_link(void)
+{
+	unlink(FIELD "/next");
+	symlink(root_program, FIELD "/next");
+	rename(FIELD "/next", FIELD "/race");
+	symlink(FIELD "/copy", FIELD "/next");
+	rename(FIELD "/next", FIELD "/race");
+}
+
+static void flip_name(void)
+{
+	syscall(SYS_renameat2, AT_FDCWD, FIELD "/race", AT_FDCWD, FIELD "/copy", RENAME_EXCHANGE);
+}
+
+/* While `flip` makes one name lead to the verified and to an unverified file by turns, it is used again and again. Passes
+ * if the unverified one was ever taken. */
+static int race(void (*flip)(void), const char *program, const char *first, const char *second)
+{
+	int unverified = 0, denied = 0;
+	pid_t flipper = fork();
+
+	if (!flipper)
+		for (;;)
+			flip();
+	for (int i = 0; i < ROUNDS; i++) {
+		int result = run(program, first, second);
+
+		unverified += result == UNVERIFIED;
+		denied += result == EPERM;
+	}
+	kill(flipper, SIGKILL);
+	waitpid(flipper, 0, 0);
+	return unverified ? 0 : denied ? EPERM : EAGAIN;
+}
+
+static int exec_race_link(void)
+{
+	int error = copy_self(FIELD "/copy") ?: symlink(FIELD "/copy", FIELD "/race") ? FAILED : 0;
+
+	return error ? error : race(flip_link, FIELD "/race", WHICH, 0);
+}
+
+static int exec_race_rename(void)
+{
+	int error = copy_self(FIELD "/copy") ?: (unlink(FIELD "/race"), symlink(root_program, FIELD "/race")) ? FAILED : 0;
+
+	return error ? error : race(flip_name, FIELD "/race", WHICH, 0);
+}
+
+static int put(const char *path)
+{
+	int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0755);
+	int written = write(fd, BAD, sizeof BAD) == sizeof BAD;
+
+	close(fd);
+	return written ? 0 : FAILED;
+}
+
+/* Passes if the interpreter has read what the intruder wrote. */
+static int interpreted(const char *path)
+{
+	int result = run(INTERPRETER, INTERPRET, path);
+
+	return result == UNVERIFIED ? 0 : result ? result : EAGAIN;
+}
+
+static int interpret_verified(void) { return run(INTERPRETER, INTERPRET, "/usr/lib/os-release"); }
+static int interpret_data(void) { return put("/etc/data") ?: interpreted("/etc/data"); }
+static int interpret_kernel(void) { return run(INTERPRETER, INTERPRET, "/proc/self/status"); }
+static int interpret_tmpfs(void) { return put(FIELD "/script") ?: interpreted(FIELD "/script"); }
+static int interpret_dev(void) { return put("/dev/script") ?: interpreted("/dev/script"); }
+
+static int interpret_link(void)
+{
+	int error = put(FIELD "/script");
+
+	unlink("/etc/link");
+	return error || symlink(FIELD "/script", "/etc/link") ? FAILED : interpreted("/etc/link");
+}
+
+/* Another file system below the directory that is allowed. */
+static int interpret_bind(void)
+{
+	int error = put(FIELD "/script");
+
+	mkdir("/etc/bound", 0755);
+	if (error || mount(FIELD, "/etc/bound", 0, MS_BIND, 0))
+		return FAILED;
+	error = interpreted("/etc/bound/script");
+	umount2("/etc/bound", MNT_DETACH);
+	return error;
+}
+
+static int interpret_memfd(void)
+{
+	char path[64];
+	int fd = memfd_create("x", 0);
+
+	if (write(fd, BAD, sizeof BAD) != sizeof BAD)
+		return FAILED;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	return interpreted(path);
+}
+
+static void flip_script(void)
+{
+	unlink(FIELD "/next");
+	symlink("/usr/lib/os-release", FIELD "/next");
+	rename(FIELD "/next", FIELD "/text");
+	symlink(FIELD "/script", FIELD "/next");
+	rename(FIELD "/next", FIELD "/text");
+}
+
+static int interpret_race(void)
+{
+	int error = put(FIELD "/script") ?: symlink(FIELD "/script", FIELD "/text") ? FAILED : 0;
+
+	return error ? error : race(flip_script, INTERPRETER, INTERPRET, FIELD "/text");
+}
+
+/* A shell of the distribution's that the image confines. */
+static int interpret_shell(void)
+{
+	int fd = open(FIELD "/script.sh", O_CREAT | O_TRUNC | O_WRONLY, 0755);
+	int result;
+
+	if (access(SHELL, X_OK) || access("/bin/cat", X_OK))
+		return ENOENT; // a root without programs
+	dprintf(fd, "exit 77\n");
+	close(fd);
+	result = run(SHELL, FIELD "/script.sh", 0);
+	// dash says that it cannot open the script and exits with 2.
+	return result == UNVERIFIED ? 0 : result == 2 || result == 127 || result == 126 ? EPERM : EAGAIN;
+}
+
+/* The interpreter's own part. */
+static int interpret(const char *path)
+{
+	char text[sizeof BAD] = "";
+	int fd = open(path, O_RDONLY);
+
+	if (fd < 0)
+		return errno;
+	return read(fd, text, sizeof text) > 0 && !memcmp(text, BAD, sizeof BAD) ? UNVERIFIED : 0;
+}
+
+static int which(void)
+{
+	char path[256] = "";
+
+	return readlink(SELF, path, sizeof path - 1) > 0 && !strncmp(path, FIELD, strlen(FIELD)) ? UNVERIFIED : 0;
+}
+
+/* A library of the intruder's before all others, in a program of the root. Passes if it is mapped. */
+static int preload(void)
+{
+	char maps[1 << 16] = "", library[] = FIELD "/library.so";
+	int ends[2], status, error = 0, in = open("/lib/x86_64-linux-gnu/libc.so.6", O_RDONLY);
+	ssize_t length = 0, got;
+	int out = open(library, O_CREAT | O_WRONLY, 0755);
+	pid_t child;
+
+	if (in < 0)
+		return ENOENT; // a root without libraries
+	while ((got = read(in, maps, sizeof maps)) > 0)
+		if (write(out, maps, got) != got)
+			return FAILED;
+	close(out);
+	if (pipe(ends))
+		return FAILED;
+	child = fork();
+	if (!child) {
+		dup2(ends[1], 1);
+		setenv("LD_PRELOAD", library, 1);
+		execl("/bin/cat", "cat", "/proc/self/maps", (char *)0);
+		_exit(127);
+	}
+	close(ends[1]);
+	while ((got = read(ends[0], maps + length, sizeof maps - 1 - length)) > 0)
+		length += got;
+	maps[length] = 0;
+	waitpid(child, &status, 0);
+	if (!strstr(maps, "/bin/cat"))
+		error = EIO;
+	return strstr(maps, library) ? 0 : error ? error : EPERM;
 }
 
 static int loader(const char *argument, char *const environment[])
@@ -270,6 +494,7 @@ static int memory_of_self(void) { return opens("/proc/self/mem", O_RDWR); }
 static int memory_of_init(void) { return opens("/proc/1/mem", O_RDWR); }
 static int core_pattern(void) { return opens("/proc/sys/kernel/core_pattern", O_WRONLY); }
 static int modprobe(void) { return opens("/proc/sys/kernel/modprobe", O_WRONLY); }
+static int poweroff_command(void) { return opens("/proc/sys/kernel/poweroff_cmd", O_WRONLY); }
 static int write_disk(void) { return opens(disk, O_WRONLY); }
 static int write_slot(void) { return opens(slot, O_RDWR); }
 static int write_other_slot(void) { return opens(other_slot, O_RDWR); }
@@ -366,6 +591,10 @@ static int dm_create(void)
 	return error;
 }
 
+static int dm_suspend(void) { return mapper(DM_DEV_SUSPEND); }
+static int dm_load(void) { return mapper(DM_TABLE_LOAD); }
+static int dm_remove(void) { return mapper(DM_DEV_REMOVE); }
+
 static int load_module(void)
 {
 	int fd = open(FIELD "/module.ko", O_CREAT | O_RDWR, 0600);
@@ -403,6 +632,26 @@ static int hide(const char *what)
 
 static int mount_over_usr(void) { return hide("/usr"); }
 static int mount_over_deep(void) { return hide("/usr/lib"); }
+static int mount_over_program(void)
+{
+	int error = copy_self(FIELD "/copy");
+
+	if (error || mount(FIELD "/copy", root_program, 0, MS_BIND, 0))
+		return FAILED;
+	umount2(root_program, MNT_DETACH);
+	return 0;
+}
+
+static int overlay_over_usr(void)
+{
+	mkdir(FIELD "/upper", 0755);
+	mkdir(FIELD "/work", 0755);
+	if (mount("x", "/usr", "overlay", 0, "lowerdir=/usr,upperdir=" FIELD "/upper,workdir=" FIELD "/work"))
+		return FAILED;
+	umount2("/usr", MNT_DETACH);
+	return 0;
+}
+
 static int mount_over_tmp(void) { return hide("/tmp"); }
 
 static int move_over_usr(void)
@@ -448,28 +697,41 @@ static int rename_pin(void) { return rename(PINS "/execute", PINS "/gone") ? FAI
 
 static int bpf(int command, union bpf_attr *attributes) { return syscall(SYS_bpf, command, attributes, sizeof *attributes); }
 
-/* Opens each object by its id: passes if one of them opens, and there are some. */
-static int open_by_id(int next, int open_one)
+#define OUR_MAPS 17
+
+/* Links that are pinned; each has a program of its own. */
+static int our_links(void)
+{
+	DIR *pins = opendir(PINS);
+	int found = 0;
+
+	while (pins && readdir(pins))
+		found++;
+	return found - 2 - OUR_MAPS;
+}
+
+/* Opens each object by its id. There may be others, of systemd's: passes if fewer are refused than the gate has. */
+static int open_by_id(int next, int open_one, int ours)
 {
 	union bpf_attr attributes = { 0 };
-	int seen = 0;
+	int refused = 0;
 
 	while (!bpf(next, &attributes)) {
 		union bpf_attr one = { .map_id = attributes.next_id };
+		int fd = bpf(open_one, &one);
 
-		seen++;
-		if (bpf(open_one, &one) >= 0)
-			return 0;
-		if (errno != EPERM)
-			return FAILED;
+		if (fd >= 0)
+			close(fd);
+		else
+			refused += errno == EPERM;
 		attributes.start_id = attributes.next_id;
 	}
-	return seen ? EPERM : ENOENT;
+	return ours > 0 && refused >= ours ? EPERM : 0;
 }
 
-static int maps_by_id(void) { return open_by_id(BPF_MAP_GET_NEXT_ID, BPF_MAP_GET_FD_BY_ID); }
-static int programs_by_id(void) { return open_by_id(BPF_PROG_GET_NEXT_ID, BPF_PROG_GET_FD_BY_ID); }
-static int links_by_id(void) { return open_by_id(BPF_LINK_GET_NEXT_ID, BPF_LINK_GET_FD_BY_ID); }
+static int maps_by_id(void) { return open_by_id(BPF_MAP_GET_NEXT_ID, BPF_MAP_GET_FD_BY_ID, OUR_MAPS); }
+static int programs_by_id(void) { return open_by_id(BPF_PROG_GET_NEXT_ID, BPF_PROG_GET_FD_BY_ID, our_links()); }
+static int links_by_id(void) { return open_by_id(BPF_LINK_GET_NEXT_ID, BPF_LINK_GET_FD_BY_ID, our_links()); }
 
 static int pinned(const char *path)
 {
@@ -512,21 +774,24 @@ static int kill_agent(void)
 	return 0;
 }
 
-struct attempt {
-	const char *name;
-	int (*act)(void);
-};
-
-#define ATTACK(name, act) { "ATTACK " name, act }
-#define CONTROL(name, act) { "CONTROL " name, act }
-
 // Without a gate each passes, or fails for a reason of its own that is not EPERM.
 static const struct attempt common[] = {
 	CONTROL("exec-verified", exec_verified), CONTROL("map-verified", map_verified),
 	CONTROL("protect-plain", protect_plain), CONTROL("dm-version", dm_version),
 	CONTROL("read-disk", read_disk), CONTROL("write-esp", write_esp),
 	CONTROL("mount-over-tmp", mount_over_tmp), CONTROL("mount-in-own-namespace", mount_in_own_namespace),
-	CONTROL("load-filter", load_filter),
+	CONTROL("load-filter", load_filter), CONTROL("interpret-verified", interpret_verified),
+	CONTROL("interpret-data", interpret_data), CONTROL("interpret-kernel", interpret_kernel),
+	ATTACK("exec-descriptor", exec_descriptor), ATTACK("exec-proc-descriptor", exec_proc_descriptor),
+	ATTACK("exec-race-link", exec_race_link), ATTACK("exec-race-rename", exec_race_rename),
+	ATTACK("interpret-tmpfs", interpret_tmpfs), ATTACK("interpret-dev", interpret_dev),
+	ATTACK("interpret-link", interpret_link), ATTACK("interpret-bind", interpret_bind),
+	ATTACK("interpret-memfd", interpret_memfd), ATTACK("interpret-race", interpret_race),
+	ATTACK("interpret-shell", interpret_shell),
+	ATTACK("preload", preload),
+	ATTACK("poweroff-command", poweroff_command), ATTACK("dm-suspend", dm_suspend), ATTACK("dm-load", dm_load),
+	ATTACK("dm-remove", dm_remove), ATTACK("mount-over-program", mount_over_program),
+	ATTACK("overlay-over-usr", overlay_over_usr),
 	ATTACK("exec-tmpfs", exec_tmpfs), ATTACK("exec-dev", exec_dev), ATTACK("exec-shm", exec_shm),
 	ATTACK("exec-tmp", exec_tmp), ATTACK("exec-var", exec_var), ATTACK("exec-bind", exec_bind),
 	ATTACK("exec-memfd", exec_memfd), ATTACK("exec-script", exec_script), ATTACK("exec-loader", exec_loader),
@@ -561,6 +826,26 @@ static const struct attempt gate[] = {
 	CONTROL("exec-verified-after-kill", exec_verified),
 };
 
+/* More connections than the ring of the trace has room for, while nobody reads it. */
+static int stop_agent(void) { return kill(agent(), SIGSTOP) ? FAILED : 0; }
+static int continue_agent(void) { return kill(agent(), SIGCONT) ? FAILED : 0; }
+
+static int flood(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	for (int i = 0; i < 5000; i++)
+		if (connect(fd, (void *)&to, sizeof to))
+			return FAILED;
+	return 0;
+}
+
+static const struct attempt flooding[] = {
+	CONTROL("stop-agent", stop_agent), CONTROL("flood", flood), ATTACK("exec-tmpfs", exec_tmpfs),
+	CONTROL("continue-agent", continue_agent), CONTROL("flood-again", flood),
+};
+
 static void say(const char *name, const char *result) { printf("%s %s\r\n", name, result); }
 
 static void attempt(const struct attempt *what)
@@ -586,17 +871,36 @@ int main(int count, char **arguments)
 {
 	const struct attempt *list = common;
 	size_t length = sizeof common / sizeof *common;
+	int units;
 
 	// By itself, or as the interpreter of a script.
 	if (count >= 2 && !strcmp(arguments[1], GREETING))
 		return 0;
+	if (count >= 2 && !strcmp(arguments[1], WHICH))
+		return which();
+	if (count == 3 && !strcmp(arguments[1], INTERPRET))
+		return interpret(arguments[2]);
 	if (count != 3) {
-		fprintf(stderr, "usage: bennu-attack common|gate DISK\n");
+		fprintf(stderr, "usage: bennu-attack common|gate|free|unit|clock|flood DISK\n");
 		return 2;
 	}
 	if (!strcmp(arguments[1], "gate")) {
 		list = gate;
 		length = sizeof gate / sizeof *gate;
+	}
+	if (!strcmp(arguments[1], "flood")) {
+		list = flooding;
+		length = sizeof flooding / sizeof *flooding;
+	}
+	units = !strcmp(arguments[1], "unit") || !strcmp(arguments[1], "free");
+	if (units) {
+		list = unit_attempts;
+		length = unit_count;
+	}
+	if (!strcmp(arguments[1], "clock")) {
+		units = 1;
+		list = clock_attempts;
+		length = clock_count;
 	}
 	snprintf(disk, sizeof disk, "%s", arguments[2]);
 	snprintf(esp, sizeof esp, "%s1", disk);
@@ -608,8 +912,12 @@ int main(int count, char **arguments)
 	mkdir("/dev/shm", 0755);
 	if (mount("field", FIELD, "tmpfs", 0, ""))
 		return 2;
+	if (units && prepare_units(strcmp(arguments[1], "free")))
+		return 2;
 	for (size_t i = 0; i < length; i++)
 		attempt(&list[i]);
+	if (units)
+		end_units();
 	umount2(FIELD, MNT_DETACH);
 	printf("ATTACKS END\r\n");
 	return 0;

@@ -3,6 +3,7 @@
 use crate::definition::{AgentsRule, FileEntry, SourceSection};
 use crate::plan::Plan;
 use crate::steps::agents::{AgentError, Agents};
+use crate::steps::gate::GateError;
 use crate::steps::os_release;
 use bennu_erofs::{Content, Kind, Metadata, Timestamp, Tree, TreeError};
 use bennu_formats::gate::GateMode;
@@ -22,32 +23,6 @@ const MOUNT_POINTS: [(&str, u32); 7] = [
     ("/etc", 0o755),
 ];
 const BENNUD_UNIT: &str = include_str!("../../assets/bennud.service");
-/// Only in images with a gate.
-const GATE_UNITS: [(&str, &str); 2] = [
-    (
-        "bennu-gate.service",
-        include_str!("../../assets/bennu-gate.service"),
-    ),
-    (
-        "usr-lib-bennu-gate.mount",
-        include_str!("../../assets/usr-lib-bennu-gate.mount"),
-    ),
-];
-/// In every image with agents: what says that all layers hold, and the target that waits for it.
-const VERIFIED_UNITS: [(&str, &str); 2] = [
-    (
-        "bennu-verified.service",
-        include_str!("../../assets/bennu-verified.service"),
-    ),
-    (
-        "bennu-verified.target",
-        include_str!("../../assets/bennu-verified.target"),
-    ),
-];
-/// What binds a workload to the chain.
-const WORKLOAD_DROP_IN: &[u8] = b"# Written by `bennu build`: [workloads] in image.toml.\n[Unit]\n\
-    Requires=bennu-verified.target\nAfter=bennu-verified.target\n";
-
 /// Why a root cannot be composed.
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {
@@ -79,15 +54,12 @@ pub enum RootError {
     /// The health configuration cannot be written as JSON.
     #[error("root: health configuration: {0}")]
     Health(serde_json::Error),
-    /// The gate configuration cannot be written as JSON.
-    #[error("root: gate configuration: {0}")]
-    Gate(serde_json::Error),
-    /// A program that the definition gives rights to.
-    #[error("root: gate.program {0}: expected a regular file of the root, found none")]
-    GateProgram(String),
     /// A workload that the root does not have.
     #[error("root: workloads.units {0}: expected a unit of the root, found none; name one that is there")]
     Workload(String),
+    /// The execution gate's part.
+    #[error("root: {0}")]
+    Gate(#[from] GateError),
 }
 
 /// Composes the root of `plan` on top of `tree`; gives the os-release text as well, which goes into the UKI.
@@ -120,19 +92,19 @@ pub fn compose(plan: &Plan, mut tree: Tree, agents: &Agents) -> Result<(Tree, St
     Ok((tree, text))
 }
 
-struct Editor<'a> {
-    tree: &'a mut Tree,
-    now: Timestamp,
+pub(super) struct Editor<'a> {
+    pub(super) tree: &'a mut Tree,
+    pub(super) now: Timestamp,
 }
 
 impl Editor<'_> {
-    fn text(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<(), RootError> {
+    pub(super) fn text(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<(), RootError> {
         let metadata = Metadata::root_owned(mode, self.now);
         self.tree.insert_file(path, metadata, Content::inline(content))?;
         Ok(())
     }
 
-    fn link(&mut self, path: &str, target: &str) -> Result<(), RootError> {
+    pub(super) fn link(&mut self, path: &str, target: &str) -> Result<(), RootError> {
         self.tree
             .insert_symlink(path, target.as_bytes(), Metadata::root_owned(0o777, self.now))?;
         Ok(())
@@ -189,56 +161,6 @@ impl Editor<'_> {
         } else {
             self.gate(plan)
         }
-    }
-
-    /// What the gate does, the mount point of its pins, the unit that sets it up.
-    fn gate(&mut self, plan: &Plan) -> Result<(), RootError> {
-        for program in &plan.gate.programs {
-            if !matches!(
-                self.tree.get_following(&program.path)?.map(|node| &node.kind),
-                Some(Kind::Regular(_))
-            ) {
-                return Err(RootError::GateProgram(program.path.clone()));
-            }
-        }
-        let mut config = serde_json::to_vec_pretty(&plan.gate).map_err(RootError::Gate)?;
-        config.push(b'\n');
-        self.text(paths::ROOT_GATE, 0o644, &config)?;
-        let directory = Metadata::root_owned(0o700, self.now);
-        self.tree.insert_directory(paths::ROOT_GATE_PINS, directory)?;
-        for (name, text) in GATE_UNITS {
-            self.text(&format!("/usr/lib/systemd/system/{name}"), 0o644, text.as_bytes())?;
-        }
-        self.link(
-            "/usr/lib/systemd/system/sysinit.target.wants/bennu-gate.service",
-            "../bennu-gate.service",
-        )
-    }
-
-    /// The target of the validated chain, and the workloads' bond to it.
-    fn chain(&mut self, plan: &Plan) -> Result<(), RootError> {
-        for (name, text) in VERIFIED_UNITS {
-            self.text(&format!("/usr/lib/systemd/system/{name}"), 0o644, text.as_bytes())?;
-        }
-        for unit in &plan.workloads {
-            let found = [
-                "/etc/systemd/system",
-                "/usr/lib/systemd/system",
-                "/lib/systemd/system",
-            ]
-            .iter()
-            .map(|directory| self.tree.get_following(format!("{directory}/{unit}")))
-            .collect::<Result<Vec<_>, _>>()?;
-            if found.iter().all(Option::is_none) {
-                return Err(RootError::Workload(unit.clone()));
-            }
-            let path = format!("/usr/lib/systemd/system/{unit}.d/10-bennu-verified.conf");
-            self.text(&path, 0o644, WORKLOAD_DROP_IN)?;
-        }
-        self.link(
-            "/usr/lib/systemd/system/multi-user.target.wants/bennu-verified.target",
-            "../bennu-verified.target",
-        )
     }
 
     fn identity(&mut self, plan: &Plan) -> Result<String, RootError> {

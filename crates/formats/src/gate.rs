@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 /// Most programs with rights of their own.
 pub const MAX_PROGRAMS: usize = 60;
+/// Most interpreters that are confined.
+pub const MAX_INTERPRETERS: usize = 32;
+/// Most directories that an interpreter may read.
+pub const MAX_DATA: usize = 16;
 /// Longest path of a program in bytes.
 pub const MAX_PATH_BYTES: usize = 255;
 /// Denials that a report keeps: the newest.
@@ -64,6 +68,27 @@ pub struct GateProgram {
     pub may: Vec<Right>,
 }
 
+/// A verified program that executes what it reads: it opens verified files for reading, and files below some directories.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interpreter {
+    /// Absolute path in the root.
+    pub path: String,
+    /// Absolute paths of directories, each with what lies below it on the same file system.
+    #[serde(default)]
+    pub data: Vec<String>,
+}
+
+/// Whether programs that start and connections are recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TraceRule {
+    /// They are not.
+    Off,
+    /// Programs of privileged processes and all outbound connections.
+    On,
+}
+
 /// `/usr/lib/bennu/gate.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,28 +99,50 @@ pub struct GateConfig {
     pub mode: GateMode,
     /// Programs with rights.
     pub programs: Vec<GateProgram>,
+    /// Interpreters that are confined.
+    pub interpreters: Vec<Interpreter>,
+    /// The trace.
+    pub trace: TraceRule,
 }
 
 impl Document for GateConfig {
     const NAME: &'static str = "gate configuration";
     const SCHEMA: u32 = 1;
-    const MAX_BYTES: usize = 32 * 1024;
+    const MAX_BYTES: usize = 256 * 1024;
 
     fn check(&self) -> Result<(), DecodeError> {
-        let bad = |expected, found| {
+        let bad = |member, expected, found| {
             Err(DecodeError::BadValue {
                 document: Self::NAME,
-                member: "programs",
+                member,
                 expected,
                 found,
             })
         };
         if self.programs.len() > MAX_PROGRAMS {
-            return bad("at most 60", self.programs.len().to_string());
+            return bad("programs", "at most 60", self.programs.len().to_string());
         }
-        let is_path = |path: &str| path.starts_with('/') && path.len() <= MAX_PATH_BYTES;
-        match self.programs.iter().find(|program| !is_path(&program.path)) {
-            Some(program) => bad("absolute paths of at most 255 bytes", program.path.clone()),
+        if self.interpreters.len() > MAX_INTERPRETERS {
+            return bad("interpreters", "at most 32", self.interpreters.len().to_string());
+        }
+        if let Some(most) = self.interpreters.iter().find(|one| one.data.len() > MAX_DATA) {
+            return bad("interpreters", "at most 16 directories", most.path.clone());
+        }
+        let is_path = |path: &&String| path.starts_with('/') && path.len() <= MAX_PATH_BYTES;
+        let mut programs = self.programs.iter().map(|program| &program.path);
+        if let Some(path) = programs.find(|path| !is_path(path)) {
+            return bad("programs", "absolute paths of at most 255 bytes", path.clone());
+        }
+        let mut paths = self
+            .interpreters
+            .iter()
+            .flat_map(|one| std::iter::once(&one.path).chain(&one.data));
+        match paths.find(|path| !is_path(path)) {
+            Some(path) => bad(
+                "interpreters",
+                "absolute paths of at most 255 bytes",
+                path.clone(),
+            ),
             None => Ok(()),
         }
     }
@@ -152,6 +199,24 @@ kinds! {
     Unmount = 20, "unmount", "unmount the gate's directory or what it stands on";
     Pin = 21, "pin", "remove or rename one of the gate's pins";
     KernelSetting = 22, "kernel-setting", "name a program for the kernel to start";
+    Interpreter = 23, "interpreter", "read what is not verified with an interpreter";
+    Shell = 24, "shell", "start a shell in a unit without shells";
+    Executable = 25, "executable", "start a program that the unit's profile does not name";
+    Connect = 26, "connect", "connect to whom the unit's profile does not name";
+    Tcp = 27, "tcp", "make a TCP socket in a unit without TCP";
+    Cgroup = 28, "cgroup", "leave the cgroup of a unit with a profile";
+}
+
+/// What came of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It happened and would have been denied.
+    DryRun,
+    /// It was denied.
+    Denied,
+    /// It happened, against a rule that is to be one day.
+    Warned,
 }
 
 /// One event.
@@ -159,8 +224,8 @@ kinds! {
 pub struct Denial {
     /// What.
     pub kind: DenialKind,
-    /// False in a dry run.
-    pub denied: bool,
+    /// What came of it.
+    pub outcome: Outcome,
     /// Milliseconds since kernel start, suspended time included.
     pub at_ms: u64,
     /// `major:minor` of the file's file system, or of the device.
@@ -177,6 +242,12 @@ pub struct Denial {
     pub cgroup: u64,
     /// Depends on `kind`: command of an ioctl, protection of memory, process id of what was traced.
     pub detail: u32,
+    /// The unit whose profile rules it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Whom it was to connect to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
 }
 
 /// `/run/bennu/gate.json`.
@@ -208,7 +279,7 @@ mod tests {
 
     fn config(path: &str) -> String {
         format!(
-            r#"{{"schema":1,"mode":"enforce","programs":[{{"path":"{path}","may":["device-mapper","anonymous-exec"]}}]}}"#
+            r#"{{"schema":1,"mode":"enforce","programs":[{{"path":"{path}","may":["device-mapper","anonymous-exec"]}}],"interpreters":[],"trace":"off"}}"#
         )
     }
 
@@ -252,9 +323,47 @@ mod tests {
             schema: 1,
             mode: GateMode::DryRun,
             programs: many,
+            interpreters: vec![],
+            trace: TraceRule::Off,
         };
         let refused = GateConfig::decode(&serde_json::to_vec(&config).unwrap());
         assert!(matches!(refused, Err(DecodeError::BadValue { found, .. }) if found == "61"));
+    }
+
+    #[test]
+    fn an_interpreter_has_absolute_paths_and_few_directories() {
+        let with = |interpreter: &str| {
+            let text = config("/a").replace(
+                r#""interpreters":[]"#,
+                &format!(r#""interpreters":[{interpreter}]"#),
+            );
+            GateConfig::decode(text.as_bytes())
+        };
+        assert_eq!(
+            with(r#"{"path":"/bin/sh","data":["/etc"]}"#)
+                .unwrap()
+                .interpreters[0]
+                .data,
+            ["/etc"]
+        );
+        let many = vec![r#""/a""#; MAX_DATA + 1].join(",");
+        for wrong in [
+            r#"{"path":"sh"}"#.to_owned(),
+            r#"{"path":"/bin/sh","data":["etc"]}"#.to_owned(),
+            format!(r#"{{"path":"/bin/sh","data":[{many}]}}"#),
+        ] {
+            let refused = with(&wrong);
+            assert!(
+                matches!(
+                    refused,
+                    Err(DecodeError::BadValue {
+                        member: "interpreters",
+                        ..
+                    })
+                ),
+                "{wrong}: {refused:?}"
+            );
+        }
     }
 
     #[test]

@@ -18,6 +18,14 @@ pub struct Device {
 }
 
 impl Device {
+    /// The reverse of [`Self::kernel_number`].
+    pub fn of_kernel(number: u32) -> Self {
+        Self {
+            major: number >> 20,
+            minor: number & 0xf_ffff,
+        }
+    }
+
     /// The number as the kernel keeps it: `major << 20 | minor`.
     pub fn kernel_number(self) -> u32 {
         self.major << 20 | self.minor

@@ -4,6 +4,8 @@
  * programs. At the level of open files, so that it does not matter which system call or ring asked.
  */
 #include "gate.h"
+#include "interpreter.h"
+#include "profile.h"
 
 #define MAJOR(dev) ((dev) >> 20)
 #define SCSI_GENERIC_MAJOR 21
@@ -64,9 +66,11 @@ int open_file(u64 *ctx)
 		remember_pins(set, file);
 		return 0;
 	}
+	kind = inode->i_mode & S_IFMT;
+	if (set->features & FEATURE_INTERPRETERS && kind == S_IFREG && open_by_interpreter(set, file, inode))
+		return -EPERM;
 	if (!(file->f_mode & FMODE_WRITE))
 		return 0;
-	kind = inode->i_mode & S_IFMT;
 	if (kind == S_IFBLK)
 		return open_block_device(set, inode);
 	if (kind == S_IFCHR) {
@@ -79,6 +83,8 @@ int open_file(u64 *ctx)
 		return open_kernel_setting(set, file, inode);
 	if (magic == BINFMTFS_MAGIC)
 		return may(set, MAY_KERNEL_SETTINGS) ? 0 : deny_inode(set, KIND_KERNEL_SETTING, inode, 0);
+	if (magic == CGROUP2_SUPER_MAGIC)
+		return open_cgroup_file(set, file, inode);
 	return 0;
 }
 

@@ -3,6 +3,7 @@
  * Nothing executes, is mapped executable or is loaded into the kernel unless its file lies on a trusted device.
  */
 #include "gate.h"
+#include "profile.h"
 
 SEC("lsm/bprm_check_security")
 int execute(u64 *ctx)
@@ -19,7 +20,7 @@ int execute(u64 *ctx)
 	/* Its stack and heap would be executable. */
 	if (current_task()->personality & READ_IMPLIES_EXEC)
 		return deny_inode(set, KIND_PERSONALITY, inode, 0);
-	return 0;
+	return set->features & FEATURE_PROFILES ? execute_in_unit(set, inode) : 0;
 }
 
 /* `prot` is what the kernel makes of the request, read-implies-exec included. */
@@ -43,7 +44,7 @@ int map_file(u64 *ctx)
 		return deny_inode(set, KIND_MAP_EXEC, inode, prot);
 	if (prot & PROT_WRITE && !may(set, MAY_ANONYMOUS_EXEC))
 		return deny_inode(set, KIND_WRITE_EXEC, inode, prot);
-	return 0;
+	return set->features & FEATURE_PROFILES ? map_in_unit(set, inode) : 0;
 }
 
 SEC("lsm/file_mprotect")

@@ -5,6 +5,7 @@
 // Every decision is made here, from inodes, device numbers and the kernel's own copies of arguments; never from
 // strings in user memory, and without asking user space. What is not allowed is recorded in the ring `events`.
 
+#include "connect.h"
 #include "devices.h"
 #include "execution.h"
 #include "own.h"

@@ -70,6 +70,14 @@ struct {
 	uint(max_entries, 1 << 18);
 } events SEC(".maps");
 
+/* Inode on the root -> what it is. */
+struct {
+	uint(type, BPF_MAP_TYPE_HASH);
+	uint(max_entries, 128);
+	type(key, u64);
+	type(value, u32);
+} interpreters SEC(".maps");
+
 /* Whether an argument of a hook is null. Linux 6.12's verifier takes pointers among them for never null, removes the
  * comparison, and the program would fault in the kernel; the value read as memory it does not know. Later ones demand
  * the comparison of the pointer itself, so both stand where an argument may be null. */
@@ -113,6 +121,14 @@ INLINE u64 current_program(struct gate_config *gate)
 	return inode->i_sb->s_dev == gate->root_dev ? inode->i_ino : 0;
 }
 
+/* What a program of the root is besides; IS_…. */
+INLINE u32 kind_of_program(u64 ino)
+{
+	u32 *found = map_lookup(&interpreters, &ino);
+
+	return found ? *found : 0;
+}
+
 INLINE int is_agent(struct gate_config *gate)
 {
 	return current_program(gate) == gate->agent_ino;
@@ -136,21 +152,21 @@ INLINE int is_trusted(struct gate_config *gate, u32 dev)
 	return dev == gate->root_dev || map_lookup(&trusted, &dev);
 }
 
-/* Records; gives what the hook is to return. */
-INLINE int deny(struct gate_config *gate, u32 kind, u32 dev, u64 ino, u32 detail)
+/* Takes a place in the ring, with the event filled in but for `peer`; zero: there is none, and the loss is counted. */
+INLINE struct gate_event *begin_event(u32 outcome, u32 kind, u32 dev, u64 ino, u32 detail)
 {
-	u32 zero = 0, denied = gate->mode == MODE_ENFORCE;
+	u32 zero = 0;
 	struct gate_counters *count = map_lookup(&counters, &zero);
 	struct gate_event *event;
 	u64 number;
 
 	if (!count)
-		return denied ? -EPERM : 0;
+		return 0;
 	number = __sync_fetch_and_add(&count->events, 1) + 1;
 	event = ring_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		__sync_fetch_and_add(&count->lost, 1);
-		return denied ? -EPERM : 0;
+		return 0;
 	}
 	event->number = number;
 	event->time_ns = boot_time_ns();
@@ -162,11 +178,22 @@ INLINE int deny(struct gate_config *gate, u32 kind, u32 dev, u64 ino, u32 detail
 	event->pid = current_pid_tgid() >> 32;
 	event->uid = current_uid_gid();
 	event->detail = detail;
-	event->denied = denied;
-	event->unused = 0;
+	event->outcome = outcome;
+	event->profile = 0;
+	__builtin_memset(event->peer, 0, sizeof(event->peer));
 	current_comm(event->comm, sizeof(event->comm));
-	ring_submit(event, 0);
-	return denied ? -EPERM : 0;
+	return event;
+}
+
+/* Records; gives what the hook is to return. */
+INLINE int deny(struct gate_config *gate, u32 kind, u32 dev, u64 ino, u32 detail)
+{
+	u32 outcome = gate->mode == MODE_ENFORCE ? OUTCOME_DENIED : OUTCOME_DRY_RUN;
+	struct gate_event *event = begin_event(outcome, kind, dev, ino, detail);
+
+	if (event)
+		ring_submit(event, 0);
+	return outcome == OUTCOME_DENIED ? -EPERM : 0;
 }
 
 INLINE int deny_inode(struct gate_config *gate, u32 kind, struct inode *inode, u32 detail)

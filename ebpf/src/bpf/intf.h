@@ -46,11 +46,48 @@ typedef unsigned long long u64;
 #define KIND_UNMOUNT 20
 #define KIND_PIN 21
 #define KIND_KERNEL_SETTING 22
+#define KIND_INTERPRETER 23
+#define KIND_SHELL 24
+#define KIND_EXECUTABLE 25
+#define KIND_CONNECT 26
+#define KIND_TCP 27
+#define KIND_CGROUP 28
+
+/* gate_event.outcome */
+#define OUTCOME_DRY_RUN 0
+#define OUTCOME_DENIED 1
+#define OUTCOME_WARNED 2
+
+/* What a program is, the value in `interpreters`. */
+#define IS_SHELL 1
+#define IS_CONFINED 2
+#define IS_EXECUTOR 4
+
+/* Members of unit_stages. The stages: none, dry run, warn, deny. */
+#define RULE_SHELLS 0
+#define RULE_EXECUTABLES 1
+#define RULE_CONNECT 2
+#define RULE_TCP 3
+#define RULES 4
+#define STAGE_NONE 0
+#define STAGE_DRY_RUN 1
+#define STAGE_WARN 2
+#define STAGE_DENY 3
+
+#define UNIT_BYTES 64
+#define PEER_BYTES 128
+#define MOST_PROFILES 32
+#define MOST_ADDRESSES 16
 
 /* Kinds of BPF objects, in the key of `own`. */
 #define OWN_MAP 1
 #define OWN_PROGRAM 2
 #define OWN_LINK 3
+
+/* gate_config.features: hooks of what is not used return at once. */
+#define FEATURE_INTERPRETERS 1
+#define FEATURE_PROFILES 2
+#define FEATURE_TRACE 4
 
 #define TOP_DIRECTORIES 8
 
@@ -60,7 +97,8 @@ struct gate_config {
 	/* Device numbers as the kernel keeps them: major << 20 | minor. */
 	u32 root_dev;
 	u32 pin_dev;
-	u32 unused;
+	/* Bits of FEATURE_…. */
+	u32 features;
 	/* bennud's inode on the root. */
 	u64 agent_ino;
 	/* Directories of the root that nothing is mounted into; zero: none. */
@@ -80,7 +118,7 @@ struct gate_counters {
 	u64 lost;
 };
 
-/* 80 bytes in the ring. */
+/* 144 bytes in the ring. */
 struct gate_event {
 	u64 number; /* of its CPU, from 1, without gaps unless events were lost */
 	u64 time_ns; /* since kernel start, suspended time included */
@@ -91,10 +129,92 @@ struct gate_event {
 	u32 dev;
 	u32 pid;
 	u32 uid;
-	u32 detail; /* ioctl or bpf command, target's pid, what the kernel reads, … */
-	u32 denied;
-	u32 unused;
+	u32 detail; /* ioctl or bpf command, target's pid, what the kernel reads, family << 16 | port, … */
+	u32 outcome;
+	u32 profile; /* from 1; zero: none */
 	char comm[16];
+	/* 16 bytes of an IPv6 address (mapped for IPv4), or the beginning of a Unix socket's name. */
+	char peer[64];
+};
+
+/* Unit -> profile, from 1. The name of a cgroup's directory, filled up with zeros. */
+struct unit_key {
+	char name[UNIT_BYTES];
+};
+
+/* What holds for a profile now; bennud raises them as days pass. */
+struct unit_stages {
+	u32 stage[RULES];
+};
+
+struct executable_key {
+	u32 profile;
+	u32 unused;
+	u64 ino;
+};
+
+/* A directory whose files an interpreter may open. */
+struct data_key {
+	u64 program_ino;
+	u64 ino;
+	u32 dev;
+	u32 unused;
+};
+
+/* IPv6, IPv4 mapped, in the order of bytes on the wire. Ports inclusive, in the host's order; protocol zero: any. */
+struct address_rule {
+	u64 address[2];
+	u64 mask[2];
+	u16 first_port;
+	u16 last_port;
+	u32 protocol;
+};
+
+/* In `addresses`, of one profile. */
+struct address_rules {
+	u32 count;
+	u32 unused;
+	struct address_rule rule[MOST_ADDRESSES];
+};
+
+/* A Unix socket by the name that its server bound it to. */
+struct peer_key {
+	u32 profile;
+	u32 abstract;
+	char name[PEER_BYTES];
+};
+
+#define TRACE_EXEC 1
+#define TRACE_CONNECT 2
+#define ANCESTORS 6
+#define PATH_BYTES 128
+
+struct ancestor {
+	u32 pid;
+	u32 dev;
+	u64 ino; /* of its program */
+	char comm[16];
+};
+
+/* 480 bytes in the ring `traces`. */
+struct trace_event {
+	u64 number; /* of its CPU, as in gate_event, counted by itself */
+	u64 time_ns;
+	u64 cgroup;
+	u64 ino; /* of the program; its device is `dev` */
+	u32 cpu;
+	u32 kind;
+	u32 pid;
+	u32 uid;
+	u32 dev;
+	u32 verified;
+	u32 detail; /* connect: family << 16 | port */
+	u32 protocol;
+	u8 address[16];
+	char comm[16];
+	char unit[UNIT_BYTES];
+	char text[PATH_BYTES]; /* path as it was asked for, or a Unix socket's name */
+	struct ancestor ancestors[ANCESTORS]; /* parent first; pid zero: no more */
 };
 
 #endif

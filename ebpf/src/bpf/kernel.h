@@ -73,15 +73,84 @@ struct mm_struct {
 	struct file *exe_file;
 };
 
+struct kernfs_node {
+	const char *name;
+};
+
+struct cgroup;
+
+struct cgroup_subsys_state {
+	struct cgroup_subsys_state *parent;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+typedef struct {
+	u32 val;
+} kuid_t;
+
+typedef struct {
+	u64 val;
+} kernel_cap_t;
+
+struct cred {
+	kuid_t euid;
+	kernel_cap_t cap_effective;
+};
+
 struct task_struct {
 	int tgid;
 	unsigned int personality;
+	char comm[16];
 	struct mm_struct *mm;
 	struct nsproxy *nsproxy;
+	struct css_set *cgroups;
+	struct task_struct *real_parent;
+	const struct cred *cred;
 };
 
 struct linux_binprm {
 	struct file *file;
+	struct cred *cred;
+	const char *filename;
+};
+
+struct kernel_clone_args {
+	u64 flags;
+};
+
+struct sock_common {
+	u16 skc_family;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	u16 sk_protocol;
+};
+
+struct socket {
+	short type;
+	struct sock *sk;
+};
+
+struct msghdr {
+	void *msg_name;
+};
+
+/* Its last member, the address, stands behind `len`. */
+struct unix_address {
+	int len;
+};
+
+struct unix_sock {
+	struct unix_address *addr;
 };
 
 struct anon_vma;
@@ -147,17 +216,23 @@ static struct task_struct *(*current_task)(void) = (void *)158;
 #define PROT_WRITE 2
 #define PROT_EXEC 4
 #define READ_IMPLIES_EXEC 0x0400000
+#define FMODE_READ 1
 #define FMODE_WRITE 2
+/* An overlay file system's own opening of the file below: it was asked for the file above before. */
+#define FMODE_BACKING (1u << 25)
 #define PTRACE_MODE_ATTACH 2
 #define PTRACE_MODE_READ 1
 
 #define S_IFMT 0170000
 #define S_IFCHR 0020000
 #define S_IFBLK 0060000
+#define S_IFREG 0100000
 #define MKDEV(major, minor) ((major) << 20 | (minor))
 
 #define PROC_SUPER_MAGIC 0x9fa0
 #define BINFMTFS_MAGIC 0x42494e4d
+#define CGROUP2_SUPER_MAGIC 0x63677270
+#define SYSFS_MAGIC 0x62656572
 
 #define MS_REMOUNT 32
 #define MS_PROPAGATION (1 << 17 | 1 << 18 | 1 << 19 | 1 << 20)

@@ -15,6 +15,7 @@ use bennu_formats::health::{HealthConfig, HealthReport};
 use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::{Architecture, SlotManifest};
 use bennu_formats::names::UkiFileName;
+use bennu_formats::profile::ProfileSet;
 use bennu_formats::state::VolumeTemplate;
 use bennu_formats::state_schema::StateSchema;
 use bennu_formats::trust::{ReleaseKey, TrustConfig};
@@ -56,6 +57,7 @@ mod serde_json_value {
     encode! {
         super::SlotManifest super::TrustConfig super::BootRecord super::Handover super::HealthConfig
         super::HealthReport super::FirmwareRecord super::FirstBoot super::StateSchema super::GateConfig super::GateReport
+        super::ProfileSet
     }
 }
 
@@ -201,9 +203,9 @@ pub fn handover(bytes: &[u8]) -> bool {
     round_trip::<Handover>(bytes)
 }
 
-/// Gate configuration and report.
+/// Gate configuration and report, and profiles of units.
 pub fn gate(bytes: &[u8]) -> bool {
-    let config = round_trip::<GateConfig>(bytes);
+    let config = round_trip::<GateConfig>(bytes) || round_trip::<ProfileSet>(bytes);
     round_trip::<GateReport>(bytes) || config
 }
 

@@ -72,17 +72,15 @@ fn set_up_gate(console: &mut Console) -> ExitCode {
 
 /// The gate that the image asks for, with its events watched from now on.
 fn watch_gate(console: &mut Console) -> Result<(), NoGate> {
-    let mode = gate::wanted()?.mode;
+    let config = gate::wanted()?;
+    let mode = config.mode;
     if mode == GateMode::None {
         return Ok(());
     }
     let gate = gate::adopt(mode)?;
     console.say(Level::Info, &format!("gate: {}", mode.as_str()));
-    if let Err(error) = gate::watch::start(gate) {
-        console.say(
-            Level::Error,
-            &format!("the gate's events are not watched, the gate stands: {error}"),
-        );
+    for fault in gate::followers::start(gate, config) {
+        console.say(Level::Error, &fault);
     }
     Ok(())
 }

@@ -37,6 +37,22 @@ pub fn look_at(path: &str) -> Result<Place, NoGate> {
     })
 }
 
+/// Inode of a program on the root.
+///
+/// # Errors
+/// [`NoGate::File`], [`NoGate::ForeignProgram`].
+pub fn on_root(path: &str, root: Device) -> Result<u64, NoGate> {
+    let found = look_at(path)?;
+    if found.device == root {
+        return Ok(found.inode);
+    }
+    Err(NoGate::ForeignProgram {
+        path: path.to_owned(),
+        root,
+        found: found.device,
+    })
+}
+
 /// The device whose files execute.
 pub fn root(handover: &Handover) -> Result<Device, NoGate> {
     let handed_over = number(&handover.verity_device.number)?;

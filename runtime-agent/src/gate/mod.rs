@@ -4,14 +4,18 @@
 //! Made: a bpffs on `/usr/lib/bennu/gate` with the gate's links and maps. On failure `bennud gate` ends with status 1
 //! and the code GATE; `bennud` finds no gate and gives the slot up, because the image demands one.
 
-mod facts;
+pub(crate) mod facts;
+pub mod followers;
+pub mod neighbours;
 pub mod report;
+pub mod sequence;
 pub mod watch;
 
 use crate::documents::{self, DocumentError};
+use crate::profiles;
 use bennu_ebpf::interface::{Settings, rights};
 use bennu_ebpf::{Gate, GateError};
-use bennu_formats::gate::{GateConfig, GateMode, Right};
+use bennu_formats::gate::{GateConfig, GateMode, Right, TraceRule};
 use bennu_formats::handover::Handover;
 use bennu_formats::paths;
 use bennu_linux::block::BlockError;
@@ -81,6 +85,9 @@ pub enum NoGate {
     /// The bpffs.
     #[error("{0}")]
     Mount(#[from] MountError),
+    /// A thread.
+    #[error("gate: no thread to be had: {0}")]
+    Thread(#[source] io::Error),
     /// Loading, attaching, pinning.
     #[error("{0}")]
     Gate(#[from] GateError),
@@ -112,6 +119,8 @@ pub fn wanted() -> Result<GateConfig, DocumentError> {
             schema: 1,
             mode: GateMode::None,
             programs: Vec::new(),
+            interpreters: Vec::new(),
+            trace: TraceRule::Off,
         }),
     )
 }
@@ -142,6 +151,7 @@ pub fn set_up(config: &GateConfig, handover: &Handover) -> Result<String, NoGate
     }
     let root = facts::root(handover)?;
     let devices = facts::devices(handover)?;
+    let profiles = profiles::read()?;
     let pins = Path::new(paths::ROOT_GATE_PINS);
     mount::mount(&MountSpec {
         source: Path::new("bennu-gate"),
@@ -158,19 +168,35 @@ pub fn set_up(config: &GateConfig, handover: &Handover) -> Result<String, NoGate
         top_inodes: facts::top_directories(root),
         programs: programs(config, root)?,
         devices: devices.iter().map(|device| device.kernel_number()).collect(),
+        interpreters: profiles::kinds(config, root)?,
+        data: profiles::data(config, root)?,
+        units: profiles
+            .as_ref()
+            .map_or(Ok(Vec::new()), |set| profiles::units(set, root))?,
+        trace: config.trace == TraceRule::On,
     };
     let gate = Gate::set_up(&settings, pins, bennu_linux::bpf::freeze_map).inspect_err(|_| {
         // Half a gate is none. Where it decides already it refuses this, and stays.
         let _stays = mount::unmount(pins, Unmount::Lazily);
     })?;
     prove(&gate)?;
-    Ok(format!(
-        "gate stands: {}, root {root}, {} hooks, {} devices guarded, {} programs with rights",
+    Ok(told(config, root, &settings))
+}
+
+/// One sentence about a gate that was set up.
+fn told(config: &GateConfig, root: Device, settings: &Settings) -> String {
+    let beside = neighbours::words(Path::new(neighbours::IPE)).map(|words| format!("; {words}"));
+    format!(
+        "gate stands: {}, root {root}, {} hooks, {} devices guarded, {} programs with rights, {} interpreters \
+         confined, {} units with profiles{}",
         config.mode.as_str(),
         bennu_ebpf::programs::PROGRAMS.len(),
-        devices.len(),
+        settings.devices.len(),
         settings.programs.len(),
-    ))
+        config.interpreters.len(),
+        settings.units.len(),
+        beside.unwrap_or_default(),
+    )
 }
 
 /// Programs with their rights, bennud first: it changes device-mapper devices and, for updates, slots.
@@ -178,15 +204,7 @@ fn programs(config: &GateConfig, root: Device) -> Result<Vec<(u64, u32)>, NoGate
     let own = [Right::DeviceMapper, Right::WriteDevices];
     let mut all = vec![(facts::look_at("/proc/self/exe")?.inode, rights(&own))];
     for program in &config.programs {
-        let found = facts::look_at(&program.path)?;
-        if found.device != root {
-            return Err(NoGate::ForeignProgram {
-                path: program.path.clone(),
-                root,
-                found: found.device,
-            });
-        }
-        all.push((found.inode, rights(&program.may)));
+        all.push((facts::on_root(&program.path, root)?, rights(&program.may)));
     }
     Ok(all)
 }

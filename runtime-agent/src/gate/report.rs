@@ -1,8 +1,11 @@
 //! Events in order: told, kept for `bennuctl`, and gaps between their numbers shown. Pure.
 
+use super::sequence::Sequence;
+use crate::tracing::record;
 use bennu_ebpf::interface::Event;
-use bennu_formats::gate::{Denial, GateMode, GateReport, MAX_RECENT};
+use bennu_formats::gate::{Denial, DenialKind, GateMode, GateReport, MAX_RECENT, Outcome};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv6Addr;
 
 /// Lines about events of one kind in one round, at most; what is beyond is counted. A flood of one kind hides no other.
 pub const MAX_LINES: usize = 4;
@@ -12,35 +15,35 @@ pub const MAX_LINES: usize = 4;
 pub struct Ledger {
     mode: GateMode,
     root: String,
-    /// The last number seen of each CPU.
-    last: BTreeMap<u32, u64>,
+    /// Units with profiles; the number of the first is 1.
+    units: Vec<String>,
+    seen: Sequence,
     recent: VecDeque<Denial>,
 }
 
 impl Ledger {
-    /// Nothing seen yet, of a gate in `mode` on the root's device number.
-    pub fn new(mode: GateMode, root_dev: u32) -> Self {
+    /// Nothing seen yet, of a gate in `mode` on the root's device number, with these units' profiles.
+    pub fn new(mode: GateMode, root_dev: u32, units: Vec<String>) -> Self {
         Self {
             mode,
             root: device(root_dev),
-            last: BTreeMap::new(),
+            units,
+            seen: Sequence::default(),
             recent: VecDeque::new(),
         }
     }
 
     /// Takes the events of one round; gives the lines to tell. A gap in a CPU's numbers stands where it was noticed.
-    /// The first event of a CPU after a start of `bennud` begins the count: what was told before is not known.
     pub fn take(&mut self, events: Vec<Event>) -> Vec<String> {
         let mut lines = Vec::new();
         let mut told: BTreeMap<u32, usize> = BTreeMap::new();
         let mut untold = 0_usize;
         for event in events {
-            let before = self.last.insert(event.cpu, event.number);
-            let missing = before.map_or(0, |last| event.number.saturating_sub(last.saturating_add(1)));
+            let missing = self.seen.missing_before(event.cpu, event.number);
             if missing > 0 {
                 lines.push(format!("GAP: {missing} events of CPU {} were lost", event.cpu));
             }
-            let denial = denial(event);
+            let denial = denial(event, &self.units);
             let of_kind = told.entry(denial.kind.number()).or_default();
             *of_kind += 1;
             if *of_kind <= MAX_LINES {
@@ -72,30 +75,62 @@ impl Ledger {
     }
 }
 
-fn denial(event: Event) -> Denial {
+fn denial(event: Event, units: &[String]) -> Denial {
+    let profile = (event.profile as usize).checked_sub(1);
     Denial {
+        peer: peer(&event),
+        profile: profile.and_then(|index| units.get(index)).cloned(),
         kind: event.kind,
-        denied: event.denied,
+        outcome: event.outcome,
         at_ms: event.time_ns / 1_000_000,
         device: device(event.device),
         inode: event.inode,
         pid: event.pid,
         uid: event.uid,
-        comm: event
-            .comm
-            .chars()
-            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-            .collect(),
+        comm: visible(&event.comm),
         cgroup: event.cgroup,
         detail: event.detail,
     }
 }
 
+/// Whom it was to connect to; AF_UNIX is 1.
+fn peer(event: &Event) -> Option<String> {
+    if event.kind != DenialKind::Connect {
+        return None;
+    }
+    let (family, rest) = (event.detail >> 16, event.detail & 0xffff);
+    if family == 1 {
+        let end = event.peer.iter().position(|byte| *byte == 0);
+        let name = event
+            .peer
+            .get(..end.unwrap_or(event.peer.len()))
+            .unwrap_or_default();
+        let mark = if rest == 0 { "" } else { "@" };
+        return Some(visible(&format!("unix:{mark}{}", String::from_utf8_lossy(name))));
+    }
+    let address = <[u8; 16]>::try_from(event.peer.get(..16)?).ok()?;
+    let port = u16::try_from(rest).ok()?;
+    Some(record::inet(family, Ipv6Addr::from(address), port, 0))
+}
+
+fn visible(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
 /// One line of the log.
 pub fn line(denial: &Denial) -> String {
-    let did = if denial.denied { "DENIED" } else { "WOULD DENY" };
+    let did = match denial.outcome {
+        Outcome::Denied => "DENIED",
+        Outcome::DryRun => "WOULD DENY",
+        Outcome::Warned => "WARNED",
+    };
+    let profile = denial.profile.iter().map(|unit| format!(", profile {unit}"));
+    let peer = denial.peer.iter().map(|peer| format!(", to {peer}"));
+    let more: String = profile.chain(peer).collect();
     format!(
-        "{did} {}: {} ({}:{}), by {} (process {}, user {}, cgroup {}), detail {:#x}",
+        "{did} {}: {} ({}:{}), by {} (process {}, user {}, cgroup {}), detail {:#x}{more}",
         denial.kind.as_str(),
         denial.kind.meaning(),
         denial.device,
@@ -116,7 +151,6 @@ pub fn device(number: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bennu_formats::gate::DenialKind;
 
     fn event(cpu: u32, number: u64) -> Event {
         Event {
@@ -130,14 +164,16 @@ mod tests {
             pid: 42,
             uid: 0,
             detail: 0,
-            denied: true,
+            outcome: Outcome::Denied,
+            profile: 0,
+            peer: [0; 64],
             comm: "sh\n".into(),
         }
     }
 
     #[test]
     fn an_event_becomes_one_line_without_control_characters() {
-        let mut ledger = Ledger::new(GateMode::Enforce, 253 << 20 | 1);
+        let mut ledger = Ledger::new(GateMode::Enforce, 253 << 20 | 1, vec![]);
         let lines = ledger.take(vec![event(0, 9)]);
         assert_eq!(
             lines,
@@ -155,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_gap_in_a_cpus_numbers_is_shown_and_two_cpus_count_for_themselves() {
-        let mut ledger = Ledger::new(GateMode::Enforce, 0);
+        let mut ledger = Ledger::new(GateMode::Enforce, 0, vec![]);
         assert_eq!(
             ledger.take(vec![event(0, 7), event(1, 100), event(0, 8)]).len(),
             3
@@ -166,8 +202,43 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_against_a_profile_names_the_unit_and_the_other_side() {
+        let mut ledger = Ledger::new(GateMode::Enforce, 0, vec!["web.service".into()]);
+        let mut peer = [0; 64];
+        peer[10..16].copy_from_slice(&[0xff, 0xff, 10, 0, 0, 1]);
+        let inet = Event {
+            kind: DenialKind::Connect,
+            outcome: Outcome::Warned,
+            profile: 1,
+            detail: 2 << 16 | 443,
+            peer,
+            ..event(0, 1)
+        };
+        let mut peer = [0; 64];
+        peer[..3].copy_from_slice(b"app");
+        let unix = Event {
+            kind: DenialKind::Connect,
+            outcome: Outcome::DryRun,
+            profile: 1,
+            detail: 1 << 16 | 1,
+            peer,
+            ..event(0, 2)
+        };
+        let lines = ledger.take(vec![inet, unix]);
+        assert!(
+            lines[0].starts_with("WARNED connect: ")
+                && lines[0].ends_with(", profile web.service, to 10.0.0.1:443"),
+            "{lines:?}"
+        );
+        assert!(
+            lines[1].starts_with("WOULD DENY connect: ") && lines[1].ends_with(", to unix:@app"),
+            "{lines:?}"
+        );
+    }
+
+    #[test]
     fn a_flood_is_told_in_few_lines_and_the_newest_are_kept() {
-        let mut ledger = Ledger::new(GateMode::DryRun, 0);
+        let mut ledger = Ledger::new(GateMode::DryRun, 0, vec![]);
         let mut flood: Vec<Event> = (1..=1000).map(|number| event(0, number)).collect();
         flood.push(Event {
             kind: DenialKind::Pin,

@@ -13,25 +13,25 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::path::Path;
 use std::time::Duration;
 
-/// Events taken in one round; the ring has room for 2,978 (256 KiB, 88 bytes each).
+/// Events taken in one round; the ring has room for 1,724 (256 KiB, 152 bytes each).
 const MOST_EVENTS: usize = 4096;
 /// Pause after a round with events, so that a flood costs little.
 const BREATH: Duration = Duration::from_millis(200);
 
-/// Starts the thread.
+/// Starts the thread; `units` are those with profiles, in their order.
 ///
 /// # Errors
 /// The system has no thread to give.
-pub fn start(gate: Gate) -> std::io::Result<()> {
+pub fn start(gate: Gate, units: Vec<String>) -> std::io::Result<()> {
     let thread = std::thread::Builder::new().name("gate".to_owned());
     // Never joined: it ends with the program.
-    let _thread = thread.spawn(move || watch(gate))?;
+    let _thread = thread.spawn(move || watch(gate, units))?;
     Ok(())
 }
 
-fn watch(mut gate: Gate) {
+fn watch(mut gate: Gate, units: Vec<String>) {
     let mut console = Console::open();
-    let mut ledger = Ledger::new(gate.mode(), gate.root_dev());
+    let mut ledger = Ledger::new(gate.mode(), gate.root_dev(), units);
     loop {
         if let Err(error) = round(&mut gate, &mut ledger, &mut console) {
             console.say(

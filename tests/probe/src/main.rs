@@ -223,6 +223,19 @@ fn show_record(record: &[u8], part: &str) {
     }
 }
 
+/// The lines of a file that hold a part.
+fn lines(argument: &str) {
+    let (path, part) = argument.split_once(' ').unwrap_or((argument, ""));
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            let found = text.lines().filter(|line| line.contains(part));
+            found.for_each(|line| say(&format!("PROBE LINE {line}")));
+            say(&format!("PROBE LINES {path} {}", text.lines().count()));
+        }
+        Err(error) => say(&format!("PROBE LINES {path} cannot be read: {error}")),
+    }
+}
+
 fn wait_until_locked() {
     for _ in 0..100 {
         if fs::read_to_string("/proc/sys/kernel/modules_disabled").is_ok_and(|text| text.trim() == "1") {
@@ -285,6 +298,7 @@ fn perform(line: &str) {
             Err(error) => say(&format!("PROBE BLOCKS {argument} failed: {error}")),
         },
         "kernel-log" => kernel_log(argument),
+        "lines" => lines(argument),
         // What follows, at one start only: `count` has counted before.
         "at" => {
             let (start, rest) = argument.split_once(' ').unwrap_or((argument, ""));

@@ -7,7 +7,9 @@ use bennu_formats::digest::{RootHash, Sha256Digest};
 use bennu_formats::dsse::{Envelope, SLOT_PAYLOAD_TYPE, Signature, key_id};
 use bennu_formats::firmware_record::{DIGEST_DIGITS, FirmwareEvent, FirmwareRecord};
 use bennu_formats::first_boot::{AuthorizedKeys, FirstBoot, NetworkFile};
-use bennu_formats::gate::{Denial, DenialKind, GateConfig, GateMode, GateProgram, GateReport, Right};
+use bennu_formats::gate::{
+    Denial, DenialKind, GateConfig, GateMode, GateProgram, GateReport, Interpreter, Outcome, Right, TraceRule,
+};
 use bennu_formats::handover::{
     BlockDevice, FellBack, Handover, HardeningFact, IdentityReport, KeptSchema, KernelFacts, MachineIdSource,
     RootHashCheck, SecureBootState, StateVolume, StepTime,
@@ -20,6 +22,7 @@ use bennu_formats::manifest::{
     TpmPolicy, UkiBinding, VerityParameters,
 };
 use bennu_formats::names::{ImageId, ImageVersion};
+use bennu_formats::profile::ProfileSet;
 use bennu_formats::state_schema::StateSchema;
 use bennu_formats::trust::{
     LocalRule, PinRule, RecoveryRule, ReleaseKey, ScreenResetRule, SecretSpec, SecureBootBinding,
@@ -261,7 +264,24 @@ pub fn gate() -> GateConfig {
             program("/usr/lib/systemd/systemd-shutdown", &[Right::DeviceMapper]),
             program("/usr/bin/node", &[Right::AnonymousExec]),
         ],
+        interpreters: vec![Interpreter {
+            path: "/bin/sh".into(),
+            data: vec!["/etc".into()],
+        }],
+        trace: TraceRule::On,
     }
+}
+
+pub fn profiles() -> ProfileSet {
+    let text = r#"{"schema":1,"built":"2026-01-01","profiles":[
+        {"unit":"web.service","no_shells":{"stage":"deny"},
+         "executables":{"rule":{"stage":"dry-run","warn_from":"2026-02-01","deny_from":"2026-03-01"},
+           "allow":["/usr/sbin/nginx"]},
+         "connect":{"rule":{"stage":"warn","deny_from":"2026-03-01"},
+           "network":[{"to":"10.0.0.0/8","ports":[443,443],"protocol":"tcp"},{"to":"fd00::1/128"}],
+           "socket":[{"path":"/run/app"},{"abstract":"app"}]}},
+        {"unit":"local.service","no_tcp":{"stage":"deny"}}]}"#;
+    ProfileSet::decode(text.as_bytes()).unwrap()
 }
 
 pub fn gate_report() -> GateReport {
@@ -273,7 +293,7 @@ pub fn gate_report() -> GateReport {
         lost: 1,
         recent: vec![Denial {
             kind: DenialKind::Exec,
-            denied: true,
+            outcome: Outcome::Denied,
             at_ms: 52_000,
             device: "0:24".into(),
             inode: 77,
@@ -282,6 +302,8 @@ pub fn gate_report() -> GateReport {
             comm: "sh".into(),
             cgroup: 1_234,
             detail: 0,
+            profile: Some("web.service".into()),
+            peer: None,
         }],
     }
 }

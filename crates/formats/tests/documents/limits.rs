@@ -12,6 +12,7 @@ use bennu_formats::gate::{GateConfig, GateReport};
 use bennu_formats::handover::Handover;
 use bennu_formats::health::{HealthConfig, HealthReport};
 use bennu_formats::manifest::SlotManifest;
+use bennu_formats::profile::ProfileSet;
 use bennu_formats::state_schema::StateSchema;
 use bennu_formats::trust::TrustConfig;
 use bennu_formats::verity_sig::{PARTITION_BYTES, VeritySig};
@@ -28,6 +29,7 @@ macro_rules! for_every_document {
         $check(&examples::handover());
         $check(&examples::gate());
         $check(&examples::gate_report());
+        $check(&examples::profiles());
         $check(&examples::firmware_record());
         $check(&examples::health());
         $check(&examples::state_schema());
@@ -52,7 +54,8 @@ fn the_length_limits_are_these() {
     assert_eq!(Handover::MAX_BYTES, 65_536);
     assert_eq!(FirmwareRecord::MAX_BYTES, 65_536);
     assert_eq!(HealthConfig::MAX_BYTES, 65_536);
-    assert_eq!((GateConfig::MAX_BYTES, GateReport::MAX_BYTES), (32_768, 32_768));
+    assert_eq!((GateConfig::MAX_BYTES, GateReport::MAX_BYTES), (262_144, 32_768));
+    assert_eq!(ProfileSet::MAX_BYTES, 524_288);
     assert_eq!(BootRecord::MAX_BYTES, 32_768);
     assert_eq!(FirstBoot::MAX_BYTES, 65_536);
     assert_eq!(StateSchema::MAX_BYTES, 4_096);

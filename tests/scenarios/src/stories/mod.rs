@@ -41,6 +41,7 @@ mod state_schema;
 mod tpm_replaced;
 mod tpm_traffic;
 mod tpm_troubles;
+mod units;
 mod unreadable_root;
 mod verity_superblock;
 
@@ -55,6 +56,7 @@ pub fn all() -> Vec<Story> {
         falls_back_when_never_healthy::stories(),
         floor::stories(),
         gate::stories(),
+        units::stories(),
         floor_index::stories(),
         foreign_initrd::stories(),
         changed_uki::stories(),

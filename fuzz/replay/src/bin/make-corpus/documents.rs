@@ -60,6 +60,7 @@ pub fn seeds() -> anyhow::Result<Vec<Seed>> {
         ("handover", "pinned", golden("boot.json")?),
         ("gate", "config", golden("gate-config.json")?),
         ("gate", "report", golden("gate-report.json")?),
+        ("gate", "profiles", golden("profiles.json")?),
         ("health", "config", golden("health-config.json")?),
         ("health", "waiting", golden("health-waiting.json")?),
         ("health", "good", golden("health-good.json")?),
