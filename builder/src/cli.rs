@@ -1,6 +1,6 @@
 //! The command line. Man pages and completions are generated from it (`bennu generate`).
 
-use bennu_formats::ImageVersion;
+use bennu_formats::{ImageVersion, Sha256Digest};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -31,6 +31,8 @@ pub enum Command {
     Disk(DiskArgs),
     /// Show what is on a disk image
     Inspect(ImageArgs),
+    /// Look files up in the golden-file index of a disk image's roots, or of an index file
+    Index(IndexArgs),
     /// Verify a disk image: boot programs, UKIs, manifests, hash trees, names
     Verify(VerifyArgs),
     /// Virtual machines
@@ -126,6 +128,25 @@ pub struct ImageArgs {
     /// Disk image
     pub image: PathBuf,
     /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bennu index`
+#[derive(Debug, Args)]
+pub struct IndexArgs {
+    /// Disk image, or a golden.idx file
+    pub image: PathBuf,
+    /// Show the file of this path
+    #[arg(long, conflicts_with_all = ["digest", "all"])]
+    pub path: Option<String>,
+    /// Show the files with this SHA-256 digest
+    #[arg(long, conflicts_with = "all")]
+    pub digest: Option<Sha256Digest>,
+    /// Show every file
+    #[arg(long)]
+    pub all: bool,
+    /// Report as JSON, one object a line
     #[arg(long)]
     pub json: bool,
 }

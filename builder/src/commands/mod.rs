@@ -2,6 +2,7 @@
 
 mod build;
 mod generate;
+mod index;
 mod inspect;
 mod keys;
 mod sign;
@@ -35,6 +36,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Sign(args) => sign::run(&args),
         Command::Disk(args) => build::disk(&args, &progress),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Index(args) => index::run(&args),
         Command::Verify(args) => verify::run(&args, &progress),
         Command::Vm(command) => vm::run(command),
         Command::Generate(command) => generate::run(command),

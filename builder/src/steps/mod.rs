@@ -1,10 +1,11 @@
 //! The steps of a build, one file each, in the order in which [`crate::steps::release::build`] takes them:
-//! source → root → initrd → verity → uki → manifest → release directory; and disk, which takes releases.
+//! source → root (with its golden-file index) → initrd → verity → uki → manifest → release directory; and disk, which takes releases.
 
 pub mod agents;
 pub mod cpio;
 pub mod disk;
 pub mod enrolment;
+pub mod golden;
 pub mod initrd;
 pub mod keys;
 pub mod manifest;

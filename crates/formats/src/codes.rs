@@ -150,6 +150,8 @@ codes! {
         "the image was changed after it was built: build it again";
     VeritySignature = "VERITY-SIGNATURE", "the PKCS#7 signature over the root hash does not verify",
         "build the image again with the right db key";
+    GoldenIndex = "GOLDEN-INDEX", "the golden-file index is not the one that the manifest names, or does not agree with the root",
+        "build the image again";
     SlotName = "SLOT-NAME", "a partition's label or GUID is not the one that its manifest demands",
         "build the image again";
 }

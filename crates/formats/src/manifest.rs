@@ -16,7 +16,7 @@ pub const POLICY_REF: &str = "bennu-state-v1";
 /// The PCRs that the policy of a release names, in the order of the selection.
 pub const POLICY_PCRS: [u32; 4] = [11, 12, 13, 15];
 /// Members that this version of the format knows; a name in `critical` outside this list is a refusal.
-const KNOWN_MEMBERS: [&str; 13] = [
+const KNOWN_MEMBERS: [&str; 14] = [
     "schema",
     "critical",
     "image_id",
@@ -29,6 +29,7 @@ const KNOWN_MEMBERS: [&str; 13] = [
     "pcrs",
     "tpm_policy",
     "state_schema",
+    "golden_index",
     "build",
 ];
 
@@ -143,6 +144,15 @@ pub struct TpmPolicy {
     pub signature: Vec<u8>,
 }
 
+/// What binds the golden-file index, which cannot list itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoldenIndexBinding {
+    /// SHA-256 of the file [`crate::paths::ROOT_GOLDEN_INDEX`] on the root.
+    pub sha256: Sha256Digest,
+    /// Length in bytes.
+    pub bytes: Bytes,
+}
+
 /// How the image was built; informative.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildParameters {
@@ -179,6 +189,9 @@ pub struct SlotManifest {
     pub tpm_policy: TpmPolicy,
     /// Schema version of the state volume that this release writes.
     pub state_schema: u32,
+    /// Golden-file index; releases built before it was there have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub golden_index: Option<GoldenIndexBinding>,
     /// Build parameters.
     pub build: BuildParameters,
 }

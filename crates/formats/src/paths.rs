@@ -38,5 +38,7 @@ pub const RUN_EVENT_LOG: &str = "/run/bennu/tpm2-measure.log";
 pub const RUN_SECRETS: &str = "/run/secrets";
 /// In the root image: health checks and tries ([`crate::health::HealthConfig`]).
 pub const ROOT_HEALTH: &str = "/usr/lib/bennu/health.json";
+/// In the root image: what every other file of it is (`docs/spec/golden-index.md`).
+pub const ROOT_GOLDEN_INDEX: &str = "/usr/lib/bennu/golden.idx";
 /// In the running system: `bennud`'s state for `bennuctl` ([`crate::health::HealthReport`]).
 pub const RUN_HEALTH: &str = "/run/bennu/health.json";

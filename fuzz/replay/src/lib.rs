@@ -8,6 +8,7 @@ mod boot;
 mod disk;
 mod machine;
 pub mod mutate;
+mod runtime;
 pub mod sparse;
 mod state;
 mod words;
@@ -15,6 +16,7 @@ mod words;
 pub use boot::{authenticode_verify, efi_auth, ovmf_vars, pcrsig, pe, root_hash_signature};
 pub use disk::{erofs_reader, erofs_tar, fat_reader, gpt, verity_superblock, verity_table};
 pub use machine::{module_list, sealed_blob, tpm_response, uevent};
+pub use runtime::golden_index;
 pub use state::{BINARY_PREFIX_BYTES, STATE_GENERATION, luks_header, state_key};
 pub use words::{
     RELEASE_KEY_SEED, ROOT_HASH, boot_record, cmdline, dsse_envelope, handover, health, slot_manifest,
@@ -35,8 +37,8 @@ pub struct Target {
 macro_rules! for_each_target {
     ($call:ident) => {
         $call! {
-            authenticode_verify boot_record cmdline dsse_envelope efi_auth erofs_reader erofs_tar fat_reader gpt
-            handover health luks_header module_list ovmf_vars pcrsig pe root_hash_signature sealed_blob slot_manifest tpm_response trust_config
+            authenticode_verify boot_record cmdline dsse_envelope efi_auth erofs_reader erofs_tar fat_reader
+            golden_index gpt handover health luks_header module_list ovmf_vars pcrsig pe root_hash_signature sealed_blob slot_manifest tpm_response trust_config
             uevent uki_file_name verify_slot verity_sig verity_superblock verity_table
         }
     };

@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-erofs",
             "bennu-verity",
             "bennu-uki",
+            "bennu-golden",
         ],
     ),
     (
@@ -44,6 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-ebpf",
             "bennu-uki",
             "bennu-records",
+            "bennu-golden",
         ],
     ),
     // The contract, and what decides or speaks in its terms.
@@ -53,6 +55,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bennu-ebpf", &["bennu-formats"]),
     ("bennu-records", &["bennu-formats"]),
     ("bennu-esp", &["bennu-formats"]),
+    ("bennu-golden", &["bennu-formats"]),
     // Libraries that are useful alone.
     ("bennu-disk", &[]),
     ("bennu-verity", &[]),
@@ -81,6 +84,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-linux",
             "bennu-esp",
             "bennu-luks",
+            "bennu-golden",
+            "bennu-records",
         ],
     ),
 ];

@@ -80,6 +80,7 @@ fn fault(code: Code) -> BootAction {
         | Code::UkiPcr
         | Code::VerityTree
         | Code::VeritySignature
+        | Code::GoldenIndex
         | Code::SlotName => BootAction::Halt,
     }
 }
