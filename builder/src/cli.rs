@@ -1,6 +1,7 @@
 //! The command line. Man pages and completions are generated from it (`bennu generate`).
 
-use bennu_formats::{ImageVersion, Sha256Digest};
+use bennu_formats::debug_token::UtcDay;
+use bennu_formats::{ImageId, ImageVersion, Sha256Digest};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -29,12 +30,17 @@ pub enum Command {
     Sign(SignArgs),
     /// Put one or two releases on a disk image
     Disk(DiskArgs),
+    /// First-boot configurations
+    #[command(subcommand)]
+    FirstBoot(FirstBootCommand),
     /// Show what is on a disk image
     Inspect(ImageArgs),
     /// Look files up in the golden-file index of a disk image's roots, or of an index file
     Index(IndexArgs),
     /// Verify a disk image: boot programs, UKIs, manifests, hash trees, names
     Verify(VerifyArgs),
+    /// Make a token that lets one machine start once without its secrets, to be looked at
+    DebugToken(DebugTokenArgs),
     /// Virtual machines
     #[command(subcommand)]
     Vm(VmCommand),
@@ -46,7 +52,7 @@ pub enum Command {
 /// `bennu keys`
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
-    /// Make a directory of fresh keys: PK, KEK, db, release key, TPM policy key
+    /// Make a directory of fresh keys: PK, KEK, db, release key, TPM policy key, configuration key
     Generate {
         /// Directory; must not exist
         directory: PathBuf,
@@ -111,6 +117,29 @@ pub struct SignArgs {
     pub json: bool,
 }
 
+/// `bennu debug-token`
+#[derive(Debug, Args)]
+pub struct DebugTokenArgs {
+    /// ed25519 private key, PKCS#8 PEM, whose public half the image names under [debug]
+    #[arg(long)]
+    pub key: PathBuf,
+    /// Image id of the machine
+    #[arg(long)]
+    pub image: ImageId,
+    /// Identity of the machine, 64 hexadecimal digits: `bennuctl status`, or `machine` in its boot log
+    #[arg(long)]
+    pub machine: Sha256Digest,
+    /// The day on which it counts, UTC, as 2026-11-21
+    #[arg(long)]
+    pub day: UtcDay,
+    /// Why it was made: at most 200 ASCII characters, shown in the machine's log
+    #[arg(long, default_value = "")]
+    pub note: String,
+    /// File to make, to be put on the ESP as bennu/debug-token.json
+    #[arg(long, short)]
+    pub output: PathBuf,
+}
+
 /// `bennu disk`
 #[derive(Debug, Args)]
 pub struct DiskArgs {
@@ -120,6 +149,32 @@ pub struct DiskArgs {
     /// Disk image to make
     #[arg(long, short)]
     pub output: PathBuf,
+    /// Signed first-boot configuration to put on the ESP
+    #[arg(long)]
+    pub first_boot: Option<PathBuf>,
+}
+
+/// `bennu first-boot`
+#[derive(Debug, Subcommand)]
+pub enum FirstBootCommand {
+    /// Sign a configuration for `/bennu/first-boot.json` on the ESP
+    Sign(FirstBootSignArgs),
+}
+
+/// `bennu first-boot sign`
+#[derive(Debug, Args)]
+pub struct FirstBootSignArgs {
+    /// The configuration, TOML
+    pub configuration: PathBuf,
+    /// Configuration key, ed25519, PKCS#8 PEM
+    #[arg(long)]
+    pub key: PathBuf,
+    /// Where to write
+    #[arg(long, short)]
+    pub output: PathBuf,
+    /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A disk image.

@@ -9,6 +9,7 @@ mod error;
 pub use error::DefinitionError;
 
 use bennu_formats::health::HealthCheck;
+use bennu_formats::identity::{EtcPath, IdentityClass};
 use bennu_formats::trust::SecretSpec;
 use bennu_formats::{ImageId, ImageVersion};
 use serde::Deserialize;
@@ -53,6 +54,8 @@ partial! {
         title: String,
         /// Schema version of the state volume.
         state_schema: u32,
+        /// Lowest schema whose releases can read what this one keeps.
+        state_readable_from: u32,
     } lists {}
 }
 
@@ -164,7 +167,37 @@ partial! {
     StateSection {
         /// `encrypted` (default) or `volatile`.
         kind: bennu_formats::trust::StateRule,
+        /// `"console"` (default) or `{ escrow = "age1…" }`.
+        recovery: bennu_formats::trust::RecoveryRule,
     } lists {}
+}
+
+partial! {
+    /// `[debug]`
+    DebugSection {
+    } lists {
+        /// ed25519 public keys (SPKI PEM), relative to the definition, whose debug tokens count.
+        keys: PathBuf,
+    }
+}
+
+partial! {
+    /// `[identity]`
+    IdentitySection {
+        /// Classes of files of `/etc` that are kept; default: all but `ssh-authorized-keys`.
+        persist: Vec<IdentityClass>,
+    } lists {
+        /// Single files besides, absolute.
+        paths: EtcPath,
+    }
+}
+
+partial! {
+    /// `[first_boot]`
+    FirstBootSection {} lists {
+        /// Public keys, PEM, whose first-boot configurations are accepted; relative to the definition.
+        keys: PathBuf,
+    }
 }
 
 partial! {
@@ -226,6 +259,12 @@ pub struct Definition {
     pub disk: DiskSection,
     /// `[state]`
     pub state: StateSection,
+    /// `[debug]`
+    pub debug: DebugSection,
+    /// `[identity]`
+    pub identity: IdentitySection,
+    /// `[first_boot]`
+    pub first_boot: FirstBootSection,
     /// `[keys]`
     pub keys: KeysSection,
     /// `[health]`
@@ -278,6 +317,8 @@ impl Definition {
         let fix = |path: &mut PathBuf| *path = directory.join(&*path);
         self.extends.iter_mut().for_each(fix);
         self.keys.directory.iter_mut().for_each(fix);
+        self.debug.keys.iter_mut().for_each(fix);
+        self.first_boot.keys.iter_mut().for_each(fix);
         let boot = self.boot.source.as_mut();
         for section in std::iter::once(&mut self.root).chain(boot) {
             section.path.iter_mut().for_each(fix);
@@ -299,6 +340,9 @@ impl Definition {
             boot: self.boot.merged(over.boot),
             disk: self.disk.merged(over.disk),
             state: self.state.merged(over.state),
+            debug: self.debug.merged(over.debug),
+            identity: self.identity.merged(over.identity),
+            first_boot: self.first_boot.merged(over.first_boot),
             keys: self.keys.merged(over.keys),
             health: self.health.merged(over.health),
             agents: over.agents.or(self.agents),
@@ -308,53 +352,4 @@ impl Definition {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
-        let path = dir.join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_with_its_line() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = write(
-            dir.path(),
-            "image.toml",
-            "[image]\nid = \"demo\"\ncolour = \"red\"\n",
-        );
-        let Err(DefinitionError::Parse { detail, .. }) = Definition::load(&path) else {
-            panic!()
-        };
-        assert!(detail.contains("line 3") && detail.contains("colour"), "{detail}");
-    }
-
-    #[test]
-    fn a_definition_builds_on_another_one() {
-        let dir = tempfile::tempdir().unwrap();
-        write(
-            dir.path(),
-            "image.toml",
-            "[image]\nid = \"demo\"\nversion = \"1\"\n[root]\nkind = \"directory\"\npath = \"tree\"\npackages = [\"a\"]\n",
-        );
-        let path = write(
-            dir.path(),
-            "v2.toml",
-            "extends = \"image.toml\"\n[image]\nversion = \"2\"\n[root]\npackages = [\"b\"]\n",
-        );
-        let found = Definition::load(&path).unwrap();
-        assert_eq!(found.image.id.unwrap().as_str(), "demo");
-        assert_eq!(found.image.version.unwrap().as_str(), "2");
-        assert_eq!(found.root.packages, ["a", "b"]);
-        assert_eq!(found.root.path.unwrap(), dir.path().join("tree"));
-    }
-
-    #[test]
-    fn a_definition_that_extends_itself_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = write(dir.path(), "image.toml", "extends = \"image.toml\"\n");
-        assert!(matches!(Definition::load(&path), Err(DefinitionError::Circle(_))));
-    }
-}
+mod tests;

@@ -1,10 +1,13 @@
 //! The plan: a definition with every default filled in and every value checked, before anything is written.
 
-use crate::definition::{AcceptedKeys, AgentsRule, Definition, DefinitionError, SourceKind, SourceSection};
+use crate::definition::{
+    AcceptedKeys, AgentsRule, Definition, DefinitionError, IdentitySection, SourceKind, SourceSection,
+};
 use crate::size::parse_size;
 use bennu_formats::health::HealthConfig;
+use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::Architecture;
-use bennu_formats::trust::{SecretSpec, SecureBootRule, StateRule};
+use bennu_formats::trust::{RecoveryRule, SecretSpec, SecureBootRule, StateRule};
 use bennu_formats::units::{BLOCK_BYTES, Bytes};
 use bennu_formats::{ImageId, ImageVersion};
 use std::path::{Path, PathBuf};
@@ -45,6 +48,12 @@ pub struct Plan {
     pub title: Option<String>,
     /// Schema of the state volume.
     pub state_schema: u32,
+    /// Lowest schema whose releases can read what this one keeps.
+    pub state_readable_from: u32,
+    /// What is kept of `/etc`.
+    pub identity: IdentityRule,
+    /// Public keys of first-boot configurations.
+    pub configuration_keys: Vec<PathBuf>,
     /// Architecture.
     pub architecture: Architecture,
     /// Where the root comes from.
@@ -67,6 +76,10 @@ pub struct Plan {
     pub state: Bytes,
     /// What the state partition is for.
     pub state_rule: StateRule,
+    /// Who gets its recovery key.
+    pub recovery: RecoveryRule,
+    /// Public keys whose debug tokens count.
+    pub debug_keys: Vec<PathBuf>,
     /// Keys.
     pub keys: PathBuf,
     /// Release keys that must have signed.
@@ -126,6 +139,21 @@ impl Plan {
             }
         }
         let state_rule = definition.state.kind.unwrap_or(StateRule::Encrypted);
+        let state_schema = definition.image.state_schema.unwrap_or(1);
+        let state_readable_from = check.within(
+            "image.state_readable_from",
+            "at most image.state_schema",
+            definition.image.state_readable_from.unwrap_or(state_schema),
+            0..=state_schema,
+        )?;
+        let configuration_keys = definition.first_boot.keys;
+        if !configuration_keys.is_empty() && state_rule == StateRule::Volatile {
+            return Err(check.value(
+                "first_boot.keys",
+                "none where [state] is volatile: nothing of the configuration would be kept",
+                configuration_keys.len().to_string(),
+            ));
+        }
         Ok(Self {
             image_id: definition
                 .image
@@ -142,7 +170,10 @@ impl Plan {
                 .or(definition.image.security_version)
                 .unwrap_or(1),
             title: definition.image.title,
-            state_schema: definition.image.state_schema.unwrap_or(1),
+            state_schema,
+            state_readable_from,
+            identity: check.identity(definition.identity)?,
+            configuration_keys,
             architecture: Architecture::X86_64,
             root: definition.root,
             boot_source: definition.boot.source,
@@ -158,6 +189,8 @@ impl Plan {
             )?,
             state: check.state(definition.disk.state_size.as_deref(), state_rule)?,
             state_rule,
+            recovery: check.recovery(definition.state.recovery, state_rule)?,
+            debug_keys: definition.debug.keys,
             keys: over.keys.or(definition.keys.directory).ok_or_else(|| {
                 check.missing(
                     "keys.directory",
@@ -240,6 +273,34 @@ impl Checker<'_> {
             ));
         }
         Ok(size)
+    }
+
+    fn identity(&self, section: IdentitySection) -> Result<IdentityRule, DefinitionError> {
+        let rule = IdentityRule {
+            classes: section.persist.unwrap_or_else(|| IdentityClass::DEFAULT.to_vec()),
+            paths: section.paths,
+        };
+        if rule.is_bounded() {
+            Ok(rule)
+        } else {
+            Err(self.value("identity.paths", "at most 64 paths", rule.paths.len().to_string()))
+        }
+    }
+
+    /// A volatile state has no recovery key: whoever names an escrow key expects one.
+    fn recovery(
+        &self,
+        rule: Option<RecoveryRule>,
+        state: StateRule,
+    ) -> Result<RecoveryRule, DefinitionError> {
+        match (rule, state) {
+            (Some(RecoveryRule::Escrow(key)), StateRule::Volatile) => Err(self.value(
+                "state.recovery",
+                "an escrow key only with state.kind = \"encrypted\"",
+                key.to_string(),
+            )),
+            (rule, _) => Ok(rule.unwrap_or(RecoveryRule::Console)),
+        }
     }
 
     fn source(&self, key: &'static str, source: &SourceSection) -> Result<(), DefinitionError> {

@@ -86,6 +86,14 @@ pub enum InitError {
     TpmExtend(bennu_tpm::TpmError),
     #[error("tpm: pcr values: {0}")]
     TpmRead(bennu_tpm::TpmError),
+    #[error(
+        "tpm: expected pcr {pcr} in an active bank sha256, found the banks: {found}; turn that bank on in the firmware"
+    )]
+    TpmBank { pcr: u8, found: String },
+    #[error(
+        "tpm: expected the firmware, which enforced secure boot, to have measured into pcr {pcr} of bank sha256, found zeros"
+    )]
+    TpmUnmeasured { pcr: u8 },
     #[error("secret {name}: {source}")]
     SecretBlob {
         name: String,
@@ -132,6 +140,14 @@ pub enum InitError {
     StateGrow(String),
     #[error("state volume: {0}")]
     StateDevice(linux::dm::DmError),
+    #[error("{0}")]
+    StateSchema(DecodeError),
+    #[error("state volume: kept files of /etc: {0}")]
+    Identity(std::io::Error),
+    #[error("{0}")]
+    FirstBoot(#[from] bennu_policy::verify::first_boot::FirstBootRefusal),
+    #[error("first-boot configuration: time_zone: expected a zone that the image has, found {0}")]
+    FirstBootZone(String),
     #[error("state volume: {0}")]
     StateKeyring(linux::keyring::KeyringError),
     #[error("state volume: pin: {0}")]
@@ -140,6 +156,21 @@ pub enum InitError {
     StateTemplateRead(linux::bounded::ReadError),
     #[error("{0}")]
     StateTemplate(DecodeError),
+    #[error("escrow: {0}")]
+    Escrow(bennu_age::EncryptError),
+    #[error("{0}")]
+    Restart(linux::reboot::RebootError),
+    #[error("factory reset: {0}")]
+    ResetVariable(linux::efivars::EfiVarError),
+    #[error("factory reset: {0}")]
+    ResetClear(bennu_tpm::TpmError),
+    #[error("factory reset: old secret {name}: {source}")]
+    ResetAlive {
+        name: String,
+        source: bennu_tpm::StillAlive,
+    },
+    #[error("factory reset: state partition: {0}")]
+    ResetErase(std::io::Error),
     #[error("secret: no random bytes: {0}")]
     Random(String),
     #[error("latch: a second unseal of {0} succeeded")]
@@ -185,16 +216,25 @@ impl InitError {
             Self::RootMount(_) => Code::RootMount,
             Self::TpmMissing(_) => Code::TpmMissing,
             Self::TpmExtend(_) | Self::TpmRead(_) => Code::TpmExtend,
+            Self::TpmBank { .. } | Self::TpmUnmeasured { .. } => Code::TpmBank,
             Self::StateNoPartition => Code::StateMissing,
             Self::StateRefused(failure) => failure.code,
             Self::StateHeader(_) => Code::StateHeader,
-            Self::StateIo(_)
+            Self::StateSchema(_) => Code::StateSchema,
+            Self::FirstBoot(refusal) => refusal.code(),
+            Self::FirstBootZone(_) => Code::FirstBootFormat,
+            Self::Identity(_)
+            | Self::StateIo(_)
             | Self::StateMount(_)
             | Self::StateGrow(_)
             | Self::StateDevice(_)
             | Self::StateKeyring(_) => Code::StateAccess,
             Self::StatePin(error) => floor_code(error),
-            Self::StateTemplateRead(_) | Self::StateTemplate(_) => Code::Trust,
+            // A recipient that nothing can be encrypted to came with the trust configuration.
+            Self::StateTemplateRead(_) | Self::StateTemplate(_) | Self::Escrow(_) => Code::Trust,
+            Self::ResetVariable(_) | Self::ResetClear(_) | Self::ResetAlive { .. } | Self::ResetErase(_) => {
+                Code::FactoryReset
+            }
             Self::BelowFloor { .. } => Code::BelowFloor,
             Self::FloorMissing { .. } => Code::FloorMissing,
             Self::Floor(error) => floor_code(error),
@@ -211,7 +251,7 @@ impl InitError {
             } => Code::PcrUnexpected,
             Self::SecretUnseal { .. } => Code::SecretUnseal,
             Self::LatchOpen(_) | Self::LatchUnclear(_) => Code::LatchOpen,
-            Self::Write { .. } | Self::Handover(_) => Code::Internal,
+            Self::Write { .. } | Self::Handover(_) | Self::Restart(_) => Code::Internal,
             Self::NoInit | Self::SwitchRoot(_) => Code::SwitchRoot,
         }
     }

@@ -8,6 +8,7 @@ use bennu_formats::ImageVersion;
 use bennu_formats::boot_record::{BootRecord, Failure};
 use bennu_formats::handover::FellBack;
 use bennu_formats::names::UkiFileName;
+use bennu_formats::state_schema::StateSchema;
 use bennu_formats::trust::TrustConfig;
 use bennu_linux::block::{BlockDevice, ensure_node};
 use bennu_linux::mount::{self, DATA_ONLY, MountSpec, Unmount};
@@ -21,6 +22,15 @@ pub struct Mounted {
     esp: Esp,
     trust: TrustConfig,
     record: BootRecord,
+}
+
+/// What the boot record keeps of the state volume.
+#[derive(Debug, Clone, Copy)]
+pub struct KeptState {
+    /// The release's own `state_schema`.
+    pub own: u32,
+    /// What the volume says.
+    pub schema: StateSchema,
 }
 
 /// What this start knows of itself.
@@ -151,10 +161,23 @@ impl Mounted {
         Ok(past::forget(journal))
     }
 
-    /// The root's init is about to start.
-    pub fn reached_root(&mut self, trust: &TrustConfig) -> Result<(), InitError> {
+    /// The root's init is about to start, with a state volume of `state` or none.
+    pub fn reached_root(&mut self, trust: &TrustConfig, state: Option<KeptState>) -> Result<(), InitError> {
         boot::on_pivot(&mut self.record, &trust.version);
+        if let Some(KeptState { own, schema }) = state {
+            boot::on_state(&mut self.record, &trust.version, own, schema.readable_from);
+        }
         Ok(self.esp.write_boot_record(&self.record)?)
+    }
+
+    /// Another TPM has the machine now: this slot is not to blame for the starts that failed before.
+    pub fn taken_over(&mut self, trust: &TrustConfig) -> Result<(), InitError> {
+        boot::on_recovered(&mut self.record, &trust.version);
+        self.esp.write_boot_record(&self.record)?;
+        self.esp.rename_entry(&trust.image_id, &trust.version, |entry| {
+            entry.armed(trust.max_attempts)
+        })?;
+        Ok(())
     }
 
     /// Decides what the failure leads to, and writes the verdict to the record and into the entry's name.
@@ -179,6 +202,11 @@ impl Mounted {
 
     /// Unmounts.
     pub fn unmount(self) -> Result<(), InitError> {
+        self.let_go()
+    }
+
+    /// Unmounts before a restart; no file can be used any more.
+    pub fn let_go(&self) -> Result<(), InitError> {
         mount::unmount(Path::new(MOUNT_POINT), Unmount::Now).map_err(InitError::EspMount)
     }
 }

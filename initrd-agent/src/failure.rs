@@ -5,11 +5,12 @@
 
 use crate::error::InitError;
 use crate::esp::Mounted;
+use crate::evidence::{self, Evidence};
 use crate::journal::Journal;
 use crate::recovery_screen::{self, Kept, Report};
 use crate::tpm::Measured;
 use bennu_formats::boot_record::{BootRecord, Failure};
-use bennu_formats::{ReleaseName, Sha256Digest};
+use bennu_formats::{Code, ReleaseName, Sha256Digest};
 use bennu_linux::efivars::{BENNU, EfiVarError, EfiVars, PERSISTENT, Variable};
 use bennu_linux::reboot::{End, end as end_machine, sync};
 use bennu_linux::time;
@@ -31,6 +32,8 @@ pub struct Known {
     pub esp: Option<Mounted>,
     /// The open TPM.
     pub tpm: Option<Measured>,
+    /// What the verified manifest expects to be measured.
+    pub evidence: Option<Evidence>,
 }
 
 /// What a failed start leaves behind.
@@ -44,16 +47,18 @@ struct Left {
 }
 
 /// Ends the boot. The latch is closed on this path as on the good one: whatever comes after has no secrets.
-pub fn end(journal: &mut Journal, known: Known, error: &InitError) -> ! {
-    let failure = error.failure();
+pub fn end(journal: &mut Journal, mut known: Known, error: &InitError) -> ! {
+    let failure = evidence::explain(journal, &mut known, error.failure());
     journal.error(&format!("FAILED {}: {}", failure.code, failure.reason));
     journal.error(&format!("{}: {}", failure.code.meaning(), failure.code.advice()));
-    let Known { release, esp, tpm } = known;
+    let Known {
+        release, esp, tpm, ..
+    } = known;
     let events = close_tpm(journal, tpm);
     let log = |journal: &Journal| journal.failure_log(release.as_ref(), &events);
     let left = match esp {
         Some(esp) => verdict(journal, esp, &failure, log),
-        None => without_esp(journal, log),
+        None => without_esp(journal, failure.code, log),
     };
     sync();
     let report = Report {
@@ -129,16 +134,16 @@ fn verdict(
 
 /// Without an ESP there is no place for a verdict. The loader counts this entry's tries all the same, so a few
 /// restarts reach the other slot; how many there were is kept in a variable of the firmware, so that they end.
-fn without_esp(journal: &mut Journal, log: impl FnOnce(&Journal) -> Vec<u8>) -> Left {
+fn without_esp(journal: &mut Journal, code: Code, log: impl FnOnce(&Journal) -> Vec<u8>) -> Left {
     Left {
-        action: blind_action(journal),
+        action: blind_action(journal, code),
         record: None,
         log: Sha256Digest::of(&log(journal)),
         kept: Kept::Nowhere("no ESP was mounted".to_owned()),
     }
 }
 
-fn blind_action(journal: &mut Journal) -> BootAction {
+fn blind_action(journal: &mut Journal, code: Code) -> BootAction {
     let restarts = match count_restart() {
         Ok(restarts) => restarts,
         Err(error) => {
@@ -146,7 +151,7 @@ fn blind_action(journal: &mut Journal) -> BootAction {
             return BootAction::Halt;
         }
     };
-    let action = on_failure_without_record(restarts);
+    let action = on_failure_without_record(code, restarts);
     if action == BootAction::Retry {
         journal.say(&format!(
             "no ESP to write the verdict to: restart {restarts} of {BLIND_RESTARTS}"

@@ -7,7 +7,9 @@
 use crate::error::InitError;
 use crate::esp::{Mounted, Start};
 use crate::journal::Journal;
+use crate::recovery;
 use crate::secrets::{self, release_policy};
+use crate::slot::Slot;
 use crate::tpm::Measured;
 use bennu_esp::FoundSecret;
 use bennu_formats::manifest::{POLICY_REF, SlotManifest};
@@ -21,7 +23,7 @@ use bennu_tpm::{
 use zeroize::Zeroizing;
 
 /// Bytes of each of the two authorisations.
-const AUTH_BYTES: usize = 32;
+pub const AUTH_BYTES: usize = 32;
 
 /// The floor of a policy key.
 pub fn of(key: &RsaPublic) -> Floor {
@@ -38,6 +40,7 @@ pub fn of(key: &RsaPublic) -> Floor {
 pub fn hold(
     tpm: &mut Measured,
     esp: &Mounted,
+    slot: &Slot,
     trust: &TrustConfig,
     manifest: &Verified<SlotManifest>,
     start: &Start,
@@ -48,7 +51,10 @@ pub fn hold(
     let srk = srk_of_owner_secret(esp)?;
     let mut height = match tpm.client().floor(&floor, srk).map_err(InitError::Floor)? {
         FloorState::At(height) => height,
-        state => begin(tpm, esp, trust, &floor, state, journal)?,
+        state => {
+            refuse_on_a_machine_with_state(esp, slot, trust, state)?;
+            begin(tpm, &floor, journal)?
+        }
     };
     let security_version = manifest.get().security_version;
     if height > security_version {
@@ -84,28 +90,35 @@ fn decode(name: &str, bytes: &[u8]) -> Result<SealedBlob, InitError> {
     })
 }
 
-/// A machine that has sealed something has had a floor: without it, it was cleared or is another machine. An empty
-/// file holds nothing that was sealed: a first start was cut off.
-fn begin(
-    tpm: &mut Measured,
+/// A machine that has sealed something, or keeps a volume, has had a floor: without it, its TPM was cleared or is
+/// another one. An empty file holds nothing that was sealed: a first start was cut off.
+fn refuse_on_a_machine_with_state(
     esp: &Mounted,
+    slot: &Slot,
     trust: &TrustConfig,
-    floor: &Floor,
     state: FloorState,
-    journal: &mut Journal,
-) -> Result<u64, InitError> {
+) -> Result<(), InitError> {
+    let missing = || InitError::FloorMissing {
+        index: format::NV_INDEX,
+        found: match state {
+            FloorState::Unwritten => "one that was never written",
+            FloorState::Absent | FloorState::At(_) => "none",
+        },
+    };
     let names = trust.secrets.iter().map(|spec| spec.name.as_str());
     for name in names.chain([paths::OWNER_SECRET, paths::STATE_SECRET]) {
         if let FoundSecret::Sealed(_) = esp.files().sealed_secret(name)? {
-            return Err(InitError::FloorMissing {
-                index: format::NV_INDEX,
-                found: match state {
-                    FloorState::Unwritten => "one that was never written",
-                    FloorState::Absent | FloorState::At(_) => "none",
-                },
-            });
+            return Err(missing());
         }
     }
+    // The files may have been removed with the floor.
+    if recovery::holds_a_volume(slot, trust)? {
+        return Err(missing());
+    }
+    Ok(())
+}
+
+fn begin(tpm: &mut Measured, floor: &Floor, journal: &mut Journal) -> Result<u64, InitError> {
     tpm.client().begin_floor(floor).map_err(InitError::Floor)?;
     journal.say("no floor in this TPM: begun at 0");
     Ok(0)
@@ -148,11 +161,18 @@ pub fn owner_authorisation(
     esp: &Mounted,
     policy: &ReleasePolicy,
 ) -> Result<Zeroizing<Vec<u8>>, InitError> {
+    let both = authorisations_as_sealed(tpm, esp, policy)?;
+    Ok(Zeroizing::new(both[..AUTH_BYTES].to_vec()))
+}
+
+/// Both authorisations, owner's first, as they were sealed.
+pub fn authorisations_as_sealed(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    policy: &ReleasePolicy,
+) -> Result<Zeroizing<Vec<u8>>, InitError> {
     match esp.files().sealed_secret(paths::OWNER_SECRET)? {
-        FoundSecret::Sealed(bytes) => {
-            let both = open_authorisations(tpm, policy, &bytes)?;
-            Ok(Zeroizing::new(both[..AUTH_BYTES].to_vec()))
-        }
+        FoundSecret::Sealed(bytes) => open_authorisations(tpm, policy, &bytes),
         FoundSecret::Undone | FoundSecret::None => Err(InitError::OwnerUnknown),
     }
 }

@@ -7,7 +7,9 @@ use crate::slot::Slot;
 use crate::verity::Opened;
 use bennu_formats::Sha256Digest;
 use bennu_formats::decode::Document;
-use bennu_formats::handover::{BlockDevice, Handover, SecureBootState, StateVolume};
+use bennu_formats::handover::{
+    BlockDevice, DebugStart, FactoryReset, Handover, IdentityReport, SecureBootState, StateVolume,
+};
 use bennu_formats::manifest::SlotManifest;
 use bennu_formats::paths;
 use bennu_policy::verify::Verified;
@@ -29,6 +31,14 @@ pub struct Facts {
     pub floor: u64,
     /// State volume.
     pub state: Option<StateVolume>,
+    /// The machine's identity.
+    pub machine: Sha256Digest,
+    /// A start with a debug token.
+    pub debug: Option<DebugStart>,
+    /// A factory reset at this start.
+    pub factory_reset: Option<FactoryReset>,
+    /// What is kept of `/etc`.
+    pub identity: Option<IdentityReport>,
     /// PCR values.
     pub pcrs: BTreeMap<u32, Sha256Digest>,
 }
@@ -65,9 +75,14 @@ pub fn write(
         secure_boot: facts.secure_boot,
         entry: facts.start.entry,
         attempts: facts.start.attempts,
+        predicted_pcrs: m.pcrs.clone(),
         pcrs: facts.pcrs,
         secrets: facts.secrets,
         state_volume: facts.state,
+        machine: Some(facts.machine),
+        debug: facts.debug,
+        factory_reset: facts.factory_reset,
+        identity: facts.identity,
         fell_back: facts.start.fell_back,
         steps: journal.steps(),
     };

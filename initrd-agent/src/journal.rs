@@ -67,6 +67,11 @@ impl Journal {
         self.console(text);
     }
 
+    /// Something that was said on the consoles already.
+    pub fn note(&mut self, text: &str) {
+        self.log(Level::Notice, text);
+    }
+
     /// Something that is not as it should be, and does not stop the boot.
     pub fn warn(&mut self, text: &str) {
         self.log(Level::Warning, text);

@@ -4,17 +4,24 @@
 //! from the ESP the boot record and sealed secrets, which are untrusted. Writes: PCRs 11 and 15, the boot
 //! record, entry names and failure log on the ESP, `/run/bennu`, `/run/secrets`. On failure: [`failure::end`].
 
+mod debug;
 mod error;
 mod esp;
+mod evidence;
 mod failure;
+mod first_boot;
 mod floor;
 mod handover;
 mod hardware;
+mod identity;
 mod journal;
 mod machine;
 mod manifest;
+mod opened;
 mod past;
+mod recovery;
 mod recovery_screen;
+mod reset;
 mod root;
 mod secrets;
 mod slot;
@@ -48,12 +55,16 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     let root_hash = machine::root_hash()?;
 
     journal.step("boot disk and slot");
-    let slot = slot::find(&root_hash, &modules)?;
-    let esp = known.esp.insert(esp::Mounted::mount(&slot.esp, &trust)?);
+    let disk = slot::find_disk(&modules)?;
+    let esp = known.esp.insert(esp::Mounted::mount(&disk.esp, &trust)?);
     let start = esp.begin(&trust, journal)?;
+    let slot = disk.slot(&root_hash)?;
 
     journal.step("slot manifest");
     let manifest = manifest::read_and_verify(&slot, &trust, root_hash)?;
+    let evidence = known
+        .evidence
+        .insert(evidence::Evidence::of(&manifest, &slot, &trust));
     journal.say(&manifest::sentence(&manifest));
 
     journal.step("dm-verity, checked");
@@ -67,12 +78,30 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
 
     journal.step("tpm: enter-initrd, floor");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
+    tpm.check_bank(secure_boot)?;
     tpm.enter_initrd()?;
-    let (release, floor) = floor::hold(tpm, esp, &trust, &manifest, &start, journal)?;
-    journal.step("state volume");
-    let state = state::open(tpm, esp, &slot, &trust, &release, journal)?;
-    journal.step("tpm: unseal");
-    let secrets = secrets::unseal_or_seal(tpm, esp, &trust, &manifest, journal)?;
+    let machine = debug::identity(tpm, journal)?;
+    let debug = debug::accept(tpm, esp, &trust, machine, journal)?;
+    let release = secrets::release_policy(&trust, &manifest)?;
+    let boot = opened::Boot {
+        slot: &slot,
+        trust: &trust,
+        manifest: &manifest,
+        release: &release,
+        start: &start,
+    };
+    let opened = match &debug {
+        None => opened::open(tpm, esp, &boot, evidence, journal),
+        Some(debug) => debug::keep_sealed(tpm, esp, &release, debug, journal),
+    };
+    let scene = recovery::Scene {
+        slot: &slot,
+        modules: &modules,
+        trust: &trust,
+        manifest: &manifest,
+    };
+    let opened = opened.map_err(|error| recovery::offer(&scene, tpm, esp, error, journal))?;
+    let (state, secrets) = (opened.state, opened.secrets);
 
     journal.step("tpm: latch");
     tpm.latch(&manifest, state.as_ref().map(|state| &state.key))?;
@@ -83,9 +112,10 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     ));
 
     journal.step("root");
-    root::mount(&device, state.as_ref().map(|state| state.mounted.as_path()))?;
+    let etc = |lower: &_| identity::of_state(state.as_ref(), lower, &trust, esp, tpm, journal);
+    let identity = root::mount(&device, state.as_ref(), etc)?;
     // Wipes the volume key.
-    let state = state.map(|state| state.report);
+    let (state, kept) = state.map(|state| (state.report, state.kept)).unzip();
     let secrets = root::put_secrets(secrets)?;
     let pcrs = tpm.pcrs()?;
     tpm.write_event_log()?;
@@ -95,12 +125,16 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         secure_boot,
         start,
         secrets,
-        floor,
+        floor: opened.floor,
         state,
+        machine,
+        debug,
+        factory_reset: opened.factory_reset,
+        identity,
         pcrs,
     };
     handover::write(&manifest, facts, journal)?;
-    esp.reached_root(&trust)?;
+    esp.reached_root(&trust, kept)?;
     if let Err(error) = failure::forget_restarts() {
         journal.warn(&error.to_string());
     }

@@ -1,10 +1,13 @@
-//! The verified root becomes `/`: read-only, with volatile layers over `/etc` and `/var` that execute nothing.
+//! The verified root becomes `/`: read-only, with layers over `/etc` and `/var` that execute nothing.
 
 use crate::error::InitError;
 use crate::failure::Known;
+use crate::identity::Prepared;
 use crate::journal::Journal;
 use crate::secrets::Secret;
+use crate::state::StateVolume;
 use crate::verity::{INIT_PROGRAMS, Opened, mount_root};
+use bennu_formats::handover::IdentityReport;
 use bennu_formats::paths;
 use bennu_linux::mount::{self, DATA_ONLY, MountSpec};
 use bennu_linux::switch_root::NewRoot;
@@ -19,16 +22,23 @@ const VOLATILE: &str = "/run/bennu/volatile";
 /// Where systemd looks for credentials (systemd.exec(5), `LoadCredential=`).
 const CREDENTIAL_STORE: &str = "/run/credstore";
 
-/// Mounts the root with its volatile layers.
+/// Mounts the root with its layers. Gives what is to be told of `/etc`.
 ///
-/// `/var` lies on the state volume where there is one: a layer over the image's own, so that a new release brings
-/// its directories.
-pub fn mount(device: &Opened, state: Option<&Path>) -> Result<(), InitError> {
+/// `etc` makes the layer of `/etc`, given the verified root's own. `/var` lies on the state volume where there is one: a
+/// layer over the image's own, so that a new release brings its directories.
+pub fn mount(
+    device: &Opened,
+    state: Option<&StateVolume>,
+    etc: impl FnOnce(&Path) -> Result<Prepared, InitError>,
+) -> Result<Option<IdentityReport>, InitError> {
     mount_root(&device.path, Path::new(NEW_ROOT))?;
-    tmpfs(Path::new(VOLATILE), "mode=0700,size=50%")?;
-    overlay("etc", Path::new(VOLATILE))?;
-    overlay("var", state.unwrap_or(Path::new(VOLATILE)))?;
-    tmpfs(&Path::new(NEW_ROOT).join("tmp"), "mode=1777,size=50%")
+    let etc = etc(&Path::new(NEW_ROOT).join("etc"))?;
+    let volatile = Path::new(VOLATILE);
+    tmpfs(volatile, "mode=0700,size=50%")?;
+    overlay("etc", etc.layers.as_deref().unwrap_or(volatile))?;
+    overlay("var", state.map_or(volatile, |state| state.mounted.as_path()))?;
+    tmpfs(&Path::new(NEW_ROOT).join("tmp"), "mode=1777,size=50%")?;
+    Ok(etc.report)
 }
 
 fn tmpfs(target: &Path, options: &str) -> Result<(), InitError> {

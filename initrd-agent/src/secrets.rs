@@ -16,7 +16,7 @@ use bennu_formats::manifest::{POLICY_REF, SlotManifest};
 use bennu_formats::trust::{SecretSpec, TrustConfig};
 use bennu_policy::verify::Verified;
 use bennu_tpm::{
-    HashAlg, PcrValues, ReleasePolicy, RsaPublic, SealPolicy, SealedBlob, SrkTrust, Tpm, TpmError,
+    HashAlg, PcrValues, ReleasePolicy, RsaPublic, SealLocal, SealPolicy, SealedBlob, SrkTrust, Tpm, TpmError,
     UnsealError,
 };
 use zeroize::Zeroizing;
@@ -113,7 +113,7 @@ pub fn release_policy(
 /// An empty file is taken as none, and that is said.
 pub fn say_undone(name: &str, journal: &mut Journal) {
     journal.warn(&format!(
-        "the file of secret {name} is empty: its first write was cut off, nobody has had it; making another"
+        "the file of secret {name} holds nothing: its first write was cut off, or it was reset; making another"
     ));
 }
 
@@ -154,10 +154,23 @@ pub fn seal_to_esp(
     secret: &[u8],
     key: &RsaPublic,
 ) -> Result<SealedBlob, InitError> {
+    let (blob, bytes) = seal(tpm, name, secret, key)?;
+    esp.files().write_sealed_secret(name, &bytes)?;
+    Ok(blob)
+}
+
+/// Seals `secret`; the blob and its bytes, not written yet.
+pub fn seal(
+    tpm: &mut Measured,
+    name: &str,
+    secret: &[u8],
+    key: &RsaPublic,
+) -> Result<(SealedBlob, Vec<u8>), InitError> {
     let policy = SealPolicy {
         authorize_key: key,
         policy_ref: POLICY_REF.as_bytes(),
         srk: SrkTrust::FirstUse,
+        local: SealLocal::default(),
     };
     let blob = tpm
         .client()
@@ -167,8 +180,7 @@ pub fn seal_to_esp(
             source,
         })?;
     let bytes = blob.encode().map_err(|e| InitError::Random(e.to_string()))?;
-    esp.files().write_sealed_secret(name, &bytes)?;
-    Ok(blob)
+    Ok((blob, bytes))
 }
 
 /// Tries to unseal again and demands that the TPM refuses because of its PCRs.

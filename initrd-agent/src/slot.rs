@@ -35,43 +35,47 @@ pub fn length(device: &BlockDevice) -> Bytes {
     Sectors512(device.size_sectors512).to_bytes().unwrap_or(Bytes(0))
 }
 
-/// Finds the slot of `root_hash`.
-pub fn find(root_hash: &RootHash, modules: &ModuleList) -> Result<Slot, InitError> {
+/// The disk that systemd-boot was loaded from, and its ESP.
+pub struct BootDisk {
+    disk: Disk,
+    /// EFI system partition.
+    pub esp: BlockDevice,
+}
+
+/// Finds the boot disk. No other disk has its ESP's GUID: a verdict is written to this ESP and no other.
+pub fn find_disk(modules: &ModuleList) -> Result<BootDisk, InitError> {
     let text = EfiVars::default()
         .loader_device_part_uuid()
         .map_err(InitError::EfiVariable)?;
     let esp_guid: Uuid = text
         .and_then(|t| t.parse().ok())
         .ok_or(InitError::NoLoaderDevice)?;
-    let root_guid = Uuid::from_bytes(root_hash.data_partition_uuid());
-    let verity_guid = Uuid::from_bytes(root_hash.verity_partition_uuid());
-    let sig_guid = Uuid::from_bytes(root_hash.verity_sig_partition_uuid());
-
     let disk = wait_for_disk(esp_guid, modules)?;
-    let partition = |guid: Uuid, what: &'static str| {
-        let number = disk.table.by_unique_guid(guid).map(|p| p.number);
-        let missing = || InitError::SlotMissing {
-            guid,
-            what,
-            disk: disk.device.name.clone(),
+    refuse_duplicates(&disk.device.name, &[esp_guid])?;
+    Ok(BootDisk {
+        esp: disk.partition(esp_guid, "ESP")?,
+        disk,
+    })
+}
+
+impl BootDisk {
+    /// Finds the slot of `root_hash` on it, and on no other disk.
+    pub fn slot(self, root_hash: &RootHash) -> Result<Slot, InitError> {
+        let Self { disk, esp } = self;
+        let root = Uuid::from_bytes(root_hash.data_partition_uuid());
+        let verity = Uuid::from_bytes(root_hash.verity_partition_uuid());
+        let sig = Uuid::from_bytes(root_hash.verity_sig_partition_uuid());
+        let slot = Slot {
+            esp,
+            root: disk.partition(root, "root")?,
+            verity: disk.partition(verity, "root-verity")?,
+            verity_sig: disk.partition(sig, "root-verity-sig")?,
+            state: state_partition(&disk),
+            disk: disk.device,
         };
-        let number = number.ok_or_else(missing)?;
-        disk.partitions
-            .iter()
-            .find(|d| d.partition.as_ref().is_some_and(|p| p.number == number))
-            .cloned()
-            .ok_or_else(missing)
-    };
-    let slot = Slot {
-        esp: partition(esp_guid, "ESP")?,
-        root: partition(root_guid, "root")?,
-        verity: partition(verity_guid, "root-verity")?,
-        verity_sig: partition(sig_guid, "root-verity-sig")?,
-        state: state_partition(&disk),
-        disk: disk.device,
-    };
-    refuse_duplicates(&slot.disk.name, &[esp_guid, root_guid, verity_guid, sig_guid])?;
-    Ok(slot)
+        refuse_duplicates(&slot.disk.name, &[root, verity, sig])?;
+        Ok(slot)
+    }
 }
 
 /// The one partition labelled `state` on the boot disk. Which volume lies there is for the TPM to say.
@@ -85,11 +89,46 @@ fn state_partition(disk: &Disk) -> Option<BlockDevice> {
     disk.partitions.iter().find(numbered).cloned()
 }
 
+/// Every partition of `disk` with its entry in the table.
+pub fn partitions_of(disk: &BlockDevice) -> Result<Vec<(gpt::Partition, BlockDevice)>, InitError> {
+    let devices = Sysfs::default().block_devices().map_err(InitError::Block)?;
+    let found = tables(&devices)
+        .into_iter()
+        .find(|d| d.device.number == disk.number);
+    let Some(Disk {
+        table, partitions, ..
+    }) = found
+    else {
+        return Ok(Vec::new());
+    };
+    let entry = |device: &BlockDevice| {
+        let number = device.partition.as_ref()?.number;
+        table.partitions().iter().find(|p| p.number == number).cloned()
+    };
+    Ok(partitions
+        .into_iter()
+        .filter_map(|device| Some((entry(&device)?, device)))
+        .collect())
+}
+
 /// A disk with a readable GPT.
 struct Disk {
     device: BlockDevice,
     table: gpt::Table,
     partitions: Vec<BlockDevice>,
+}
+
+impl Disk {
+    fn partition(&self, guid: Uuid, what: &'static str) -> Result<BlockDevice, InitError> {
+        let number = self.table.by_unique_guid(guid).map(|p| p.number);
+        let numbered = |d: &&BlockDevice| d.partition.as_ref().is_some_and(|p| Some(p.number) == number);
+        let found = number.and_then(|_| self.partitions.iter().find(numbered));
+        found.cloned().ok_or_else(|| InitError::SlotMissing {
+            guid,
+            what,
+            disk: self.device.name.clone(),
+        })
+    }
 }
 
 fn wait_for_disk(esp_guid: Uuid, modules: &ModuleList) -> Result<Disk, InitError> {

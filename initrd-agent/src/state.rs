@@ -10,9 +10,12 @@
 
 mod device;
 mod partition;
+mod recovery_key;
+mod schema;
 
 use crate::error::InitError;
-use crate::esp::Mounted;
+use crate::esp::{KeptState, Mounted};
+use crate::first_boot;
 use crate::floor;
 use crate::journal::Journal;
 use crate::secrets;
@@ -20,13 +23,19 @@ use crate::slot::Slot;
 use crate::tpm::Measured;
 use bennu_esp::FoundSecret;
 use bennu_formats::handover;
-use bennu_formats::manifest::POLICY_REF;
+use bennu_formats::manifest::{POLICY_REF, SlotManifest};
 use bennu_formats::paths;
 use bennu_formats::state::{self as format, StatePin};
-use bennu_formats::trust::{StateRule, TrustConfig};
+use bennu_formats::state_schema::StateSchema;
+use bennu_formats::trust::{RecoveryRule, StateRule, TrustConfig};
 use bennu_linux::block::{BlockDevice, OpenMode};
-use bennu_luks::{FormatParameters, HeaderError, KdfCost, RandomFailed, UnverifiedHeader, VolumeKey};
+use bennu_luks::{
+    FormatParameters, HeaderError, KdfCost, RandomFailed, RecoveryKey, UnverifiedHeader, VerifiedHeader,
+    VolumeKey,
+};
 use bennu_policy::state::{self as policy, KeyFact, PinFact, StateDecision, VolumeFact};
+use bennu_policy::state_schema::Release;
+use bennu_policy::verify::Verified;
 use bennu_tpm::{
     GuardedIndex, GuardedState, HashAlg, IndexPlace, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob,
     Tpm as _,
@@ -36,32 +45,40 @@ use std::io::Read as _;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-/// Random bytes of the recovery key.
-const RECOVERY_BYTES: usize = 32;
-/// Digits that lie in the same place on most keyboards, as systemd's recovery keys use them.
-const MODHEX: &[u8; 16] = b"cbdefghijklnrtuv";
-
 /// The open state volume.
 pub struct StateVolume {
     /// Where it is mounted.
     pub mounted: PathBuf,
     /// Its key, to be measured.
     pub key: VolumeKey,
+    /// Which releases can read it, for the boot record.
+    pub kept: KeptState,
     /// For the running system.
     pub report: handover::StateVolume,
 }
 
-fn opened(mounted: PathBuf, key: VolumeKey, uuid: uuid::Uuid, generation: u64) -> StateVolume {
+fn opened(
+    (mounted, schema): (PathBuf, StateSchema),
+    key: VolumeKey,
+    own: u32,
+    uuid: uuid::Uuid,
+    generation: u64,
+) -> StateVolume {
     let report = handover::StateVolume {
         uuid: uuid.to_string(),
         generation,
         mounted: mounted.display().to_string(),
     };
-    StateVolume { mounted, key, report }
+    StateVolume {
+        mounted,
+        key,
+        kept: KeptState { own, schema },
+        report,
+    }
 }
 
 /// The index that pins the volume of this machine.
-fn pin_index(key: &RsaPublic) -> GuardedIndex {
+pub fn pin_index(key: &RsaPublic) -> GuardedIndex {
     let place = IndexPlace {
         index: format::NV_INDEX,
         attributes: NvAttributes(bennu_formats::floor::NV_ATTRIBUTES),
@@ -77,6 +94,7 @@ pub fn open(
     slot: &Slot,
     trust: &TrustConfig,
     release: &ReleasePolicy,
+    manifest: &Verified<SlotManifest>,
     journal: &mut Journal,
 ) -> Result<Option<StateVolume>, InitError> {
     if trust.state == StateRule::Volatile {
@@ -85,17 +103,25 @@ pub fn open(
     let partition = slot.state.as_ref().ok_or(InitError::StateNoPartition)?;
     let partition = &partition::grow(&slot.disk, partition, journal);
     let index = pin_index(&release.key);
+    let reader = Release {
+        state_schema: manifest.get().state_schema,
+        readable_from: trust.state_readable_from,
+    };
     let pin = pinned(tpm, &index)?;
     let key = sealed_key(tpm, esp, release)?;
-    let (volume, header) = look(partition, key.as_ref())?;
+    let bytes = first_bytes(partition, bennu_luks::template::METADATA_BYTES)?;
+    let (volume, header) = judge(&bytes, key.as_ref());
     match policy::decide(&pin, &volume) {
         StateDecision::Refuse(failure) => Err(InitError::StateRefused(failure)),
         StateDecision::Provision => {
+            first_boot::check_early(esp, trust, journal)?;
             let maker = Maker {
                 tpm,
                 esp,
                 release,
+                reader,
                 partition,
+                rule: &trust.recovery,
             };
             maker.make(&index, journal).map(Some)
         }
@@ -106,27 +132,29 @@ pub fn open(
             let header = header
                 .verify(&key)
                 .map_err(|e| InitError::StateHeader(e.to_string()))?;
-            let update = header
-                .with_generation(generation)
-                .map_err(|e| InitError::StateHeader(e.to_string()))?;
-            device::write_all(partition, update.writes())?;
-            let header = update.into_header();
+            let header = at_generation(partition, header, generation)?;
             let pin = pin_of(header.uuid(), generation, &key);
             tpm.client()
                 .write_guarded(&index, release, &pin.encode())
                 .map_err(InitError::StatePin)?;
-            let mounted = device::open_and_mount(partition, &header, &key, device::Content::Kept)?;
+            let mounted = device::open_and_mount(partition, &header, &key, device::Content::Kept, reader)?;
             journal.say(&format!(
                 "state volume {} opened, generation {generation}",
                 header.uuid()
             ));
-            Ok(Some(opened(mounted, key, header.uuid(), generation)))
+            Ok(Some(opened(
+                mounted,
+                key,
+                reader.state_schema,
+                header.uuid(),
+                generation,
+            )))
         }
     }
 }
 
 /// What the TPM has pinned.
-fn pinned(tpm: &mut Measured, index: &GuardedIndex) -> Result<PinFact, InitError> {
+pub fn pinned(tpm: &mut Measured, index: &GuardedIndex) -> Result<PinFact, InitError> {
     Ok(match tpm.client().guarded(index).map_err(InitError::StatePin)? {
         GuardedState::Absent | GuardedState::Unwritten => PinFact::None,
         GuardedState::Holds(bytes) => PinFact::Pinned(
@@ -145,7 +173,7 @@ fn pin_of(uuid: uuid::Uuid, generation: u64, key: &VolumeKey) -> StatePin {
 }
 
 /// What the key is pinned by; says nothing of the key itself.
-fn digest(key: &VolumeKey) -> [u8; 32] {
+pub fn digest(key: &VolumeKey) -> [u8; 32] {
     let digest = HashAlg::Sha256.keyed_digest(key.as_bytes(), format::PIN_WORDS);
     digest.as_bytes().try_into().unwrap_or_default()
 }
@@ -176,23 +204,42 @@ fn sealed_key(
     Ok(Some(key))
 }
 
-/// What lies on the partition. Read once; only this copy is decoded.
-fn look(
+/// Writes the generation to the header, unless a power cut before the pin left it there.
+fn at_generation(
     partition: &BlockDevice,
-    key: Option<&VolumeKey>,
-) -> Result<(VolumeFact, Option<UnverifiedHeader>), InitError> {
-    let mut bytes = vec![0; bennu_luks::template::METADATA_BYTES];
+    header: VerifiedHeader,
+    generation: u64,
+) -> Result<VerifiedHeader, InitError> {
+    if header.generation() == generation {
+        return Ok(header);
+    }
+    let update = header
+        .with_generation(generation)
+        .map_err(|e| InitError::StateHeader(e.to_string()))?;
+    device::write_all(partition, update.writes())?;
+    Ok(update.into_header())
+}
+
+/// The first bytes of the partition. Read once; only this copy is decoded.
+pub fn first_bytes(partition: &BlockDevice, length: usize) -> Result<Vec<u8>, InitError> {
+    let mut bytes = vec![0; length];
     let mut file: File = partition.open(OpenMode::Read)?;
     file.read_exact(&mut bytes).map_err(InitError::StateIo)?;
-    if bytes.iter().all(|byte| *byte == 0) {
-        return Ok((VolumeFact::Blank, None));
+    Ok(bytes)
+}
+
+/// What lies on the partition, by its first bytes.
+pub fn judge(bytes: &[u8], key: Option<&VolumeKey>) -> (VolumeFact, Option<UnverifiedHeader>) {
+    let metadata = &bytes[..bytes.len().min(bennu_luks::template::METADATA_BYTES)];
+    if metadata.iter().all(|byte| *byte == 0) {
+        return (VolumeFact::Blank, None);
     }
-    let header = match UnverifiedHeader::parse(&bytes) {
+    let header = match UnverifiedHeader::parse(metadata) {
         Ok(header) => header,
         Err(HeaderError::NotLuks { looks_like }) => {
-            return Ok((VolumeFact::NotOurs(looks_like.to_string()), None));
+            return (VolumeFact::NotOurs(looks_like.to_string()), None);
         }
-        Err(other) => return Ok((VolumeFact::Deviates(other.to_string()), None)),
+        Err(other) => return (VolumeFact::Deviates(other.to_string()), None),
     };
     let fact = VolumeFact::Header {
         uuid: *header.claimed_uuid().as_bytes(),
@@ -202,7 +249,7 @@ fn look(
             digest: digest(key),
         }),
     };
-    Ok((fact, Some(header)))
+    (fact, Some(header))
 }
 
 /// Makes the volume of a machine that has none.
@@ -210,14 +257,16 @@ struct Maker<'a> {
     tpm: &'a mut Measured,
     esp: &'a Mounted,
     release: &'a ReleasePolicy,
+    reader: Release,
     partition: &'a BlockDevice,
+    rule: &'a RecoveryRule,
 }
 
 impl Maker<'_> {
-    fn make(self, index: &GuardedIndex, journal: &mut Journal) -> Result<StateVolume, InitError> {
+    fn make(mut self, index: &GuardedIndex, journal: &mut Journal) -> Result<StateVolume, InitError> {
         let bytes = secrets::random(self.tpm, bennu_luks::template::VOLUME_KEY_BYTES)?;
         let key = VolumeKey::new(&bytes).map_err(|e| InitError::StateHeader(e.to_string()))?;
-        let recovery = recovery_key(&secrets::random(self.tpm, RECOVERY_BYTES)?);
+        let recovery = self.recovery_key()?;
         secrets::seal_to_esp(
             self.tpm,
             self.esp,
@@ -226,28 +275,33 @@ impl Maker<'_> {
             &self.release.key,
         )?;
         let uuid = random_uuid()?;
+        recovery_key::escrow(&recovery, uuid, self.rule, self.esp)?;
         let parameters = FormatParameters {
             uuid,
             generation: policy::FIRST_GENERATION,
             kdf: KdfCost::STANDARD,
         };
         let mut random = |buffer: &mut [u8]| getrandom::fill(buffer).map_err(|_| RandomFailed);
-        let area = bennu_luks::format(&parameters, &key, recovery.as_bytes(), &mut random)
+        let area = bennu_luks::format(&parameters, &key, recovery.as_str().as_bytes(), &mut random)
             .map_err(|e| InitError::StateHeader(e.to_string()))?;
         device::write_all(self.partition, &area.writes())?;
         let header = UnverifiedHeader::parse(area.as_bytes())
             .map_err(|e| InitError::StateHeader(e.to_string()))?
             .verify(&key)
             .map_err(|e| InitError::StateHeader(e.to_string()))?;
-        let mounted = device::open_and_mount(self.partition, &header, &key, device::Content::Empty)?;
+        let empty = device::Content::Empty;
+        let mounted = device::open_and_mount(self.partition, &header, &key, empty, self.reader)?;
+        let (rule, own) = (self.rule, self.reader.state_schema);
         self.begin_pin(index, &pin_of(uuid, policy::FIRST_GENERATION, &key))?;
         journal.say(&format!("made state volume {uuid}"));
-        // Once, and nowhere but on the console: whoever sets the machine up writes it down.
-        journal.show_once(&format!(
-            "recovery key of the state volume: {}",
-            recovery.as_str()
-        ));
-        Ok(opened(mounted, key, uuid, policy::FIRST_GENERATION))
+        recovery_key::announce(&recovery, rule, journal);
+        Ok(opened(mounted, key, own, uuid, policy::FIRST_GENERATION))
+    }
+
+    fn recovery_key(&mut self) -> Result<RecoveryKey, InitError> {
+        let mut bytes = Zeroizing::new([0; RecoveryKey::RANDOM_BYTES]);
+        bytes.copy_from_slice(&secrets::random(self.tpm, RecoveryKey::RANDOM_BYTES)?);
+        Ok(RecoveryKey::of(&bytes))
     }
 
     /// Takes the owner's authorisation, which only an initrd like this one can unseal.
@@ -264,18 +318,4 @@ fn random_uuid() -> Result<uuid::Uuid, InitError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|e| InitError::Random(e.to_string()))?;
     Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
-}
-
-/// Eight groups of eight digits.
-fn recovery_key(random: &[u8]) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::with_capacity(RECOVERY_BYTES * 2 + 8));
-    for (at, byte) in random.iter().enumerate() {
-        if at > 0 && at % 4 == 0 {
-            text.push('-');
-        }
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from(MODHEX[usize::from(digit)]));
-        }
-    }
-    text
 }

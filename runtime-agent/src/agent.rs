@@ -129,6 +129,7 @@ impl Agent {
         tell_of_new_record(new_record, world);
         self.entry = entry.to_string();
         let at_ms = u64::try_from(world.now().as_millis()).unwrap_or(u64::MAX);
+        world.remember_firmware(&self.slot.version);
         self.publish(HealthState::Good { at_ms }, world);
         world.say(
             Level::Notice,

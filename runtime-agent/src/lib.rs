@@ -10,6 +10,8 @@ pub mod agent;
 pub mod console;
 pub mod documents;
 pub mod esp;
+pub mod factory_reset;
+pub mod firmware_record;
 pub mod health;
 pub mod mark;
 pub mod notify;

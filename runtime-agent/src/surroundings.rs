@@ -4,9 +4,12 @@
 use crate::console::Console;
 use crate::documents;
 use crate::esp::{self, Access, EspAccessError};
+use crate::firmware_record;
 use crate::health::{self, Unmet};
 use crate::notify::Notifier;
+use crate::status::measured::Places;
 use bennu_esp::{Esp, EspError};
+use bennu_formats::ImageVersion;
 use bennu_formats::handover::BlockDevice;
 use bennu_formats::health::{HealthCheck, HealthReport, HealthState};
 use bennu_formats::paths;
@@ -34,6 +37,9 @@ pub trait Surroundings {
     /// # Errors
     /// The ESP's, or those of `act`.
     fn on_esp<T>(&mut self, act: impl FnOnce(&Esp) -> Result<T, EspError>) -> Result<T, EspAccessError>;
+    /// Keeps what the firmware measured in this start, which became healthy. It explains later starts and decides
+    /// nothing, so that it cannot is told and no more.
+    fn remember_firmware(&mut self, version: &ImageVersion);
     /// Tells people.
     fn say(&mut self, level: Level, text: &str);
     /// Tells `bennuctl` and systemd.
@@ -96,6 +102,14 @@ impl Surroundings for Machine {
         let done = esp::with_esp(&self.esp, Access::ReadWrite, act);
         self.alive();
         done
+    }
+
+    fn remember_firmware(&mut self, version: &ImageVersion) {
+        self.alive();
+        if let Err(error) = firmware_record::remember(&Places::default(), &self.esp, version) {
+            self.console.say(Level::Warning, &error.to_string());
+        }
+        self.alive();
     }
 
     fn say(&mut self, level: Level, text: &str) {

@@ -10,6 +10,7 @@ use bennu_formats::boot_record::{BootRecord, Failure, Stage};
 use bennu_formats::handover::{FellBack, Handover};
 use bennu_formats::health::{HealthReport, HealthState};
 use bennu_runtime::documents::DocumentError;
+use bennu_runtime::status::measured::Measured;
 use bennu_runtime::status::times::BootTimes;
 use bennu_runtime::status::verity::VerityState;
 use bennu_runtime::status::why::{History, Why};
@@ -50,6 +51,9 @@ fn fell_back() -> Handover {
         "expected all health checks to hold within 60 s, found: unit x",
     );
     Handover {
+        machine: None,
+        debug: None,
+        factory_reset: None,
         fell_back: Some(FellBack {
             from_version: "3".parse().unwrap(),
             failure,
@@ -69,6 +73,22 @@ fn history() -> History {
     slot.last_failure = slot.bad.clone();
     record.slot_mut(&"2".parse().unwrap()).last_failure = Some(Failure::new(Code::SlotPanic, "oops"));
     FoundRecord::Whole(record).into()
+}
+
+fn as_expected() -> Measured {
+    Measured::AsExpected {
+        events: 50,
+        banks: vec!["sha256".into()],
+        firmware_changes: vec!["PCR 7 changed: variable dbx is another one".into()],
+    }
+}
+
+/// Words that anybody may have chosen.
+fn unexpected(handover: &Handover) -> Measured {
+    Measured::Unexpected {
+        findings: vec![handover.entry.clone()],
+        firmware_changes: vec![handover.steps[0].step.clone()],
+    }
 }
 
 fn golden(name: &str, text: &str) {
@@ -114,10 +134,10 @@ fn the_status_after_a_fall_back_is_shown_as_pinned() {
 
 #[test]
 fn why_and_boot_times_are_shown_as_pinned() {
-    golden("why.txt", &Why::of(fell_back(), history()).text());
+    golden("why.txt", &Why::of(fell_back(), history(), as_expected()).text());
     golden(
         "why-nothing.txt",
-        &Why::of(handover(1), FoundRecord::None.into()).text(),
+        &Why::of(handover(1), FoundRecord::None.into(), as_expected()).text(),
     );
     let report = HealthReport {
         schema: 1,
@@ -128,6 +148,25 @@ fn why_and_boot_times_are_shown_as_pinned() {
         "boot-times.txt",
         &BootTimes::of(handover(1), Some(&report)).text(),
     );
+}
+
+#[test]
+fn why_answers_yes_only_where_the_newest_slot_runs_and_measured_what_was_predicted() {
+    let unknown = Measured::Unknown {
+        why: "needs root".into(),
+    };
+    let answer =
+        |handover: Handover, measured: &Measured| Why::of(handover, history(), measured.clone()).answer();
+    for (fallen, measured, expected) in [
+        (false, as_expected(), Some(Answer::Yes)),
+        (true, as_expected(), Some(Answer::No)),
+        (false, unexpected(&handover(1)), Some(Answer::No)),
+        (true, unknown.clone(), Some(Answer::No)),
+        (false, unknown, None),
+    ] {
+        let handover = if fallen { fell_back() } else { handover(1) };
+        assert_eq!(answer(handover, &measured), expected, "{fallen} {measured:?}");
+    }
 }
 
 #[test]
@@ -158,7 +197,7 @@ fn json_decodes_to_what_was_encoded() {
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["fell_back"]["code"], "SLOT-UNHEALTHY");
     assert_eq!(value["verity"]["state"], "corrupted");
-    let why = Why::of(fell_back(), history());
+    let why = Why::of(fell_back(), history(), as_expected());
     assert_eq!(
         serde_json::from_str::<Why>(&serde_json::to_string(&why).unwrap()).unwrap(),
         why
@@ -194,7 +233,7 @@ fn words_from_the_disk_do_not_steer_the_terminal() {
     let status = Status::gather(&files.sources, |_| VerityState::Verified).unwrap();
     let texts = [
         render::status(&status),
-        Why::of(handover.clone(), history()).text(),
+        Why::of(handover.clone(), history(), unexpected(&handover)).text(),
         BootTimes::of(handover, None).text(),
     ];
     for text in texts {
@@ -222,7 +261,7 @@ proptest! {
         std::fs::write(&files.sources.handover, &bytes).unwrap();
         if let Ok(status) = Status::gather(&files.sources, |_| VerityState::Verified) {
             let handover = files.sources.handover().unwrap();
-            let text = render::status(&status) + &Why::of(handover.clone(), history()).text()
+            let text = render::status(&status) + &Why::of(handover.clone(), history(), unexpected(&handover)).text()
                 + &BootTimes::of(handover, None).text();
             let steered = text.contains('\u{1b}');
             prop_assert!(!steered);

@@ -40,6 +40,11 @@ fn a_slot_whose_checks_come_to_hold_is_marked_good_with_all_its_tries() {
     let slot = record(&world).slot_mut(&"2".parse().unwrap()).clone();
     assert_eq!((slot.attempts, slot.stage, slot.bad), (0, Stage::Healthy, None));
     assert!(world.has_said(Level::Notice, "slot 2 marked good (+3)"));
+    assert_eq!(
+        world.remembered,
+        ["2".parse().unwrap()],
+        "what its firmware measured"
+    );
     let states: Vec<_> = world
         .published
         .iter()
@@ -107,6 +112,7 @@ fn a_slot_with_attempts_left_is_restarted_for_another_one_and_keeps_its_tries() 
     assert_eq!((slot.attempts, slot.bad), (1, None));
     let failure = slot.last_failure.unwrap();
     assert_eq!(failure.code, Code::SlotUnhealthy);
+    assert_eq!(world.remembered, [], "only a good start is remembered");
     let words =
         "expected all health checks to hold within 60 s, found: file /b: expected to exist, found none";
     assert_eq!(failure.reason, words);

@@ -47,7 +47,11 @@ pub fn build(args: &BuildArgs, progress: &Progress) -> Result<Outcome> {
 
 /// `bennu disk`
 pub fn disk(args: &DiskArgs, progress: &Progress) -> Result<Outcome> {
-    DiskPlan::new(&args.releases)?.write(&args.output, progress)?;
+    let mut plan = DiskPlan::new(&args.releases)?;
+    if let Some(path) = &args.first_boot {
+        plan = plan.with_first_boot(path)?;
+    }
+    plan.write(&args.output, progress)?;
     println!("{}", args.output.display());
     Ok(Outcome::Yes)
 }

@@ -1,6 +1,8 @@
 //! One file a command.
 
 mod build;
+mod debug_token;
+mod first_boot;
 mod generate;
 mod index;
 mod inspect;
@@ -34,7 +36,9 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Keys(command) => keys::run(command),
         Command::Build(args) => build::build(&args, &progress),
         Command::Sign(args) => sign::run(&args),
+        Command::DebugToken(args) => debug_token::run(&args),
         Command::Disk(args) => build::disk(&args, &progress),
+        Command::FirstBoot(command) => first_boot::run(&command),
         Command::Inspect(args) => inspect::run(&args),
         Command::Index(args) => index::run(&args),
         Command::Verify(args) => verify::run(&args, &progress),

@@ -1,6 +1,7 @@
 //! The disk: releases in slots, the ESP, an empty state partition, the GPT (DESIGN §3, `docs/spec/disk-layout.md`).
 
 use crate::progress::Progress;
+use crate::steps::first_boot;
 use crate::steps::release::{self, Release, derived_uuid};
 use anyhow::{Context as _, Result, ensure};
 use bennu_disk::fat::{self, DosTime, VolumeLabel, VolumeSpec};
@@ -20,6 +21,8 @@ const ESP_RESERVE_BYTES: u64 = 4 << 20;
 /// What to put on a disk.
 pub struct DiskPlan {
     releases: Vec<(Release, PathBuf)>,
+    /// Content of `/bennu/first-boot.json`.
+    first_boot: Option<Vec<u8>>,
 }
 
 /// A partition with where its content comes from.
@@ -72,7 +75,19 @@ impl DiskPlan {
                 a.root_hash
             );
         }
-        Ok(Self { releases })
+        Ok(Self {
+            releases,
+            first_boot: None,
+        })
+    }
+
+    /// Puts the signed first-boot configuration at `path` on the ESP as well.
+    ///
+    /// # Errors
+    /// It is none, or for another image.
+    pub fn with_first_boot(mut self, path: &Path) -> Result<Self> {
+        self.first_boot = Some(first_boot::read_signed(path, &self.first().image_id)?);
+        Ok(self)
     }
 
     fn first(&self) -> &Release {
@@ -246,6 +261,12 @@ impl DiskPlan {
             entries.push(fat::Entry {
                 path: format!("{directory}/README.TXT"),
                 content: fat::Content::Bytes(ESP_README.to_vec()),
+            });
+        }
+        if let Some(content) = &self.first_boot {
+            entries.push(fat::Entry {
+                path: paths::ESP_FIRST_BOOT.to_owned(),
+                content: fat::Content::Bytes(content.clone()),
             });
         }
         let needed = largest_uki * UKIS_ON_ESP + ESP_RESERVE_BYTES;

@@ -3,7 +3,8 @@
 use crate::plan::Plan;
 use crate::steps::agents::{AgentError, Agents};
 use crate::steps::cpio::Cpio;
-use crate::steps::keys::KeySet;
+use crate::steps::first_boot;
+use crate::steps::keys::{KeySet, KeySetError};
 use crate::steps::modules::{self, ModuleError};
 use crate::steps::state_template::{self, TemplateError};
 use bennu_erofs::Tree;
@@ -28,6 +29,9 @@ pub enum InitrdError {
     /// The state volume's empty file system.
     #[error("initrd: {0}")]
     Template(#[from] TemplateError),
+    /// A configuration or debug key.
+    #[error("initrd: {0}")]
+    Keys(#[from] KeySetError),
     /// Writing to memory.
     #[error("initrd: {0}")]
     Write(#[from] io::Error),
@@ -102,6 +106,11 @@ fn trust(plan: &Plan, keys: &KeySet) -> Result<Vec<u8>, InitrdError> {
         secure_boot: plan.secure_boot,
         secrets: plan.secrets.clone(),
         state: plan.state_rule,
+        state_readable_from: plan.state_readable_from,
+        identity: plan.identity.clone(),
+        configuration_keys: first_boot::trusted_keys(&plan.configuration_keys, plan.accept)?,
+        recovery: plan.recovery.clone(),
+        debug_keys: first_boot::trusted_keys(&plan.debug_keys, plan.accept)?,
         max_attempts: plan.health.max_attempts,
     };
     let bytes = serde_json::to_vec_pretty(&config)?;

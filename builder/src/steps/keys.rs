@@ -9,6 +9,7 @@
 //! | `release-*.pub` | further trusted release keys (optional) | trust configuration |
 //! | `release-*.key` | their private halves, where this machine holds them (optional) | slot manifest |
 //! | `tpm-policy.key`, `tpm-policy.pub` | RSA-2048 TPM policy key | TPM policy, `.pcrsig` |
+//! | `configuration.key`, `configuration.pub` | ed25519 configuration key | first-boot configuration |
 //! | `owner.guid` | owner GUID in EFI signature lists | enrolment |
 //! | `THROW-AWAY` | says that the keys protect nothing | refused by production images |
 
@@ -332,22 +333,10 @@ pub fn generate(directory: &Path, purpose: KeyPurpose, not_before: u64) -> Resul
     }
     let policy = SigningKey::generate().map_err(make)?;
     out.secret("tpm-policy.key", policy.to_pkcs8_pem().map_err(make)?.as_bytes())?;
-    out.public(
-        "tpm-policy.pub",
-        policy.public_key().to_spki_pem().map_err(make)?.as_bytes(),
-    )?;
-    let mut seed = Zeroizing::new([0u8; 32]);
-    getrandom::fill(&mut *seed).map_err(make)?;
-    let release = ReleaseSigningKey::from_bytes(&seed);
-    out.secret(
-        "release.key",
-        release.to_pkcs8_pem(LineEnding::LF).map_err(make)?.as_bytes(),
-    )?;
-    let public = release
-        .verifying_key()
-        .to_public_key_pem(LineEnding::LF)
-        .map_err(make)?;
-    out.public("release.pub", public.as_bytes())?;
+    let public = policy.public_key().to_spki_pem().map_err(make)?;
+    out.public("tpm-policy.pub", public.as_bytes())?;
+    out.ed25519("release")?;
+    out.ed25519("configuration")?;
     let mut owner = [0u8; 16];
     getrandom::fill(&mut owner).map_err(make)?;
     out.public(
@@ -378,6 +367,20 @@ impl Writer<'_> {
 
     fn public(&self, name: &str, content: &[u8]) -> Result<(), KeySetError> {
         self.write(name, content, 0o644)
+    }
+
+    /// A fresh ed25519 key, `<name>.key` and `<name>.pub`.
+    fn ed25519(&self, name: &str) -> Result<(), KeySetError> {
+        let mut seed = Zeroizing::new([0u8; 32]);
+        getrandom::fill(&mut *seed).map_err(make)?;
+        let key = ReleaseSigningKey::from_bytes(&seed);
+        let private = key.to_pkcs8_pem(LineEnding::LF).map_err(make)?;
+        self.secret(&format!("{name}.key"), private.as_bytes())?;
+        let public = key
+            .verifying_key()
+            .to_public_key_pem(LineEnding::LF)
+            .map_err(make)?;
+        self.public(&format!("{name}.pub"), public.as_bytes())
     }
 
     fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<(), KeySetError> {

@@ -221,6 +221,7 @@ mod tests {
         );
         let zero = Sha256Digest::ZERO;
         let pcrs = PredictedPcrs {
+            sections: std::collections::BTreeMap::new(),
             pcr11_sections: zero,
             pcr11_enter_initrd: zero,
             pcr11_leave_initrd: zero,

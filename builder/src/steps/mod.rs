@@ -5,6 +5,7 @@ pub mod agents;
 pub mod cpio;
 pub mod disk;
 pub mod enrolment;
+pub mod first_boot;
 pub mod golden;
 pub mod initrd;
 pub mod keys;

@@ -7,8 +7,9 @@ use bennu_erofs::{Tree, TreeError};
 use bennu_formats::initrd_modules::REQUIRED;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Drivers that are loaded when the hardware asks for them, and faster hashing.
-const OPTIONAL: [&str; 21] = [
+/// Drivers that are loaded when the hardware asks for them, faster hashing, and keyboards for a recovery key (those at
+/// PS/2 are built into Debian's kernels).
+const OPTIONAL: [&str; 23] = [
     "aesni_intel",
     "virtio_blk",
     "virtio_scsi",
@@ -30,6 +31,8 @@ const OPTIONAL: [&str; 21] = [
     "tpm_crb",
     "hv_storvsc",
     "vmw_pvscsi",
+    "usbhid",
+    "hid_generic",
 ];
 /// Largest module, packed or unpacked, in bytes.
 const MAX_MODULE_BYTES: u64 = 64 << 20;

@@ -203,7 +203,12 @@ pub fn predict(image: &[u8]) -> Result<PredictedPcrs, measure::MeasureError> {
     let prediction = measure::predict_pcr11(image, Bank::Sha256)?;
     let pcr12 = measure::predict_pcr12(version, parsed.section_data(".cmdline"), Bank::Sha256)?;
     let after = |phase| digest(prediction.after(phase));
+    let measured = measure::measured_sections(&parsed)?;
     Ok(PredictedPcrs {
+        sections: measured
+            .into_iter()
+            .map(|(name, content)| (name.to_owned(), Sha256Digest::of(content)))
+            .collect(),
         pcr11_sections: digest(&prediction.after_sections),
         pcr11_enter_initrd: after(Phase::EnterInitrd),
         pcr11_leave_initrd: after(Phase::LeaveInitrd),

@@ -36,6 +36,22 @@ pub fn values(manifest: &SlotManifest, predicted: &PredictedPcrs, section: &mut 
                 found,
             })
         });
+    let sections = &manifest.pcrs.sections;
+    // An older bennu did not name them.
+    let names = predicted
+        .sections
+        .keys()
+        .chain(sections.keys())
+        .filter(|_| !sections.is_empty());
+    let differ = names
+        .filter(|name| predicted.sections.get(*name) != sections.get(*name))
+        .take(1);
+    let of = |pcrs: &PredictedPcrs, name| pcrs.sections.get(name).copied().unwrap_or(Sha256Digest::ZERO);
+    let wrong = wrong.chain(differ.map(|name| Refusal::Pcr {
+        member: "pcrs.sections",
+        expected: of(predicted, name),
+        found: of(&manifest.pcrs, name),
+    }));
     section.record_all(
         "PCR values",
         "7 values of PCRs 11, 12, 13 as predicted",

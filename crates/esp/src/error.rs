@@ -65,6 +65,14 @@ pub enum EspError {
         /// Version.
         version: ImageVersion,
     },
+    /// A document is not one.
+    #[error("ESP: {path}: {source}")]
+    Decode {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        source: DecodeError,
+    },
     /// The record cannot be encoded.
     #[error("ESP: {0}")]
     Encode(DecodeError),

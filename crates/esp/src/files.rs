@@ -86,6 +86,23 @@ pub(crate) fn publish(volume: &impl Volume, path: &Path, bytes: &[u8]) -> Result
     rename(volume, &temporary, path)
 }
 
+/// Removes a file for good. What [`publish`] may have left beside it, under a temporary name and with the same clusters,
+/// gets a name that nobody writes to: whoever wrote there would write to clusters that are free.
+pub(crate) fn forget(volume: &impl Volume, path: &Path) -> Result<(), EspError> {
+    let failed = |source| EspError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let (temporary, left) = (path.with_extension("new"), path.with_extension("left"));
+    let lengths = volume
+        .length(&temporary)
+        .and_then(|temporary| Ok((temporary, volume.length(&left)?)));
+    if let (Some(1..), None) = lengths.map_err(failed)? {
+        rename(volume, &temporary, &left)?;
+    }
+    remove(volume, path).map_err(failed)
+}
+
 /// Renames; flushes the file, which writes its cluster and length into the new entry, and then the directory.
 /// `to` must not exist or be empty: what it occupies would be freed while its entry may still be on the disk.
 pub(crate) fn rename(volume: &impl Volume, from: &Path, to: &Path) -> Result<(), EspError> {
@@ -97,6 +114,22 @@ pub(crate) fn rename(volume: &impl Volume, from: &Path, to: &Path) -> Result<(),
             to: to.to_owned(),
             source,
         })
+}
+
+/// Zeros over the first `limit` bytes of a file where it lies, and flushes; nothing where there is none.
+pub(crate) fn blank(volume: &impl Volume, path: &Path, limit: usize) -> Result<(), EspError> {
+    let act = || match volume.length(path)? {
+        None | Some(0) => Ok(()),
+        Some(length) => {
+            let bytes = usize::try_from(length).unwrap_or(limit).min(limit);
+            volume.overwrite(path, &vec![0; bytes])?;
+            volume.sync(path)
+        }
+    };
+    act().map_err(|source| EspError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// How a file stands before it is written.

@@ -7,6 +7,7 @@
 mod error;
 mod files;
 mod record;
+mod reset;
 mod volume;
 
 pub use error::EspError;
@@ -14,8 +15,10 @@ pub use files::MAX_DIRECTORY_ENTRIES;
 pub use record::{FoundRecord, OtherCopy};
 
 use bennu_formats::boot_record::BootRecord;
+use bennu_formats::decode::Document as _;
+use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::names::UkiFileName;
-use bennu_formats::{ImageId, ImageVersion, failure_log, paths};
+use bennu_formats::{ImageId, ImageVersion, debug_token, failure_log, paths};
 use std::path::{Path, PathBuf};
 use volume::Mounted;
 
@@ -37,8 +40,8 @@ pub const MAX_SEALED_BYTES: usize = 4096;
 pub enum FoundSecret {
     /// What the file holds, at most [`MAX_SEALED_BYTES`]; untrusted.
     Sealed(Vec<u8>),
-    /// An empty file: a write that a power cut undid. Nobody has used that secret, since it is given to nobody before
-    /// [`Esp::write_sealed_secret`] has returned.
+    /// An empty file, or one of zeros: a write that a power cut undid, or what a factory reset left. Nobody has that
+    /// secret, since it is given to nobody before [`Esp::write_sealed_secret`] has returned.
     Undone,
     /// No file.
     None,
@@ -133,11 +136,11 @@ impl Esp {
         let path = self.secret_path(name);
         match files::read(&Mounted, &path, MAX_SEALED_BYTES + 1)? {
             None => Ok(FoundSecret::None),
-            Some(bytes) if bytes.is_empty() => Ok(FoundSecret::Undone),
             Some(bytes) if bytes.len() > MAX_SEALED_BYTES => Err(EspError::TooLong {
                 path,
                 limit: MAX_SEALED_BYTES,
             }),
+            Some(bytes) if is_blank(&bytes) => Ok(FoundSecret::Undone),
             Some(bytes) => Ok(FoundSecret::Sealed(bytes)),
         }
     }
@@ -146,9 +149,99 @@ impl Esp {
     /// power cut before leaves [`FoundSecret::Undone`] or [`FoundSecret::None`].
     ///
     /// # Errors
-    /// Writing failed; nothing or an empty file stands under the final name.
+    /// Writing failed; nothing, an empty or a blank file stands under the final name.
     pub fn write_sealed_secret(&self, name: &str, sealed: &[u8]) -> Result<(), EspError> {
-        files::publish(&Mounted, &self.secret_path(name), sealed)
+        let path = self.secret_path(name);
+        match files::read(&Mounted, &path, MAX_SEALED_BYTES)? {
+            // After a factory reset: its clusters may have a second name, so they are neither freed nor renamed over.
+            Some(bytes) if !bytes.is_empty() && is_blank(&bytes) => files::write(&Mounted, &path, sealed),
+            _ => files::publish(&Mounted, &path, sealed),
+        }
+    }
+
+    /// The debug token as it lies there: at most one byte more than it may have; `None` without a file.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub fn debug_token(&self) -> Result<Option<Vec<u8>>, EspError> {
+        let path = self.root.join(paths::ESP_DEBUG_TOKEN);
+        files::read(&Mounted, &path, debug_token::MAX_FILE_BYTES + 1)
+    }
+
+    /// Replaces a sealed secret that is of no use any more. A power cut leaves the old one, the new one, an empty file,
+    /// none, or one with other bytes: for a secret that can be sealed once more.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub fn replace_sealed_secret(&self, name: &str, sealed: &[u8]) -> Result<(), EspError> {
+        files::write(&Mounted, &self.secret_path(name), sealed)
+    }
+
+    /// Names of the sealed secrets that are there, of any release: 1 to 32 characters of `[a-z0-9.-]`.
+    ///
+    /// # Errors
+    /// The directory cannot be listed, or has more than [`MAX_DIRECTORY_ENTRIES`] files.
+    pub fn sealed_names(&self) -> Result<Vec<String>, EspError> {
+        let directory = self.root.join(paths::ESP_SECRETS_DIRECTORY);
+        let names = match files::list(&directory) {
+            Err(EspError::List { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            names => names?,
+        };
+        let ours = |name: &String| {
+            (1..=32).contains(&name.len())
+                && name
+                    .bytes()
+                    .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'))
+        };
+        let mut names: Vec<String> = names
+            .iter()
+            .filter_map(|name| Some(name.strip_suffix(paths::SEALED_SUFFIX)?.to_owned()))
+            .filter(ours)
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Removes a sealed secret that nothing can open any more.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be removed.
+    pub fn forget_sealed_secret(&self, name: &str) -> Result<(), EspError> {
+        files::forget(&Mounted, &self.secret_path(name))
+    }
+
+    /// Writes the recovery key, encrypted to the escrow key, and flushes. A power cut before this returns leaves the
+    /// old file, an empty one, or none.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub fn write_recovery_blob(&self, blob: &[u8]) -> Result<(), EspError> {
+        files::publish(&Mounted, &self.root.join(paths::ESP_RECOVERY_BLOB), blob)
+    }
+
+    /// Reads it; `None` where there is none. At most [`MAX_SEALED_BYTES`]; untrusted.
+    ///
+    /// # Errors
+    /// It is there and cannot be read, or is longer.
+    pub fn recovery_blob(&self) -> Result<Option<Vec<u8>>, EspError> {
+        let path = self.root.join(paths::ESP_RECOVERY_BLOB);
+        match files::read(&Mounted, &path, MAX_SEALED_BYTES + 1)? {
+            Some(bytes) if bytes.len() > MAX_SEALED_BYTES => Err(EspError::TooLong {
+                path,
+                limit: MAX_SEALED_BYTES,
+            }),
+            found => Ok(found.filter(|bytes| !bytes.is_empty())),
+        }
+    }
+
+    /// Reads the first-boot configuration: at most one byte more than an envelope may have, so that a longer file is
+    /// refused by its decoder. `None` where there is none.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub fn first_boot(&self) -> Result<Option<Vec<u8>>, EspError> {
+        let path = self.root.join(paths::ESP_FIRST_BOOT);
+        files::read(&Mounted, &path, bennu_formats::dsse::MAX_ENVELOPE_BYTES + 1)
     }
 
     /// Replaces the log of the last start that failed. A power cut may leave none, or half of one: its digest on the
@@ -167,11 +260,45 @@ impl Esp {
         files::write(&Mounted, &path, log)
     }
 
+    /// Reads the firmware record; `None` where there is none, or an empty file that a power cut left.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read, or is no firmware record.
+    pub fn firmware_record(&self) -> Result<Option<FirmwareRecord>, EspError> {
+        let path = self.root.join(paths::ESP_FIRMWARE_RECORD);
+        let bytes = files::read(&Mounted, &path, FirmwareRecord::MAX_BYTES + 1)?;
+        let bytes = bytes.filter(|bytes| !bytes.is_empty());
+        bytes
+            .map(|bytes| FirmwareRecord::decode(&bytes))
+            .transpose()
+            .map_err(|source| EspError::Decode { path, source })
+    }
+
+    /// Replaces the firmware record. A power cut may leave none, or one that does not decode.
+    ///
+    /// # Errors
+    /// Encoding or writing failed, or it is longer than [`FirmwareRecord::MAX_BYTES`].
+    pub fn write_firmware_record(&self, record: &FirmwareRecord) -> Result<(), EspError> {
+        let path = self.root.join(paths::ESP_FIRMWARE_RECORD);
+        let bytes = record.encode().map_err(EspError::Encode)?;
+        if bytes.len() > FirmwareRecord::MAX_BYTES {
+            return Err(EspError::TooLong {
+                path,
+                limit: FirmwareRecord::MAX_BYTES,
+            });
+        }
+        files::write(&Mounted, &path, &bytes)
+    }
+
     fn secret_path(&self, name: &str) -> PathBuf {
         self.root
             .join(paths::ESP_SECRETS_DIRECTORY)
             .join(format!("{name}{}", paths::SEALED_SUFFIX))
     }
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The files as a reader finds them.
 
 use super::*;
-use bennu_formats::decode::{DecodeError, Document as _};
+use bennu_formats::decode::DecodeError;
 
 fn esp(entries: &[&str]) -> (tempfile::TempDir, Esp) {
     let dir = tempfile::tempdir().unwrap();
@@ -206,4 +206,48 @@ fn a_secret_is_sealed_undone_or_not_there_and_one_that_is_too_long_is_refused_no
     );
     std::fs::write(&path, vec![0; MAX_SEALED_BYTES + 1]).unwrap();
     assert!(matches!(esp.sealed_secret("a"), Err(EspError::TooLong { .. })));
+}
+
+#[test]
+fn sealed_secrets_of_any_release_are_listed_and_one_that_is_forgotten_is_gone() {
+    let (dir, esp) = esp(&[]);
+    assert_eq!(esp.sealed_names().unwrap(), Vec::<String>::new());
+    for name in ["machine", "tpm.owner"] {
+        esp.write_sealed_secret(name, b"sealed").unwrap();
+    }
+    for foreign in ["NOTES.sealed", "notes.txt", "machine.new"] {
+        std::fs::write(
+            dir.path().join(paths::ESP_SECRETS_DIRECTORY).join(foreign),
+            b"left",
+        )
+        .unwrap();
+    }
+    assert_eq!(esp.sealed_names().unwrap(), ["machine", "tpm.owner"]);
+    esp.forget_sealed_secret("machine").unwrap();
+    assert_eq!(esp.sealed_names().unwrap(), ["tpm.owner"]);
+    assert_eq!(esp.sealed_secret("machine").unwrap(), FoundSecret::None);
+    // What a cut left beside it is never written to again.
+    esp.write_sealed_secret("machine", b"another").unwrap();
+    let left = dir.path().join(paths::ESP_SECRETS_DIRECTORY).join("machine.left");
+    assert_eq!(std::fs::read(left).unwrap(), b"left");
+    assert!(esp.forget_sealed_secret("nobodys").is_err());
+}
+
+#[test]
+fn a_secret_that_is_replaced_and_the_recovery_blob_are_read_back() {
+    let (dir, esp) = esp(&[]);
+    for bytes in [&b"first"[..], b"other", b"of another length"] {
+        esp.replace_sealed_secret("state.volume", bytes).unwrap();
+        let found = esp.sealed_secret("state.volume").unwrap();
+        assert_eq!(found, FoundSecret::Sealed(bytes.to_vec()));
+    }
+    assert_eq!(esp.recovery_blob().unwrap(), None);
+    esp.write_recovery_blob(b"blob").unwrap();
+    assert_eq!(esp.recovery_blob().unwrap().unwrap(), b"blob");
+    std::fs::write(
+        dir.path().join(paths::ESP_RECOVERY_BLOB),
+        vec![0; MAX_SEALED_BYTES + 1],
+    )
+    .unwrap();
+    assert!(matches!(esp.recovery_blob(), Err(EspError::TooLong { .. })));
 }

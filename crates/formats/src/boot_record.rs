@@ -67,6 +67,9 @@ pub struct SlotRecord {
     /// What went wrong last, whether or not it made the slot bad.
     #[serde(default)]
     pub last_failure: Option<Failure>,
+    /// The slot's `state_schema`, once it has reached its root.
+    #[serde(default)]
+    pub state_schema: Option<u32>,
 }
 
 impl Default for SlotRecord {
@@ -76,6 +79,7 @@ impl Default for SlotRecord {
             stage: Stage::Initrd,
             bad: None,
             last_failure: None,
+            state_schema: None,
         }
     }
 }
@@ -91,6 +95,9 @@ pub struct BootRecord {
     pub slots: BTreeMap<ImageVersion, SlotRecord>,
     /// The slot that started last.
     pub last: Option<ImageVersion>,
+    /// The lowest `state_schema` that can read the state volume, as far as it is known.
+    #[serde(default)]
+    pub state_readable_from: Option<u32>,
 }
 
 impl Default for BootRecord {
@@ -100,6 +107,7 @@ impl Default for BootRecord {
             starts: 0,
             slots: BTreeMap::new(),
             last: None,
+            state_readable_from: None,
         }
     }
 }

@@ -81,12 +81,14 @@ codes! {
         "enable the TPM in the firmware; an image that seals secrets does not start without one";
     TpmExtend = "TPM-EXTEND", "a PCR could not be extended in every active bank",
         "the machine does not go on unmeasured: restart it; replace the TPM if it recurs";
+    TpmBank = "TPM-BANK", "the TPM has no SHA-256 bank that the firmware measures into",
+        "turn the SHA-256 bank on in the firmware's setup: nothing is sealed to a bank that nobody extends";
     PcrUnexpected = "PCR-UNEXPECTED", "PCR values are not those that the signed policy names",
         "something was measured that the release did not foresee: an add-on, a credential, another firmware path";
     BelowFloor = "BELOW-FLOOR", "the slot's security_version is below this machine's anti-rollback floor",
         "install a release with a higher security_version: one that was marked good here has raised the floor";
     FloorMissing = "FLOOR-MISSING", "the anti-rollback floor is gone from the TPM of a machine that has sealed secrets",
-        "the TPM was cleared or replaced: provision the machine anew";
+        "put the old TPM back, type the recovery key at the next start, or provision the machine anew";
     FloorForeign = "FLOOR-FOREIGN", "the TPM has another NV index where the anti-rollback floor belongs",
         "clear the TPM in the firmware's setup and provision the machine anew";
     FloorAccess = "FLOOR-ACCESS", "the anti-rollback floor could not be read or written",
@@ -114,11 +116,23 @@ codes! {
     StateRolledBack = "STATE-ROLLED-BACK", "the state volume is an older copy than the TPM knows",
         "put the newest copy back; an older one is never opened";
     StateKeyMissing = "STATE-KEY-MISSING", "the sealed key of the state volume is not on the ESP",
-        "put /bennu/secrets/state.volume.sealed back from a backup of this machine's ESP, or use the recovery key";
+        "put /bennu/secrets/state.volume.sealed back from a backup of this machine's ESP, or type the recovery key";
     StateOtherTpm = "STATE-OTHER-TPM", "the state volume was made with another TPM, or with this one before it was cleared",
-        "use the recovery key";
+        "clear this TPM if it was used before, and type the recovery key";
     StateAccess = "STATE-ACCESS", "the state volume could not be read, written or mounted",
         "restart the machine; replace the medium if it recurs";
+    FactoryReset = "FACTORY-RESET", "a factory reset was begun and could not be finished",
+        "restart the machine: it goes on with the reset; if it still opens old secrets, destroy the disk";
+    StateSchema = "STATE-SCHEMA", "the state volume was written by a newer release than this one can read",
+        "install a release that can read it, or reset the machine to its factory state";
+    IdentityRefused = "IDENTITY-REFUSED", "something among the kept files of /etc is not what may be kept, and was left out",
+        "somebody with root wrote it there: find out who; the machine started without it";
+    FirstBootFormat = "FIRST-BOOT-FORMAT", "the first-boot configuration on the ESP is malformed, too long, or sets what this image does not keep",
+        "make it again with bennu first-boot sign, or remove /bennu/first-boot.json from the ESP";
+    FirstBootSignature = "FIRST-BOOT-SIGNATURE", "the first-boot configuration on the ESP is not signed by a configuration key of this image",
+        "sign it with a key named in image.toml, or remove /bennu/first-boot.json from the ESP";
+    FirstBootOther = "FIRST-BOOT-OTHER", "the first-boot configuration on the ESP is for another image or another machine",
+        "put this machine's own file on the ESP, or remove /bennu/first-boot.json from it";
     SwitchRoot = "SWITCH-ROOT", "the verified root has no init to start or could not become the root",
         "the image was built wrongly: build it again with an init";
     SlotUnhealthy = "SLOT-UNHEALTHY", "the slot started but did not become healthy",

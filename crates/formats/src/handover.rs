@@ -4,8 +4,10 @@
 //! only root writes; the file is a report, not a root of trust.
 
 use crate::boot_record::Failure;
+use crate::debug_token::UtcDay;
 use crate::decode::Document;
 use crate::digest::{RootHash, Sha256Digest};
+use crate::manifest::PredictedPcrs;
 use crate::names::{ImageId, ImageVersion};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -60,6 +62,57 @@ pub struct StateVolume {
     pub mounted: String,
 }
 
+/// What became of a factory reset that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum FactoryReset {
+    /// At this start: everything in this record is that of a first start.
+    Done {
+        /// The anti-rollback floor, as it was before.
+        floor: u64,
+        /// Old sealed files that the cleared TPM was given and refused.
+        refused: Vec<RefusedSecret>,
+    },
+    /// Not, and nothing was touched.
+    NotDone {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An old sealed file that the TPM refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedSecret {
+    /// Its name.
+    pub name: String,
+    /// The TPM's response code, with its meaning.
+    pub code: String,
+}
+
+/// A start with an accepted debug token: nothing sealed was opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DebugStart {
+    /// SHA-256 of the token's signed bytes, as measured into PCR 12.
+    pub digest: Sha256Digest,
+    /// Key id of the debug key.
+    pub signed_by: Sha256Digest,
+    /// The day it was for.
+    pub day: UtcDay,
+    /// Its note.
+    pub note: String,
+}
+
+/// What became of `/etc`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityReport {
+    /// How many files were carried over from the start before.
+    pub kept: u32,
+    /// What was refused, with the reason; at most 32, so that nobody who writes there makes the report too long.
+    pub refused: Vec<String>,
+    /// SHA-256 of the first-boot configuration that this start applied.
+    pub first_boot: Option<Sha256Digest>,
+}
+
 /// The report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
@@ -97,12 +150,25 @@ pub struct Handover {
     pub entry: String,
     /// Starts of this slot since the last healthy one, this one included.
     pub attempts: u32,
+    /// PCR values that the manifest's signer predicted.
+    pub predicted_pcrs: PredictedPcrs,
     /// PCR values, SHA-256 bank, when bennu-init was done.
     pub pcrs: BTreeMap<u32, Sha256Digest>,
     /// Names of the secrets in `/run/secrets`.
     pub secrets: Vec<String>,
     /// The state volume; none where the image keeps nothing.
     pub state_volume: Option<StateVolume>,
+    /// The machine's identity, as a debug token names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Sha256Digest>,
+    /// Set at a start with an accepted debug token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debug: Option<DebugStart>,
+    /// A factory reset that was asked for before this start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factory_reset: Option<FactoryReset>,
+    /// What is kept of `/etc`; none where nothing is.
+    pub identity: Option<IdentityReport>,
     /// Set when a newer slot was passed over.
     pub fell_back: Option<FellBack>,
     /// Times.

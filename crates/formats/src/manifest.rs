@@ -9,12 +9,15 @@ use crate::digest::{RootHash, Sha256Digest, base64_bytes, hex_bytes};
 use crate::names::{ImageId, ImageVersion};
 use crate::units::{BLOCK_BYTES, Blocks4K, Bytes};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// policyRef of the policies that open our sealed secrets and state.
 pub const POLICY_REF: &str = "bennu-state-v1";
 /// The PCRs that the policy of a release names, in the order of the selection.
 pub const POLICY_PCRS: [u32; 4] = [11, 12, 13, 15];
+/// Most sections that a manifest names; systemd-stub 257 measures 11.
+pub const MAX_SECTIONS: usize = 16;
 /// Members that this version of the format knows; a name in `critical` outside this list is a refusal.
 const KNOWN_MEMBERS: [&str; 14] = [
     "schema",
@@ -111,6 +114,10 @@ pub struct UkiBinding {
 /// PCR values (SHA-256 bank) predicted at build time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PredictedPcrs {
+    /// What the stub measures: SHA-256 of each section's content, by its name. It explains a PCR 11 that differs;
+    /// empty in releases of an older bennu.
+    #[serde(default)]
+    pub sections: BTreeMap<String, Sha256Digest>,
     /// PCR 11 when the stub has measured the sections.
     pub pcr11_sections: Sha256Digest,
     /// PCR 11 after `enter-initrd`: the value sealed to.
@@ -211,6 +218,7 @@ impl Document for SlotManifest {
             }
         }
         self.check_verity()?;
+        self.check_sections()?;
         self.check_policy()
     }
 }
@@ -265,6 +273,24 @@ impl SlotManifest {
             ));
         }
         Ok(())
+    }
+
+    /// The names go to consoles.
+    fn check_sections(&self) -> Result<(), DecodeError> {
+        let sections = &self.pcrs.sections;
+        if sections.len() > MAX_SECTIONS {
+            return Err(bad("pcrs.sections", "at most 16", sections.len()));
+        }
+        let is_name =
+            |name: &&String| (2..=8).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic());
+        match sections.keys().find(|name| !is_name(name)) {
+            Some(name) => Err(bad(
+                "pcrs.sections",
+                "names of 2 to 8 printable ASCII characters",
+                format!("{} bytes", name.len()),
+            )),
+            None => Ok(()),
+        }
     }
 
     fn check_policy(&self) -> Result<(), DecodeError> {

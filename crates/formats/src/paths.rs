@@ -16,6 +16,11 @@ pub const ESP_BOOT_RECORD: &str = "bennu/boot-record.json";
 pub const ESP_BOOT_RECORD_2: &str = "bennu/boot-record.2.json";
 /// On the ESP: the log of the last start that failed ([`crate::failure_log`]), for people.
 pub const ESP_FAILURE_LOG: &str = "bennu/last-failure.log";
+/// On the ESP: what the firmware measured at the last good start ([`crate::firmware_record::FirmwareRecord`]).
+pub const ESP_FIRMWARE_RECORD: &str = "bennu/firmware-record.json";
+/// On the ESP: the recovery key of the state volume, encrypted to the image's escrow key (age v1, armored). Written by
+/// `bennu-init` when it makes the volume, copied by `bennuctl`, read by whoever has the escrow key's other half.
+pub const ESP_RECOVERY_BLOB: &str = "bennu/recovery.age";
 /// On the ESP: one sealed secret a file, named `<secret>.sealed`.
 pub const ESP_SECRETS_DIRECTORY: &str = "bennu/secrets";
 /// Name, among the sealed secrets, of the TPM's owner and lockout authorisations. No secret of an image can have
@@ -23,8 +28,16 @@ pub const ESP_SECRETS_DIRECTORY: &str = "bennu/secrets";
 pub const OWNER_SECRET: &str = "tpm.owner";
 /// Name, among the sealed secrets, of the state volume's key.
 pub const STATE_SECRET: &str = "state.volume";
+/// On the ESP: a debug token ([`crate::debug_token`]). Written by people, read by `bennu-init`.
+pub const ESP_DEBUG_TOKEN: &str = "bennu/debug-token.json";
+/// On the ESP: the wish for a factory reset ([`crate::factory_reset`]). Written by `bennuctl`, read by `bennu-init`.
+pub const ESP_FACTORY_RESET: &str = "bennu/factory-reset.request";
 /// In the initrd: the empty file system of the state volume ([`crate::state::VolumeTemplate`]).
 pub const INITRD_STATE_TEMPLATE: &str = "/etc/bennu/state.template";
+/// On the ESP: the signed first-boot configuration ([`crate::first_boot`]).
+pub const ESP_FIRST_BOOT: &str = "bennu/first-boot.json";
+/// On the state volume: what is kept of `/etc` ([`crate::identity`]).
+pub const STATE_IDENTITY: &str = "identity";
 /// In the running system: where the state volume is mounted.
 pub const RUN_STATE: &str = "/run/bennu/state";
 /// File name suffix of a sealed secret.
@@ -34,8 +47,17 @@ pub const SEALED_SUFFIX: &str = ".sealed";
 pub const RUN_HANDOVER: &str = "/run/bennu/boot.json";
 /// In the running system: the event log of everything we extended, CEL-JSON, one record a line.
 pub const RUN_EVENT_LOG: &str = "/run/bennu/tpm2-measure.log";
+/// In the running system: the same records at the beginning of the log that systemd's own programs append to and
+/// read (systemd 257; Debian 12's 252 knows no such log).
+pub const RUN_SYSTEMD_EVENT_LOG: &str = "/run/log/systemd/tpm2-measure.log";
 /// In the running system: unsealed secrets (ramfs, 0700).
 pub const RUN_SECRETS: &str = "/run/secrets";
+/// In the running system: there at a start with an accepted debug token only, for `ConditionPathExists=`.
+pub const RUN_DEBUG: &str = "/run/bennu/debug";
+/// In the running system: the key that makes a wish for a factory reset count, 32 bytes, 0400.
+pub const RUN_RESET_KEY: &str = "/run/bennu/factory-reset.key";
+/// In the running system: a factory reset that was confirmed once, 0600.
+pub const RUN_RESET_PENDING: &str = "/run/bennu/factory-reset.pending";
 /// In the root image: health checks and tries ([`crate::health::HealthConfig`]).
 pub const ROOT_HEALTH: &str = "/usr/lib/bennu/health.json";
 /// In the root image: what every other file of it is (`docs/spec/golden-index.md`).

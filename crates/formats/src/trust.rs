@@ -5,6 +5,8 @@
 
 use crate::decode::{DecodeError, Document};
 use crate::digest::hex_bytes;
+use crate::escrow::EscrowKey;
+use crate::identity::IdentityRule;
 use crate::manifest::Architecture;
 use crate::names::{ImageId, ImageVersion, ReleaseName};
 use serde::{Deserialize, Serialize};
@@ -56,6 +58,16 @@ pub enum StateRule {
     Encrypted,
 }
 
+/// Who gets the recovery key of a new state volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecoveryRule {
+    /// Whoever reads the console at the first start.
+    Console,
+    /// Whoever has the other half of this key; it is not shown.
+    Escrow(EscrowKey),
+}
+
 /// The trust configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +93,17 @@ pub struct TrustConfig {
     pub secrets: Vec<SecretSpec>,
     /// State volume.
     pub state: StateRule,
+    /// Its recovery key.
+    pub recovery: RecoveryRule,
+    /// Keys whose debug tokens count; none means that no token ever does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub debug_keys: Vec<ReleaseKey>,
+    /// Lowest `state_schema` whose releases can read what this one keeps.
+    pub state_readable_from: u32,
+    /// What is kept of `/etc`.
+    pub identity: IdentityRule,
+    /// Keys that sign first-boot configurations; none: no such file is accepted.
+    pub configuration_keys: Vec<ReleaseKey>,
     /// Starts that a slot gets without becoming healthy before the other one is taken.
     pub max_attempts: u32,
 }
@@ -139,6 +162,25 @@ impl Document for TrustConfig {
         }
         if self.secrets.len() > 16 {
             return bad("secrets", "at most 16", self.secrets.len().to_string());
+        }
+        let keys = self.debug_keys.len();
+        if keys > crate::debug_token::MAX_KEYS || self.debug_keys.iter().any(|k| k.0.len() != 32) {
+            return bad("debug_keys", "at most 4 keys of 32 bytes", keys.to_string());
+        }
+        if !self.identity.is_bounded() {
+            return bad(
+                "identity",
+                "at most 16 classes and 64 paths",
+                self.identity.paths.len().to_string(),
+            );
+        }
+        let keys = &self.configuration_keys;
+        if keys.len() > 16 || keys.iter().any(|k| k.0.len() != 32) {
+            return bad(
+                "configuration_keys",
+                "at most 16 keys of 32 bytes",
+                keys.len().to_string(),
+            );
         }
         if !(1..=9).contains(&self.max_attempts) {
             return bad("max_attempts", "1 to 9", self.max_attempts.to_string());

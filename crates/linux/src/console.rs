@@ -111,6 +111,15 @@ impl Console {
         Ok(Self { file, name })
     }
 
+    /// A stand-in, for tests.
+    #[cfg(test)]
+    pub(crate) fn of(file: File) -> Self {
+        Self {
+            file,
+            name: ConsoleName("test".into()),
+        }
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &ConsoleName {

@@ -7,23 +7,34 @@
 //! A device is addressed by name. It always has exactly one table line that starts at sector 0: a
 //! live table of any other shape is an error, so that what was verified is all there is. Node names
 //! come from devtmpfs (`/dev/dm-N`, present as soon as a table is loaded) and are checked against the
-//! device number; udev is never waited for in the initrd, where it does not run. The `devicemapper`
-//! crate does wait for udev's cookie on resume and remove when `/run/udev/control` exists.
+//! device number; udev is never waited for.
 //!
 //! Key material never belongs into table parameters: pass `:<size>:logon:<description>` and add the
 //! key with [`crate::keyring`].
 
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use devicemapper::{DM, DevId, DmFlags, DmOptions};
+use crate::block::DeviceNumber;
+use ioctl::{Answer, Command, Line, Request, flag};
 
-use crate::block::{self, DeviceNumber};
-
+mod activate;
 mod error;
+mod ioctl;
 mod table;
+mod wipe;
 
 pub use error::DmError;
 pub use table::{NAME_LIMIT, Name, PARAMS_LIMIT, TARGET_LIMIT, TableLine, UUID_LIMIT, Uuid};
+
+/// The control device, there once dm_mod is loaded.
+const CONTROL: &str = "/dev/mapper/control";
+/// How often a busy device is tried to be removed.
+const REMOVE_TRIES: u32 = 5;
+/// Between two tries.
+const REMOVE_PAUSE: Duration = Duration::from_millis(200);
 
 /// Whether the device may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,11 +86,7 @@ pub struct Device {
 }
 
 /// The open control device, `/dev/mapper/control`.
-pub struct DeviceMapper(DM);
-
-fn id(name: &Name) -> Result<DevId<'_>, devicemapper::DmError> {
-    devicemapper::DmName::new(name.as_str()).map(DevId::Name)
-}
+pub struct DeviceMapper(File);
 
 impl DeviceMapper {
     /// Opens the control device.
@@ -87,7 +94,8 @@ impl DeviceMapper {
     /// # Errors
     /// [`DmError::OpenControl`].
     pub fn open() -> Result<Self, DmError> {
-        DM::new().map(Self).map_err(DmError::OpenControl)
+        let opened = File::options().read(true).write(true).open(CONTROL);
+        opened.map(Self).map_err(DmError::OpenControl)
     }
 
     /// Makes a device without a table.
@@ -95,16 +103,13 @@ impl DeviceMapper {
     /// # Errors
     /// [`DmError::Create`], also if the name or the UUID is taken.
     pub fn create(&self, name: &Name, uuid: &Uuid, access: Access) -> Result<DeviceNumber, DmError> {
-        let act = || {
-            let dm_name = devicemapper::DmName::new(name.as_str())?;
-            let dm_uuid = devicemapper::DmUuid::new(uuid.as_str())?;
-            self.0.device_create(dm_name, Some(dm_uuid), options(access))
-        };
-        let info = act().map_err(|source| DmError::Create {
-            name: name.clone(),
-            source,
-        })?;
-        Ok(number(info.device()))
+        let request = Request::new(Some(name.as_str()), read_only(access)).uuid(uuid.as_str());
+        let made = self.ask(request, Command::Create);
+        made.map(|answer| number(answer.device()))
+            .map_err(|source| DmError::Create {
+                name: name.clone(),
+                source,
+            })
     }
 
     /// Loads a table line; it becomes live at the next [`Self::resume`]. The kernel wipes its copy of
@@ -113,19 +118,13 @@ impl DeviceMapper {
     /// # Errors
     /// [`DmError::Load`].
     pub fn load(&self, name: &Name, line: &TableLine, access: Access) -> Result<(), DmError> {
-        let mut flags = options(access).flags();
-        flags.insert(DmFlags::DM_SECURE_DATA);
-        let table = [(
-            0,
+        let flags = read_only(access) | flag::SECURE_DATA;
+        let request = Request::new(Some(name.as_str()), flags).table(
             line.length_sectors512(),
-            line.target().to_owned(),
-            line.params().to_owned(),
-        )];
-        id(name)
-            .and_then(|id| {
-                self.0
-                    .table_load(&id, &table, DmOptions::default().set_flags(flags))
-            })
+            line.target(),
+            line.params(),
+        );
+        self.ask(request, Command::LoadTable)
             .map(drop)
             .map_err(|source| DmError::Load {
                 name: name.clone(),
@@ -139,8 +138,7 @@ impl DeviceMapper {
     /// # Errors
     /// [`DmError::Resume`].
     pub fn resume(&self, name: &Name) -> Result<(), DmError> {
-        id(name)
-            .and_then(|id| self.0.device_suspend(&id, DmOptions::default()))
+        self.ask(Request::new(Some(name.as_str()), 0), Command::Suspend)
             .map(drop)
             .map_err(|source| DmError::Resume {
                 name: name.clone(),
@@ -154,11 +152,10 @@ impl DeviceMapper {
     /// [`DmError::Suspend`].
     pub fn suspend(&self, name: &Name, mode: SuspendMode) -> Result<(), DmError> {
         let flags = match mode {
-            SuspendMode::FreezeAndFlush => DmFlags::DM_SUSPEND,
-            SuspendMode::Immediately => DmFlags::DM_SUSPEND | DmFlags::DM_NOFLUSH | DmFlags::DM_SKIP_LOCKFS,
+            SuspendMode::FreezeAndFlush => flag::SUSPEND,
+            SuspendMode::Immediately => flag::SUSPEND | flag::NOFLUSH | flag::SKIP_LOCKFS,
         };
-        id(name)
-            .and_then(|id| self.0.device_suspend(&id, DmOptions::default().set_flags(flags)))
+        self.ask(Request::new(Some(name.as_str()), flags), Command::Suspend)
             .map(drop)
             .map_err(|source| DmError::Suspend {
                 name: name.clone(),
@@ -171,14 +168,12 @@ impl DeviceMapper {
     /// # Errors
     /// [`DmError::ReadTable`], or [`DmError::Shape`] unless it is one line from sector 0.
     pub fn table(&self, name: &Name) -> Result<TableLine, DmError> {
-        let flags = DmOptions::default().set_flags(DmFlags::DM_STATUS_TABLE | DmFlags::DM_NOFLUSH);
-        let lines = id(name)
-            .and_then(|id| self.0.table_status(&id, flags))
-            .map_err(|source| DmError::ReadTable {
-                name: name.clone(),
-                source,
-            })?;
-        single_line(name, lines.1)
+        let lines = self.lines(name, flag::STATUS_TABLE | flag::NOFLUSH);
+        let lines = lines.map_err(|source| DmError::ReadTable {
+            name: name.clone(),
+            source,
+        })?;
+        single_line(name, lines)
     }
 
     /// Reads the target's status; for verity `V` (valid) or `C` (corruption seen).
@@ -186,14 +181,17 @@ impl DeviceMapper {
     /// # Errors
     /// [`DmError::ReadStatus`], or [`DmError::Shape`] unless the table is one line from sector 0.
     pub fn status(&self, name: &Name) -> Result<TableLine, DmError> {
-        let flags = DmOptions::default().set_flags(DmFlags::DM_NOFLUSH);
-        let lines = id(name)
-            .and_then(|id| self.0.table_status(&id, flags))
-            .map_err(|source| DmError::ReadStatus {
-                name: name.clone(),
-                source,
-            })?;
-        single_line(name, lines.1)
+        let lines = self.lines(name, flag::NOFLUSH);
+        let lines = lines.map_err(|source| DmError::ReadStatus {
+            name: name.clone(),
+            source,
+        })?;
+        single_line(name, lines)
+    }
+
+    fn lines(&self, name: &Name, flags: u32) -> io::Result<Vec<Line>> {
+        self.ask(Request::new(Some(name.as_str()), flags), Command::TableStatus)?
+            .lines()
     }
 
     /// Asks for the device's number and state.
@@ -201,21 +199,20 @@ impl DeviceMapper {
     /// # Errors
     /// [`DmError::Query`], also if there is no such device.
     pub fn state(&self, name: &Name) -> Result<State, DmError> {
-        let info = id(name)
-            .and_then(|id| self.0.device_info(&id))
-            .map_err(|source| DmError::Query {
-                name: name.clone(),
-                source,
-            })?;
-        let flags = info.flags();
+        let answer = self.ask(Request::new(Some(name.as_str()), 0), Command::DeviceStatus);
+        let answer = answer.map_err(|source| DmError::Query {
+            name: name.clone(),
+            source,
+        })?;
+        let is = |flag| answer.flags() & flag != 0;
         Ok(State {
-            number: number(info.device()),
-            uuid: info.uuid().map(ToString::to_string),
-            open_count: u32::try_from(info.open_count()).unwrap_or(u32::MAX),
-            suspended: flags.contains(DmFlags::DM_SUSPEND),
-            read_only: flags.contains(DmFlags::DM_READONLY),
-            live_table: flags.contains(DmFlags::DM_ACTIVE_PRESENT),
-            inactive_table: flags.contains(DmFlags::DM_INACTIVE_PRESENT),
+            number: number(answer.device()),
+            uuid: answer.uuid(),
+            open_count: answer.open_count(),
+            suspended: is(flag::SUSPEND),
+            read_only: is(flag::READONLY),
+            live_table: is(flag::ACTIVE_PRESENT),
+            inactive_table: is(flag::INACTIVE_PRESENT),
         })
     }
 
@@ -224,10 +221,11 @@ impl DeviceMapper {
     /// # Errors
     /// [`DmError::List`].
     pub fn devices(&self) -> Result<Vec<(String, DeviceNumber)>, DmError> {
-        let found = self.0.list_devices().map_err(DmError::List)?;
+        let found = self.ask(Request::new(None, 0), Command::ListDevices);
+        let found = found.and_then(|answer| answer.names()).map_err(DmError::List)?;
         Ok(found
             .into_iter()
-            .map(|(name, device, _)| (name.to_string(), number(device)))
+            .map(|(name, device)| (name, number(device)))
             .collect())
     }
 
@@ -236,8 +234,8 @@ impl DeviceMapper {
     /// # Errors
     /// [`DmError::Message`].
     pub fn message(&self, name: &Name, text: &str) -> Result<(), DmError> {
-        id(name)
-            .and_then(|id| self.0.target_msg(&id, None, text))
+        let request = Request::new(Some(name.as_str()), 0).message(text);
+        self.ask(request, Command::Message)
             .map(drop)
             .map_err(|source| DmError::Message {
                 name: name.clone(),
@@ -250,120 +248,53 @@ impl DeviceMapper {
     /// # Errors
     /// [`DmError::Remove`].
     pub fn remove(&self, name: &Name) -> Result<(), DmError> {
-        id(name)
-            .and_then(|id| self.0.device_remove(&id, DmOptions::default()))
-            .map(drop)
-            .map_err(|source| DmError::Remove {
-                name: name.clone(),
-                source,
-            })
-    }
-
-    /// Creates, loads and resumes a device, then checks that it is live, has the access asked for, and
-    /// that its node is this device. On failure the device is removed again.
-    ///
-    /// The live table is *not* compared with `line` here: targets rewrite their parameters (device
-    /// paths become numbers). Callers compare [`Self::table`] with what they expect, or use
-    /// [`Self::activate_exactly`].
-    ///
-    /// # Errors
-    /// The failing act's variant; [`DmError::Cleanup`] if removing failed as well.
-    pub fn activate(
-        &self,
-        name: &Name,
-        uuid: &Uuid,
-        line: &TableLine,
-        access: Access,
-    ) -> Result<Device, DmError> {
-        let number = self.create(name, uuid, access)?;
-        self.make_live(name, number, line, access)
-            .map_err(|cause| self.clean_up(name, cause))
-    }
-
-    /// Like [`Self::activate`], and the live table must equal `line` to the byte: for parameters
-    /// written the way the kernel reports them (`major:minor` for devices).
-    ///
-    /// # Errors
-    /// As [`Self::activate`], and [`DmError::ReadBack`].
-    pub fn activate_exactly(
-        &self,
-        name: &Name,
-        uuid: &Uuid,
-        line: &TableLine,
-        access: Access,
-    ) -> Result<Device, DmError> {
-        let device = self.activate(name, uuid, line, access)?;
-        match self.table(name) {
-            Ok(found) if found == *line => Ok(device),
-            Ok(found) => Err(self.clean_up(
-                name,
-                DmError::ReadBack {
-                    name: name.clone(),
-                    found,
-                },
-            )),
-            Err(cause) => Err(self.clean_up(name, cause)),
+        let mut tries = REMOVE_TRIES;
+        loop {
+            let removed = self.ask(Request::new(Some(name.as_str()), 0), Command::Remove);
+            tries -= 1;
+            match removed {
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) && tries > 0 => {
+                    std::thread::sleep(REMOVE_PAUSE);
+                }
+                removed => {
+                    return removed.map(drop).map_err(|source| DmError::Remove {
+                        name: name.clone(),
+                        source,
+                    });
+                }
+            }
         }
     }
 
-    fn make_live(
-        &self,
-        name: &Name,
-        number: DeviceNumber,
-        line: &TableLine,
-        access: Access,
-    ) -> Result<Device, DmError> {
-        self.load(name, line, access)?;
-        self.resume(name)?;
-        let state = self.state(name)?;
-        let access_holds = state.read_only || access == Access::ReadWrite;
-        if state.number != number || state.suspended || !state.live_table || !access_holds {
-            return Err(DmError::State {
-                name: name.clone(),
-                state,
-            });
-        }
-        let node =
-            block::ensure_node(&format!("dm-{}", number.minor), number).map_err(|source| DmError::Node {
-                name: name.clone(),
-                source,
-            })?;
-        Ok(Device {
-            name: name.clone(),
-            number,
-            node,
-        })
-    }
-
-    fn clean_up(&self, name: &Name, cause: DmError) -> DmError {
-        match self.remove(name) {
-            Ok(()) => cause,
-            Err(cleanup) => DmError::Cleanup {
-                cause: Box::new(cause),
-                cleanup: Box::new(cleanup),
-            },
-        }
+    fn ask(&self, request: Request, command: Command) -> io::Result<Answer> {
+        request.send(&self.0, command)
     }
 }
 
-fn options(access: Access) -> DmOptions {
+fn read_only(access: Access) -> u32 {
     match access {
-        Access::ReadOnly => DmOptions::default().set_flags(DmFlags::DM_READONLY),
-        Access::ReadWrite => DmOptions::default(),
+        Access::ReadOnly => flag::READONLY,
+        Access::ReadWrite => 0,
     }
 }
 
-fn number(device: devicemapper::Device) -> DeviceNumber {
-    DeviceNumber {
-        major: device.major,
-        minor: device.minor,
-    }
+fn number((major, minor): (u32, u32)) -> DeviceNumber {
+    DeviceNumber { major, minor }
 }
 
-fn single_line(name: &Name, lines: Vec<(u64, u64, String, String)>) -> Result<TableLine, DmError> {
+fn single_line(name: &Name, lines: Vec<Line>) -> Result<TableLine, DmError> {
     let count = lines.len();
     match <[_; 1]>::try_from(lines) {
-        Ok([(0, length, target, params)]) => TableLine::new(length, &target, &params),
+        Ok(
+            [
+                Line {
+                    start_sectors512: 0,
+                    length_sectors512,
+                    target,
+                    text,
+                },
+            ],
+        ) => TableLine::new(length_sectors512, &target, &text),
         _ => Err(DmError::Shape {
             name: name.clone(),
             lines: count,
@@ -378,7 +309,12 @@ mod tests {
     #[test]
     fn a_live_table_must_be_one_line_from_sector_zero() {
         let name = Name::new("x").unwrap();
-        let line = |start| (start, 8, "zero".to_owned(), String::new());
+        let line = |start_sectors512| Line {
+            start_sectors512,
+            length_sectors512: 8,
+            target: "zero".to_owned(),
+            text: String::new(),
+        };
         assert_eq!(
             single_line(&name, vec![line(0)]).unwrap(),
             TableLine::new(8, "zero", "").unwrap()

@@ -8,10 +8,13 @@
 
 pub mod block;
 pub mod bounded;
+pub mod cgroup;
 pub mod console;
+pub mod console_input;
 pub mod dm;
 pub mod efivars;
 pub mod ext4;
+pub mod found;
 pub mod keyring;
 pub mod kmsg;
 pub mod memory;

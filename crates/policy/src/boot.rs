@@ -233,6 +233,22 @@ pub fn on_pivot(record: &mut BootRecord, this: &ImageVersion) {
     record.slot_mut(this).stage = Stage::Pivoted;
 }
 
+/// The slot uses the state volume: its own `state_schema`, and the lowest that can read the volume from now on. Written
+/// down so that a slot that is given up later knows whether the other one could go on. Whoever forges it can keep a
+/// machine from falling back, or cost it a restart; it opens nothing.
+pub fn on_state(record: &mut BootRecord, this: &ImageVersion, state_schema: u32, readable_from: u32) {
+    record.slot_mut(this).state_schema = Some(state_schema);
+    record.state_readable_from = Some(readable_from);
+}
+
+/// Somebody typed the recovery key, and another TPM has the machine now: the starts before failed for want of that, not
+/// for this slot. Each costs a right key, so nothing loops.
+pub fn on_recovered(record: &mut BootRecord, this: &ImageVersion) {
+    let slot = record.slot_mut(this);
+    slot.attempts = 0;
+    slot.last_failure = None;
+}
+
 /// The health checks passed: the slot's count starts anew and its past is forgiven. Only a block that could not be
 /// read stays noted: it is forgiven once, or a slot that fails an hour after each healthy start would do so for
 /// ever.

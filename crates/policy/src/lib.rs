@@ -5,8 +5,15 @@
 //!
 //! - [`verify`]: the slot manifest (used by `bennu-init`, `bennu verify`, `bennud`)
 //! - [`state`]: whether the state volume is this machine's (`bennu-init`)
+//! - [`debug_token`]: whether a debug token counts (`bennu-init`)
+//! - [`reset`]: whether a factory reset is done, and in which order (`bennu-init`, `bennuctl`)
+//! - [`verify::first_boot`]: the first-boot configuration (`bennu-init`)
+//! - [`state_schema`]: whether a release can read what another one keeps (`bennu-init`)
 //! - [`boot`]: which slot starts, when one is given up, what a failure leads to (`bennu-init`, `bennud`)
 
 pub mod boot;
+pub mod debug_token;
+pub mod reset;
 pub mod state;
+pub mod state_schema;
 pub mod verify;

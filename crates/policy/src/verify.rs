@@ -2,6 +2,8 @@
 //!
 //! This module is the only place that makes a [`Verified`]; mounting, unsealing and flipping take nothing else.
 
+pub mod first_boot;
+
 use bennu_formats::decode::{DecodeError, Document, Unverified};
 use bennu_formats::digest::{RootHash, Sha256Digest};
 use bennu_formats::dsse::{Envelope, SLOT_PAYLOAD_TYPE, key_id};
@@ -14,7 +16,7 @@ use bennu_formats::{Code, codes};
 use ed25519_dalek::{Signature, VerifyingKey};
 use std::collections::BTreeSet;
 
-/// A value whose origin was proven by [`verify_slot`]. It cannot be made elsewhere.
+/// A value whose origin was proven by [`verify_slot`] or [`first_boot::verify`]. It cannot be made elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified<T> {
     value: T,
@@ -202,15 +204,25 @@ pub fn verify_slot(
 }
 
 fn check_signatures(envelope: &Envelope, trust: &ReleaseTrust<'_>) -> Result<Vec<Sha256Digest>, SlotRefusal> {
+    let good = good_signers(envelope, trust.keys).map_err(SlotRefusal::TrustedKey)?;
+    if good.len() < trust.threshold.max(1) as usize {
+        return Err(SlotRefusal::Signatures {
+            threshold: trust.threshold,
+            trusted: trust.keys.len(),
+            good: good.len(),
+            claimed: claimed_keys(envelope),
+        });
+    }
+    Ok(good.into_iter().collect())
+}
+
+/// Which of `keys` have signed; `Err` is the number of one that is no ed25519 key.
+fn good_signers(envelope: &Envelope, keys: &[ReleaseKey]) -> Result<BTreeSet<Sha256Digest>, usize> {
     let message = envelope.pre_authentication_encoding();
     let mut good = BTreeSet::new();
-    for (index, key) in trust.keys.iter().enumerate() {
-        let raw: [u8; 32] = key
-            .0
-            .as_slice()
-            .try_into()
-            .map_err(|_| SlotRefusal::TrustedKey(index))?;
-        let verifying = VerifyingKey::from_bytes(&raw).map_err(|_| SlotRefusal::TrustedKey(index))?;
+    for (index, key) in keys.iter().enumerate() {
+        let raw: [u8; 32] = key.0.as_slice().try_into().map_err(|_| index)?;
+        let verifying = VerifyingKey::from_bytes(&raw).map_err(|_| index)?;
         // The key id is a hint that anyone can write, so every signature is tried with every trusted key.
         let signed = envelope.signatures.iter().any(|s| {
             Signature::from_slice(&s.sig).is_ok_and(|sig| verifying.verify_strict(&message, &sig).is_ok())
@@ -219,20 +231,16 @@ fn check_signatures(envelope: &Envelope, trust: &ReleaseTrust<'_>) -> Result<Vec
             good.insert(key_id(&raw));
         }
     }
-    if good.len() < trust.threshold.max(1) as usize {
-        let claimed: Vec<String> = envelope
-            .signatures
-            .iter()
-            .map(|s| s.keyid.to_string()[..16].to_owned())
-            .collect();
-        return Err(SlotRefusal::Signatures {
-            threshold: trust.threshold,
-            trusted: trust.keys.len(),
-            good: good.len(),
-            claimed: claimed.join(", "),
-        });
-    }
-    Ok(good.into_iter().collect())
+    Ok(good)
+}
+
+fn claimed_keys(envelope: &Envelope) -> String {
+    let claimed: Vec<String> = envelope
+        .signatures
+        .iter()
+        .map(|s| s.keyid.to_string()[..16].to_owned())
+        .collect();
+    claimed.join(", ")
 }
 
 fn check_identity(manifest: &SlotManifest, trust: &ReleaseTrust<'_>) -> Result<(), SlotRefusal> {

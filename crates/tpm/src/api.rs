@@ -126,7 +126,7 @@ impl<T: Transport> Tpm for Client<T> {
         blob: &SealedBlob,
         policy: &ReleasePolicy,
     ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
-        self.unseal_secret(blob, policy)
+        self.unseal_secret(blob, policy, None)
     }
 
     fn random(&mut self, size: usize) -> Result<Zeroizing<Vec<u8>>, TpmError> {

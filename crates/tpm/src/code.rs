@@ -6,6 +6,7 @@ use std::fmt;
 pub(crate) mod cc {
     pub(crate) const EVICT_CONTROL: u32 = 0x120;
     pub(crate) const NV_UNDEFINE_SPACE: u32 = 0x122;
+    pub(crate) const CLEAR: u32 = 0x126;
     pub(crate) const HIERARCHY_CHANGE_AUTH: u32 = 0x129;
     pub(crate) const NV_DEFINE_SPACE: u32 = 0x12A;
     pub(crate) const CREATE_PRIMARY: u32 = 0x131;
@@ -15,11 +16,13 @@ pub(crate) mod cc {
     pub(crate) const POLICY_NV: u32 = 0x149;
     pub(crate) const CREATE: u32 = 0x153;
     pub(crate) const LOAD: u32 = 0x157;
+    pub(crate) const QUOTE: u32 = 0x158;
     pub(crate) const UNSEAL: u32 = 0x15E;
     pub(crate) const FLUSH_CONTEXT: u32 = 0x165;
     pub(crate) const LOAD_EXTERNAL: u32 = 0x167;
     pub(crate) const NV_READ_PUBLIC: u32 = 0x169;
     pub(crate) const POLICY_AUTHORIZE: u32 = 0x16A;
+    pub(crate) const POLICY_AUTH_VALUE: u32 = 0x16B;
     pub(crate) const POLICY_OR: u32 = 0x171;
     pub(crate) const READ_PUBLIC: u32 = 0x173;
     pub(crate) const START_AUTH_SESSION: u32 = 0x176;
@@ -28,6 +31,9 @@ pub(crate) mod cc {
     pub(crate) const GET_RANDOM: u32 = 0x17B;
     pub(crate) const PCR_READ: u32 = 0x17E;
     pub(crate) const POLICY_PCR: u32 = 0x17F;
+    pub(crate) const DICTIONARY_ATTACK_LOCK_RESET: u32 = 0x139;
+    pub(crate) const DICTIONARY_ATTACK_PARAMETERS: u32 = 0x13A;
+    pub(crate) const READ_CLOCK: u32 = 0x181;
     pub(crate) const PCR_EXTEND: u32 = 0x182;
     pub(crate) const POLICY_GET_DIGEST: u32 = 0x189;
     pub(crate) const POLICY_NV_WRITTEN: u32 = 0x18F;
@@ -44,6 +50,7 @@ pub(crate) mod alg {
     pub(crate) const SHA512: u16 = 0x000D;
     pub(crate) const NULL: u16 = 0x0010;
     pub(crate) const RSASSA: u16 = 0x0014;
+    pub(crate) const ECDSA: u16 = 0x0018;
     pub(crate) const ECC: u16 = 0x0023;
     pub(crate) const CFB: u16 = 0x0043;
 }
@@ -61,6 +68,7 @@ pub(crate) mod rh {
     pub(crate) const NULL: u32 = 0x4000_0007;
     pub(crate) const PASSWORD: u32 = 0x4000_0009;
     pub(crate) const LOCKOUT: u32 = 0x4000_000A;
+    pub(crate) const ENDORSEMENT: u32 = 0x4000_000B;
 }
 
 /// TPM_ECC_NIST_P256 (Part 2, 6.4).

@@ -16,14 +16,22 @@ pub enum EventKind {
     VolumeKey,
     /// Digest of the slot's manifest: ours, closes unsealing.
     Manifest,
+    /// Digest of a debug token: ours, keeps everything sealed.
+    DebugToken,
+    /// Digest of a first-boot configuration: ours, after the latch and before it is used.
+    FirstBoot,
 }
 
 impl EventKind {
-    const fn name(self) -> &'static str {
+    /// `eventType` in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Phase => "phase",
             Self::VolumeKey => "volume-key",
             Self::Manifest => "bennu-manifest",
+            Self::DebugToken => "bennu-debug-token",
+            Self::FirstBoot => "bennu-first-boot",
         }
     }
 }

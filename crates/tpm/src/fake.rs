@@ -13,7 +13,7 @@ use crate::eventlog::EventRecord;
 use crate::hash::{Digest, HashAlg, sha256};
 use crate::pcr::{PcrMask, PcrValues};
 use crate::policy::signed_digest;
-use crate::public::{Name, RsaPublic, SealedPublic};
+use crate::public::{Lockout, Name, RsaPublic, SealedPublic};
 use crate::seal::{SealError, SealPolicy, check_srk, payload};
 use crate::unseal::{ReleasePolicy, UnsealError, open_payload};
 
@@ -112,11 +112,13 @@ impl Tpm for FakeTpm {
         check_srk(policy.srk, self.srk)?;
         let private = payload(&self.srk, secret)?.to_vec();
         let public = SealedPublic {
-            auth_policy: policy.auth_policy(),
+            auth_policy: policy.auth_policy().map_err(SealError::Tpm)?,
             unique: sha256(&[&private]),
+            lockout: Lockout::Exempt,
         };
         Ok(SealedBlob {
             srk_name: self.srk,
+            local: policy.local.conditions(),
             public,
             private,
         })
@@ -131,7 +133,7 @@ impl Tpm for FakeTpm {
         if let Some(error) = self.unseal_errors.pop_front() {
             return Err(error);
         }
-        policy.check(blob)?;
+        policy.check(blob, None)?;
         if blob.srk_name != self.srk {
             return Err(UnsealError::SrkDiffers {
                 recorded: blob.srk_name,

@@ -1,6 +1,7 @@
 //! The anti-rollback floor: an 8-byte guarded NV index that the signed policies of all releases compare with.
 //!
-//! Begun at zero. A release below it fulfils no policy, its own included, so it neither unseals nor lowers it.
+//! Begun at zero, or at a release's number where a machine comes to another TPM. A release below it fulfils no policy,
+//! its own included, so it neither unseals nor lowers it.
 
 use crate::client::Client;
 use crate::guarded::{GuardedError, GuardedIndex, GuardedState, IndexPlace};
@@ -76,7 +77,17 @@ impl<T: Transport> Client<T> {
     ///
     /// As [`Client::begin_guarded`].
     pub fn begin_floor(&mut self, floor: &Floor) -> Result<(), GuardedError> {
-        self.begin_guarded(&floor.0, &[], &0u64.to_be_bytes())
+        self.begin_floor_at(floor, 0)
+    }
+
+    /// Begins the floor at `value`: for a machine that has had one, in another TPM or in this one before it was
+    /// cleared.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::begin_guarded`].
+    pub fn begin_floor_at(&mut self, floor: &Floor, value: u64) -> Result<(), GuardedError> {
+        self.begin_guarded(&floor.0, &[], &value.to_be_bytes())
     }
 
     /// Raises the floor to `value`.

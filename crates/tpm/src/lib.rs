@@ -6,6 +6,7 @@
 //! - [`Tpm`]: the five acts the rest of Bennu needs, so that callers can be tested with `FakeTpm` (feature `fake`);
 //! - [`Client`]: a TPM behind a [`Transport`], with the typed commands of TPM 2.0 Part 3 that these acts need;
 //! - [`policy_pcr_digest`], [`policy_authorize_digest`], [`policy_key_name`]: the same sums without a TPM;
+//! - [`Client::quote`]: what the TPM states about its PCRs, signed by a key that never leaves it;
 //! - [`EventRecord`]: what was measured, as a line of systemd's CEL-JSON log.
 //!
 //! Trust: bytes from the TPM and sealed blobs from disk are untrusted; lengths are checked before use and no
@@ -15,6 +16,7 @@
 //! That is not defended here.
 
 mod api;
+mod attestation;
 mod blob;
 mod client;
 mod code;
@@ -27,9 +29,11 @@ mod floor;
 mod guarded;
 mod hash;
 mod kdf;
+mod local;
 mod pcr;
 mod policy;
 mod public;
+mod reset;
 mod seal;
 mod session;
 mod transport;
@@ -37,11 +41,15 @@ mod unseal;
 mod wire;
 
 pub use api::{Event, Measured, Tpm};
+pub use attestation::{AttestationPublic, ClockInfo, MAX_QUALIFYING, Quote, QuoteStatement};
+#[cfg(feature = "verify-quote")]
+pub use attestation::{QuoteError, verify_quote};
 pub use blob::{BlobError, SealedBlob};
 pub use client::Client;
 pub use code::ResponseCode;
 pub use command::{
-    Hierarchy, Loaded, NvAttributes, NvAuth, NvPublic, Properties, SRK_HANDLE, StorageKey, VerifiedTicket,
+    AttestationKey, Hierarchy, Loaded, LockoutRule, NvAttributes, NvAuth, NvPublic, Properties, SRK_HANDLE,
+    StorageKey, VerifiedTicket,
 };
 pub use error::{TpmError, TransportError};
 pub use eventlog::{EventKind, EventRecord};
@@ -50,12 +58,16 @@ pub use fake::FakeTpm;
 pub use floor::{Floor, FloorState};
 pub use guarded::{GuardedError, GuardedIndex, GuardedState, IndexPlace};
 pub use hash::{Digest, HashAlg};
+pub use local::{
+    LocalConditions, Pin, PinError, PinRule, SECURE_BOOT_PCR, SealLocal, policy_auth_value_digest,
+};
 pub use pcr::{PcrBank, PcrMask, PcrValues};
 pub use policy::{
     NvCompare, NvCondition, NvWritten, PolicyDigest, policy_authorize_digest, policy_nv_digest,
     policy_nv_written_digest, policy_or_digest, policy_pcr_digest, signed_digest,
 };
-pub use public::{ModulusError, Name, RsaPublic, SealedPublic, policy_key_name};
+pub use public::{Lockout, ModulusError, Name, RsaPublic, SealedPublic, policy_key_name};
+pub use reset::{DeadSecret, StillAlive};
 pub use seal::{SealError, SealPolicy, SrkTrust};
 pub use session::{Auth, Session, SessionKind};
 pub use transport::{Device, Transport};

@@ -33,9 +33,14 @@ impl fmt::Debug for PolicyDigest {
 /// Policy digest after TPM2_PolicyPCR as the first statement (Part 3, 23.7).
 #[must_use]
 pub fn policy_pcr_digest(values: &PcrValues) -> [u8; 32] {
+    policy_pcr_after(&EMPTY, values)
+}
+
+/// The same when it follows a policy with digest `before`.
+pub(crate) fn policy_pcr_after(before: &[u8; 32], values: &PcrValues) -> [u8; 32] {
     let selection = values.mask().selection(values.alg());
     sha256(&[
-        &EMPTY,
+        before,
         &cc::POLICY_PCR.to_be_bytes(),
         &selection,
         &values.combined(),

@@ -14,6 +14,8 @@ use crate::wire::{Reader, WireError, Writer};
 const SRK_ATTRIBUTES: u32 = 0x0003_0472;
 /// fixedTPM, fixedParent, adminWithPolicy, noDA; userWithAuth clear: use takes the policy, always.
 const SEALED_ATTRIBUTES: u32 = 0x0000_0492;
+/// The same without noDA: wrong authValues count.
+const SEALED_ATTRIBUTES_COUNTED: u32 = 0x0000_0092;
 /// userWithAuth, decrypt, sign.
 const POLICY_KEY_ATTRIBUTES: u32 = 0x0006_0040;
 
@@ -112,7 +114,7 @@ impl SrkPublic {
     }
 }
 
-fn coordinate(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn coordinate(bytes: &[u8]) -> [u8; 32] {
     let mut padded = [0; 32];
     for (to, from) in padded.iter_mut().rev().zip(bytes.iter().rev()) {
         *to = *from;
@@ -120,17 +122,37 @@ fn coordinate(bytes: &[u8]) -> [u8; 32] {
     padded
 }
 
-/// A sealed object's public area: 78 bytes, free are authPolicy (32) and unique (32).
+/// Whether wrong authValues of an object count under the TPM's lockout.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lockout {
+    /// No (noDA): it has no authValue that anybody could guess.
+    Exempt,
+    /// Yes: it has a PIN.
+    Counted,
+}
+
+impl Lockout {
+    const fn attributes(self) -> u32 {
+        match self {
+            Self::Exempt => SEALED_ATTRIBUTES,
+            Self::Counted => SEALED_ATTRIBUTES_COUNTED,
+        }
+    }
+}
+
+/// A sealed object's public area: 78 bytes, free are authPolicy (32), unique (32) and one attribute.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SealedPublic {
     /// Policy that unsealing takes: SHA-256, 32 bytes.
     pub auth_policy: [u8; 32],
     /// Hash over the sensitive part, 32 bytes, chosen by the TPM.
     pub unique: [u8; 32],
+    /// noDA.
+    pub lockout: Lockout,
 }
 
 impl SealedPublic {
-    /// Accepts fixedTPM, fixedParent, adminWithPolicy, noDA and nothing else.
+    /// Accepts fixedTPM, fixedParent, adminWithPolicy, with or without noDA, and nothing else.
     ///
     /// # Errors
     ///
@@ -140,38 +162,46 @@ impl SealedPublic {
         reader.expect_u16(alg::KEYEDHASH, "sealed object type")?;
         reader.expect_u16(alg::SHA256, "sealed object name algorithm")?;
         let attributes = reader.u32("sealed object attributes")?;
-        if attributes != SEALED_ATTRIBUTES {
-            return Err(WireError::Unexpected {
-                field: "sealed object attributes",
-                expected: SEALED_ATTRIBUTES.into(),
-                found: attributes.into(),
-            });
-        }
+        let lockout = match attributes {
+            SEALED_ATTRIBUTES => Lockout::Exempt,
+            SEALED_ATTRIBUTES_COUNTED => Lockout::Counted,
+            found => {
+                return Err(WireError::Unexpected {
+                    field: "sealed object attributes",
+                    expected: SEALED_ATTRIBUTES.into(),
+                    found: found.into(),
+                });
+            }
+        };
         reader.expect_u16(32, "sealed object policy size")?;
         let auth_policy = reader.array("sealed object policy")?;
         reader.expect_u16(alg::NULL, "sealed object scheme")?;
         reader.expect_u16(32, "sealed object unique size")?;
         let unique = reader.array("sealed object unique")?;
         reader.end("sealed object")?;
-        Ok(Self { auth_policy, unique })
+        Ok(Self {
+            auth_policy,
+            unique,
+            lockout,
+        })
     }
 
     /// The 78 bytes of TPMT_PUBLIC.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut area = Vec::with_capacity(78);
-        area.extend_from_slice(&sealed_head(&self.auth_policy));
+        area.extend_from_slice(&sealed_head(&self.auth_policy, self.lockout));
         area.extend_from_slice(&32u16.to_be_bytes());
         area.extend_from_slice(&self.unique);
         area
     }
 }
 
-fn sealed_head(auth_policy: &[u8; 32]) -> Vec<u8> {
+fn sealed_head(auth_policy: &[u8; 32], lockout: Lockout) -> Vec<u8> {
     let mut head = Vec::with_capacity(44);
     head.extend_from_slice(&alg::KEYEDHASH.to_be_bytes());
     head.extend_from_slice(&alg::SHA256.to_be_bytes());
-    head.extend_from_slice(&SEALED_ATTRIBUTES.to_be_bytes());
+    head.extend_from_slice(&lockout.attributes().to_be_bytes());
     head.extend_from_slice(&32u16.to_be_bytes());
     head.extend_from_slice(auth_policy);
     head.extend_from_slice(&alg::NULL.to_be_bytes());
@@ -179,8 +209,8 @@ fn sealed_head(auth_policy: &[u8; 32]) -> Vec<u8> {
 }
 
 /// The template for TPM2_Create: empty `unique`.
-pub(crate) fn sealed_template(auth_policy: &[u8; 32]) -> Vec<u8> {
-    let mut template = sealed_head(auth_policy);
+pub(crate) fn sealed_template(auth_policy: &[u8; 32], lockout: Lockout) -> Vec<u8> {
+    let mut template = sealed_head(auth_policy, lockout);
     template.extend_from_slice(&[0, 0]);
     template
 }
@@ -264,7 +294,11 @@ pub fn policy_key_name(modulus: &[u8]) -> Result<Name, ModulusError> {
     Ok(RsaPublic::new(modulus)?.name())
 }
 
-fn expect_bytes(reader: &mut Reader<'_>, expected: &[u8], field: &'static str) -> Result<(), WireError> {
+pub(crate) fn expect_bytes(
+    reader: &mut Reader<'_>,
+    expected: &[u8],
+    field: &'static str,
+) -> Result<(), WireError> {
     let found = reader.take(expected.len(), field)?;
     match expected
         .iter()
@@ -289,12 +323,15 @@ mod tests {
         let public = SealedPublic {
             auth_policy: [0xAA; 32],
             unique: [0x55; 32],
+            lockout: Lockout::Exempt,
         };
         let area = public.encode();
         assert_eq!(area.len(), 78);
         assert_eq!(SealedPublic::decode(&area), Ok(public));
         for bit in 0..area.len() * 8 {
-            let free = (10..42).contains(&(bit / 8)) || (46..78).contains(&(bit / 8));
+            // noDA is bit 10 of the attributes, big-endian at bytes 4 to 7.
+            let no_da = bit == 6 * 8 + 2;
+            let free = (10..42).contains(&(bit / 8)) || (46..78).contains(&(bit / 8)) || no_da;
             let mut changed = area.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(SealedPublic::decode(&changed).is_ok(), free, "bit {bit}");

@@ -7,6 +7,7 @@ use crate::client::Client;
 use crate::code::ResponseCode;
 use crate::command::StorageKey;
 use crate::error::{TpmError, TransportError};
+use crate::local::SealLocal;
 use crate::policy::policy_authorize_digest;
 use crate::public::{Name, RsaPublic};
 use crate::session::SessionKind;
@@ -30,7 +31,7 @@ pub enum SrkTrust {
 }
 
 /// Who decides when the secret is released: the holder of a key, for one purpose.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct SealPolicy<'a> {
     /// Key that signs release policies.
     pub authorize_key: &'a RsaPublic,
@@ -38,6 +39,8 @@ pub struct SealPolicy<'a> {
     pub policy_ref: &'a [u8],
     /// Which storage key to seal under.
     pub srk: SrkTrust,
+    /// What this machine demands besides.
+    pub local: SealLocal<'a>,
 }
 
 impl SealPolicy<'_> {
@@ -45,9 +48,13 @@ impl SealPolicy<'_> {
     pub const SECRET_MAX: usize = SEALED_MAX - PAYLOAD_HEAD;
 
     /// The sealed object's policy digest.
-    #[must_use]
-    pub fn auth_policy(&self) -> [u8; 32] {
-        policy_authorize_digest(&self.authorize_key.name(), self.policy_ref)
+    ///
+    /// # Errors
+    ///
+    /// None in practice: PCR 7 exists.
+    pub fn auth_policy(&self) -> Result<[u8; 32], TpmError> {
+        let authorized = policy_authorize_digest(&self.authorize_key.name(), self.policy_ref);
+        self.local.conditions().policy(&authorized)
     }
 }
 
@@ -134,11 +141,13 @@ impl<T: Transport> Client<T> {
     ) -> Result<SealedBlob, SealError> {
         check_srk(policy.srk, srk.name())?;
         let payload = payload(&srk.name(), secret)?;
+        let auth_policy = policy.auth_policy()?;
         let mut session = self.start_session(srk, SessionKind::Hmac)?;
-        let act = self.create_sealed(srk, &mut session, &payload, &policy.auth_policy());
+        let act = self.create_sealed(srk, &mut session, &payload, &auth_policy, policy.local.pin);
         let (public, private) = self.flush_after(session.handle(), act)?;
         Ok(SealedBlob {
             srk_name: srk.name(),
+            local: policy.local.conditions(),
             public,
             private,
         })

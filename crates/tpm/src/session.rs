@@ -24,7 +24,7 @@ const ENCRYPT: u8 = 0x40;
 pub enum SessionKind {
     /// Proves knowledge of authValues and carries encrypted parameters.
     Hmac,
-    /// Collects policy statements; authorizes with them, never with an authValue.
+    /// Collects policy statements; authorizes with them, and with an authValue where one of them says so.
     Policy,
 }
 
@@ -45,6 +45,8 @@ pub struct Session {
     key: Zeroizing<[u8; 32]>,
     nonce_tpm: Vec<u8>,
     nonce_caller: [u8; 32],
+    /// A policy session that PolicyAuthValue was added to.
+    proves_auth_value: bool,
 }
 
 /// Which parameters of a command are TPM2Bs that get encrypted. A property of the command, not a choice.
@@ -122,7 +124,13 @@ impl Session {
             key,
             nonce_tpm: nonce_tpm.to_vec(),
             nonce_caller,
+            proves_auth_value: false,
         }
+    }
+
+    /// From now on the HMAC of this policy session contains the authValue of what it authorizes.
+    pub(crate) fn prove_auth_value(&mut self) {
+        self.proves_auth_value = true;
     }
 
     /// Handle within the TPM.
@@ -202,10 +210,11 @@ impl Session {
         Ok(())
     }
 
-    /// A policy session proves its policy, not the authValue (Part 1, 19.6.5; we never use PolicyAuthValue).
+    /// A policy session proves its policy; the authValue only where the policy says so (Part 1, 19.6.5).
     fn hmac_auth<'a>(&self, auth_value: &'a [u8]) -> &'a [u8] {
         match self.kind {
             SessionKind::Hmac => strip(auth_value),
+            SessionKind::Policy if self.proves_auth_value => strip(auth_value),
             SessionKind::Policy => &[],
         }
     }

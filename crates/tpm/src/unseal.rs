@@ -5,7 +5,6 @@
 //! Unseal. A PCR extended by somebody else in between voids the policy session; we begin again with a new one,
 //! a bounded number of times.
 
-use std::fmt;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -14,9 +13,10 @@ use crate::blob::SealedBlob;
 use crate::client::Client;
 use crate::code::ResponseCode;
 use crate::command::{Loaded, StorageKey, VerifiedTicket};
-use crate::error::{TpmError, TransportError};
+use crate::error::TpmError;
 use crate::hash::Digest;
 use crate::kdf::fill_random;
+use crate::local::{LocalConditions, Pin, PinRule, SECURE_BOOT_PCR};
 use crate::pcr::PcrValues;
 use crate::policy::{
     NvCondition, PolicyDigest, policy_authorize_digest, policy_nv_digest, policy_pcr_digest, signed_digest,
@@ -25,6 +25,10 @@ use crate::public::{Name, RsaPublic};
 use crate::seal::{PAYLOAD_HEAD, PAYLOAD_VERSION};
 use crate::session::{Session, SessionKind};
 use crate::transport::Transport;
+
+mod error;
+
+pub use error::{PcrDifference, UnsealError};
 
 /// Policy sessions tried while PCRs change under us. One takes 0.1 to 0.5 s on a discrete TPM.
 const UNSEAL_ATTEMPTS: u32 = 12;
@@ -46,121 +50,6 @@ pub struct ReleasePolicy {
     pub policy_ref: Vec<u8>,
 }
 
-/// A PCR that has another value than the signed one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct PcrDifference {
-    /// The PCR.
-    pub pcr: u8,
-    /// Value the release was signed for.
-    pub signed: Digest,
-    /// Value it has.
-    pub actual: Digest,
-}
-
-impl fmt::Debug for PcrDifference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "pcr {}: expected {}, found {}",
-            self.pcr, self.signed, self.actual
-        )
-    }
-}
-
-/// The secret was not released.
-#[derive(Debug, thiserror::Error)]
-pub enum UnsealError {
-    /// The release's own numbers contradict each other: a broken or forged release.
-    #[error(
-        "unseal: the release's values give policy {computed}, its signature is for {signed}; rebuild the release"
-    )]
-    PolicyInconsistent {
-        /// Digest of values and condition.
-        computed: PolicyDigest,
-        /// Digest that is signed.
-        signed: PolicyDigest,
-    },
-    /// The blob is for another policy key or purpose.
-    #[error(
-        "unseal: the blob takes policy {blob}, key and purpose of the release give {release}; use a release of the same signer and purpose"
-    )]
-    PolicyNotForBlob {
-        /// Policy in the blob.
-        blob: PolicyDigest,
-        /// Policy of the release's key and purpose.
-        release: PolicyDigest,
-    },
-    /// The signature is not that of the release's key.
-    #[error("unseal: the tpm finds the release's policy signature invalid; use an unchanged release")]
-    SignatureRefused,
-    /// The machine is not in the signed state.
-    #[error("unseal: pcrs differ from the signed values: {differing:?}; boot what was signed, once")]
-    PcrMismatch {
-        /// Which and how.
-        differing: Vec<PcrDifference>,
-    },
-    /// The condition on NV does not hold: the release is older than the floor.
-    #[error("unseal: nv index {index:#x} does not meet the release's condition; boot a newer release")]
-    NvConditionFailed {
-        /// The index.
-        index: u32,
-    },
-    /// The TPM shows another storage key than the blob was sealed under.
-    #[error(
-        "unseal: the blob is for storage key {recorded}, this tpm has {found}; restore from backup or provision anew"
-    )]
-    SrkDiffers {
-        /// Name in the blob.
-        recorded: Name,
-        /// Name the TPM shows.
-        found: Name,
-    },
-    /// The TPM does not load the blob: it was changed, or made by another TPM.
-    #[error(
-        "unseal: the tpm does not load the blob ({code}): not made by this tpm, or damaged; restore from backup"
-    )]
-    BlobNotLoadable {
-        /// The TPM's reason.
-        code: ResponseCode,
-    },
-    /// What came out does not begin as our payloads do, or names another storage key.
-    #[error("unseal: what was sealed is not a secret of this storage key; the blob was planted")]
-    PayloadForeign,
-    /// The TPM finds that the session's policy is not the blob's.
-    #[error("unseal: the tpm refused the policy ({code}); the blob is for another policy")]
-    PolicyRefused {
-        /// The TPM's reason.
-        code: ResponseCode,
-    },
-    /// Somebody keeps extending PCRs.
-    #[error("unseal: pcrs changed during each of {attempts} attempts; load the ima policy later")]
-    PcrsKeepChanging {
-        /// Sessions tried.
-        attempts: u32,
-    },
-    /// Authorisations are refused for now.
-    #[error(
-        "unseal: the tpm is locked out; wait for its lockout time or reset it with the lockout authorisation"
-    )]
-    Lockout,
-    /// The TPM cannot be reached.
-    #[error("unseal: {0}")]
-    Transport(#[source] TransportError),
-    /// Another failure of an exchange.
-    #[error("unseal: {0}")]
-    Tpm(#[source] TpmError),
-}
-
-impl From<TpmError> for UnsealError {
-    fn from(error: TpmError) -> Self {
-        match error {
-            TpmError::Transport(error) => Self::Transport(error),
-            error if error.base_code() == Some(ResponseCode::LOCKOUT) => Self::Lockout,
-            error => Self::Tpm(error),
-        }
-    }
-}
-
 impl ReleasePolicy {
     /// The policy digest that values and condition give.
     #[must_use]
@@ -172,7 +61,7 @@ impl ReleasePolicy {
     }
 
     /// Judges what can be judged without a TPM.
-    pub(crate) fn check(&self, blob: &SealedBlob) -> Result<(), UnsealError> {
+    pub(crate) fn check(&self, blob: &SealedBlob, pin: Option<&Pin>) -> Result<(), UnsealError> {
         let computed = self.computed_policy();
         if computed != self.approved_policy {
             return Err(UnsealError::PolicyInconsistent {
@@ -180,14 +69,18 @@ impl ReleasePolicy {
                 signed: PolicyDigest(self.approved_policy),
             });
         }
-        let release = policy_authorize_digest(&self.key.name(), &self.policy_ref);
+        let authorized = policy_authorize_digest(&self.key.name(), &self.policy_ref);
+        let release = blob.local.policy(&authorized)?;
         if release != blob.public.auth_policy {
             return Err(UnsealError::PolicyNotForBlob {
                 blob: PolicyDigest(blob.public.auth_policy),
                 release: PolicyDigest(release),
             });
         }
-        Ok(())
+        match (blob.local.pin, pin) {
+            (PinRule::Required, None) => Err(UnsealError::PinNeeded),
+            (PinRule::Required, Some(_)) | (PinRule::None, _) => Ok(()),
+        }
     }
 
     /// PCRs whose value is not the signed one. A value that is missing counts as zeros.
@@ -219,11 +112,27 @@ impl<T: Transport> Client<T> {
         &mut self,
         blob: &SealedBlob,
         policy: &ReleasePolicy,
+        pin: Option<&Pin>,
     ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
-        policy.check(blob)?;
+        policy.check(blob, pin)?;
         let srk = self.storage_key()?;
-        let act = self.unseal_under(&srk, blob, policy);
+        let act = self.unseal_under(&srk, blob, policy, pin);
         self.release_storage_key(&srk, act)
+    }
+
+    /// As [`crate::Tpm::unseal`], with the PIN for an object that takes one. The PIN itself stays here: the session
+    /// proves it.
+    ///
+    /// # Errors
+    ///
+    /// [`UnsealError`]; [`UnsealError::WrongPin`] counts under the TPM's lockout.
+    pub fn unseal_with_pin(
+        &mut self,
+        blob: &SealedBlob,
+        policy: &ReleasePolicy,
+        pin: &Pin,
+    ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
+        self.unseal_secret(blob, policy, Some(pin))
     }
 
     fn unseal_under(
@@ -231,6 +140,7 @@ impl<T: Transport> Client<T> {
         srk: &StorageKey,
         blob: &SealedBlob,
         policy: &ReleasePolicy,
+        pin: Option<&Pin>,
     ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
         // Before anything is salted to it: a stranger's key protects nothing.
         if srk.name() != blob.srk_name {
@@ -248,7 +158,13 @@ impl<T: Transport> Client<T> {
                 }
                 error => error.into(),
             })?;
-        let act = self.unseal_loaded(srk, &object, policy, &ticket);
+        let how = How {
+            policy,
+            ticket: &ticket,
+            local: &blob.local,
+            pin,
+        };
+        let act = self.unseal_loaded(srk, &object, &how);
         let payload = self.flush_after(object.handle, act)?;
         open_payload(&srk.name(), &payload)
     }
@@ -257,16 +173,21 @@ impl<T: Transport> Client<T> {
         &mut self,
         srk: &StorageKey,
         object: &Loaded,
-        policy: &ReleasePolicy,
-        ticket: &VerifiedTicket,
+        how: &How<'_>,
     ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
         for attempt in 1..=UNSEAL_ATTEMPTS {
-            let mut session = self.start_release_session(srk, policy, ticket)?;
-            let act = self.unseal_object(object, &mut session);
+            let mut session = self.start_release_session(srk, how.policy, how.ticket)?;
+            if let Err(error) = self.fulfil_local(&mut session, how.local) {
+                return self.flush_after(session.handle(), Err(error));
+            }
+            let act = self.unseal_object(object, &mut session, how.pin);
             match self.flush_after(session.handle(), act) {
                 Err(error) if error.base_code() == Some(ResponseCode::PCR_CHANGED) => pause(attempt)?,
                 Err(TpmError::Refused { code, .. }) if code.base() == ResponseCode::POLICY_FAIL => {
                     return Err(UnsealError::PolicyRefused { code });
+                }
+                Err(error) if error.base_code() == Some(ResponseCode::AUTH_FAIL) => {
+                    return Err(UnsealError::WrongPin);
                 }
                 result => return Ok(result?),
             }
@@ -317,6 +238,36 @@ impl<T: Transport> Client<T> {
         }
     }
 
+    /// The machine's own conditions, behind PolicyAuthorize.
+    fn fulfil_local(&mut self, session: &mut Session, local: &LocalConditions) -> Result<(), UnsealError> {
+        if let Some(sealed) = local.pcr_values()? {
+            let (alg, mask) = (sealed.alg(), sealed.mask());
+            match self.policy_pcr(session, alg, mask, &sealed.combined()) {
+                Err(error) if error.base_code() == Some(ResponseCode::VALUE) => {
+                    let actual = self.pcr_values(alg, mask)?;
+                    let of = |values: &PcrValues| {
+                        let value = values.get(SECURE_BOOT_PCR).copied();
+                        value.unwrap_or(Digest::zero(alg))
+                    };
+                    let (sealed, actual) = (of(&sealed), of(&actual));
+                    return Err(if sealed == actual {
+                        error.into()
+                    } else {
+                        UnsealError::SecureBootChanged {
+                            sealed: Box::new(sealed),
+                            actual: Box::new(actual),
+                        }
+                    });
+                }
+                result => result?,
+            }
+        }
+        match local.pin {
+            PinRule::None => Ok(()),
+            PinRule::Required => Ok(self.policy_auth_value(session)?),
+        }
+    }
+
     fn fulfil(
         &mut self,
         session: &Session,
@@ -346,6 +297,14 @@ impl<T: Transport> Client<T> {
         let (approved, reference) = (&policy.approved_policy, &policy.policy_ref);
         Ok(self.policy_authorize(session, approved, reference, &policy.key.name(), ticket)?)
     }
+}
+
+/// What an object is unsealed with.
+struct How<'a> {
+    policy: &'a ReleasePolicy,
+    ticket: &'a VerifiedTicket,
+    local: &'a LocalConditions,
+    pin: Option<&'a Pin>,
 }
 
 /// Waits a little longer each time, by a random amount, so as not to keep step with whoever extends.

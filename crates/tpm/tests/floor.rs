@@ -63,6 +63,19 @@ fn it_begins_at_zero_and_rises_with_the_release_that_runs() {
 }
 
 #[test]
+fn on_another_tpm_it_begins_where_the_release_is() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.connect();
+    tpm.begin_floor_at(&floor(), 2).unwrap();
+    at(&mut tpm, 2);
+    let blob = tpm.seal(SECRET, &Signer::ours().seal_policy()).unwrap();
+    assert_eq!(blob.srk_name, tpm.storage_key_name().unwrap());
+    assert_eq!(tpm.unseal(&blob, &release(2)).unwrap().as_slice(), SECRET);
+    let older = tpm.unseal(&blob, &release(1)).unwrap_err();
+    assert!(matches!(older, UnsealError::NvConditionFailed { .. }), "{older}");
+}
+
+#[test]
 fn it_is_not_read_through_another_storage_key_than_the_pinned_one() {
     let swtpm = Swtpm::start();
     let mut tpm = swtpm.connect();

@@ -9,9 +9,9 @@
 mod workshop;
 
 use bennu_tpm::{
-    BlobError, Event, EventKind, FakeTpm, HashAlg, Measured, Name, PcrMask, RsaPublic, SealPolicy,
-    SealedBlob, SealedPublic, SrkTrust, Tpm, TpmError, UnsealError, WireError, policy_authorize_digest,
-    policy_key_name, policy_pcr_digest,
+    BlobError, Event, EventKind, FakeTpm, HashAlg, LocalConditions, Lockout, Measured, Name, PcrMask,
+    PinRule, RsaPublic, SealLocal, SealPolicy, SealedBlob, SealedPublic, SrkTrust, Tpm, TpmError,
+    UnsealError, WireError, policy_authorize_digest, policy_key_name, policy_pcr_digest,
 };
 use proptest::prelude::*;
 use workshop::{POLICY_REF, SECRET, zero_pcrs};
@@ -19,9 +19,11 @@ use workshop::{POLICY_REF, SECRET, zero_pcrs};
 fn blob() -> SealedBlob {
     SealedBlob {
         srk_name: Name::of_public_area(b"srk"),
+        local: LocalConditions::NONE,
         public: SealedPublic {
             auth_policy: [0x11; 32],
             unique: [0x22; 32],
+            lockout: Lockout::Exempt,
         },
         private: vec![0x33; 20],
     }
@@ -44,6 +46,77 @@ fn the_blob_has_the_golden_bytes() {
     let golden = GOLDEN.replace("SRKNAME", &HashAlg::Sha256.digest(b"srk").to_string());
     assert_eq!(hex::encode(blob().encode().unwrap()), golden);
     assert_eq!(SealedBlob::decode(&hex::decode(golden).unwrap()), Ok(blob()));
+}
+
+fn with_conditions(pin: PinRule, secure_boot: Option<[u8; 32]>) -> SealedBlob {
+    let mut blob = blob();
+    blob.local = LocalConditions { pin, secure_boot };
+    if pin == PinRule::Required {
+        blob.public.lockout = Lockout::Counted;
+    }
+    blob
+}
+
+#[test]
+fn a_blob_with_local_conditions_is_version_2_and_has_the_golden_bytes() {
+    let golden = GOLDEN.replace("SRKNAME", &HashAlg::Sha256.digest(b"srk").to_string());
+    let value = "77".repeat(32);
+    for (pin, secure_boot, head, attributes) in [
+        (
+            PinRule::Required,
+            None,
+            format!("000201{}", "00".repeat(32)),
+            "00000092",
+        ),
+        (
+            PinRule::None,
+            Some([0x77; 32]),
+            format!("000202{value}"),
+            "00000492",
+        ),
+        (
+            PinRule::Required,
+            Some([0x77; 32]),
+            format!("000203{value}"),
+            "00000092",
+        ),
+    ] {
+        let blob = with_conditions(pin, secure_boot);
+        let golden = golden.replacen("0001000b", &format!("{head}000b"), 1);
+        let golden = golden.replacen("00000492", attributes, 1);
+        assert_eq!(hex::encode(blob.encode().unwrap()), golden);
+        assert_eq!(SealedBlob::decode(&hex::decode(golden).unwrap()), Ok(blob));
+    }
+}
+
+#[test]
+fn conditions_that_contradict_each_other_are_refused() {
+    let pin = with_conditions(PinRule::Required, None).encode().unwrap();
+    let boot = with_conditions(PinRule::None, Some([0x77; 32])).encode().unwrap();
+    let changed = |bytes: &[u8], at: usize, value: u8| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] = value;
+        SealedBlob::decode(&bytes)
+    };
+    // No condition, an unknown one, a value of PCR 7 that nobody asks for, a PIN that nobody counts, a lockout
+    // without a PIN.
+    for (bytes, at, value) in [
+        (&pin, 10, 0),
+        (&pin, 10, 5),
+        (&pin, 11, 1),
+        (&boot, 10, 3),
+        (&pin, 10, 2),
+    ] {
+        assert_eq!(
+            changed(bytes, at, value),
+            Err(BlobError::Conditions),
+            "{at} {value}"
+        );
+    }
+    let mut plain = blob();
+    plain.public.lockout = Lockout::Counted;
+    let bytes = plain.encode().unwrap();
+    assert_eq!(SealedBlob::decode(&bytes), Err(BlobError::Conditions));
 }
 
 /// Computed by hand from the specification; the builder's side must give the same.
@@ -106,8 +179,8 @@ fn each_broken_blob_is_refused_with_its_reason() {
     assert_eq!(
         SealedBlob::decode(&huge),
         Err(BlobError::TooLong {
-            limit: 1148,
-            found: 1149
+            limit: 1181,
+            found: 1182
         })
     );
     let empty = SealedBlob {
@@ -131,8 +204,16 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_blob_is_refused_or_decodes_to_itself(at in 0usize..144, byte: u8, cut in 0usize..=144) {
-        let mut bytes = blob().encode().unwrap();
+    fn a_changed_blob_is_refused_or_decodes_to_itself(
+        at in 0usize..144, byte: u8, cut in 0usize..=177, conditions in 0usize..3,
+    ) {
+        let mut bytes = match conditions {
+            0 => blob(),
+            1 => with_conditions(PinRule::Required, None),
+            _ => with_conditions(PinRule::None, Some([0x77; 32])),
+        }
+        .encode()
+        .unwrap();
         bytes[at] = byte;
         bytes.truncate(cut);
         if let Ok(decoded) = SealedBlob::decode(&bytes) {
@@ -191,6 +272,7 @@ fn the_fake_agrees_with_the_real_one_about_what_opens() {
         authorize_key: &key,
         policy_ref: POLICY_REF,
         srk: SrkTrust::FirstUse,
+        local: SealLocal::default(),
     };
     let mut tpm = FakeTpm::new(1);
     let blob = tpm.seal(SECRET, &policy).unwrap();

@@ -182,7 +182,7 @@ fn the_tpm_itself_refuses_another_signer_and_another_purpose() {
         tpm.policy_authorize(&session, &release.approved_policy, policy_ref, &key.name, &ticket)
             .unwrap();
         let object = tpm.load(&srk, &blob.public, &blob.private).unwrap();
-        let result = tpm.unseal_object(&object, &mut session);
+        let result = tpm.unseal_object(&object, &mut session, None);
         match result {
             Ok(_) => assert!(opens),
             Err(error) => {
@@ -252,12 +252,13 @@ fn a_planted_object_of_the_same_tpm_and_policy_is_refused() {
     let mut session = tpm.start_session(&srk, SessionKind::Hmac).unwrap();
     let planted = b"an attacker's key, sealed under our public policy";
     let (public, private) = tpm
-        .create_sealed(&srk, &mut session, planted, &blob.public.auth_policy)
+        .create_sealed(&srk, &mut session, planted, &blob.public.auth_policy, None)
         .unwrap();
     tpm.flush(session.handle()).unwrap();
     tpm.flush(srk.handle()).unwrap();
     let blob = SealedBlob {
         srk_name: blob.srk_name,
+        local: blob.local,
         public,
         private,
     };

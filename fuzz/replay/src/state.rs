@@ -1,7 +1,7 @@
 //! The header of the state volume.
 
 use bennu_luks::template::{BINARY_BYTES, COPY_BYTES, METADATA_BYTES};
-use bennu_luks::{UnverifiedHeader, VolumeKey};
+use bennu_luks::{RecoveryKey, UnverifiedHeader, VolumeKey};
 use sha2::{Digest as _, Sha256};
 
 /// Generation in the seeds; no other can verify without the key.
@@ -13,6 +13,19 @@ const CHECKSUM_AT: usize = 448;
 /// The volume key of the seeds; not a secret.
 pub fn state_key() -> Option<VolumeKey> {
     VolumeKey::new(&std::array::from_fn::<u8, 64, _>(|at| at as u8)).ok()
+}
+
+/// A recovery key as somebody types it.
+pub fn recovery_key(bytes: &[u8]) -> bool {
+    let Ok(key) = RecoveryKey::typed(bytes) else {
+        return false;
+    };
+    let again = RecoveryKey::typed(key.as_str().as_bytes());
+    assert!(
+        again.is_ok_and(|again| again.as_str() == key.as_str()),
+        "the key changed on its way"
+    );
+    true
 }
 
 /// A LUKS2 header: the bytes as they are, and then as [`BINARY_PREFIX_BYTES`] of a binary header and a JSON text, in

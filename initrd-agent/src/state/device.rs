@@ -1,16 +1,19 @@
 //! The state volume as devices: bytes of the header, dm-crypt, the file system on it.
 
+use super::schema;
 use crate::error::InitError;
 use bennu_formats::decode::DecodeError;
 use bennu_formats::paths;
 use bennu_formats::state::{BLOCK_BYTES, FILE_SYSTEM_BYTES, MAX_TEMPLATE_BYTES, VolumeTemplate};
+use bennu_formats::state_schema::StateSchema;
 use bennu_linux::block::{BlockDevice, OpenMode};
 use bennu_linux::bounded;
 use bennu_linux::dm::{Access, DeviceMapper, Name, TableLine, Uuid};
 use bennu_linux::ext4;
 use bennu_linux::keyring::{self, KeyType, Keyring};
-use bennu_linux::mount::{self, DATA_ONLY, MountSpec};
+use bennu_linux::mount::{self, MountSpec, Restriction};
 use bennu_luks::{DmCryptTable, PendingWrite, VerifiedHeader, VolumeKey};
+use bennu_policy::state_schema::{self, Release};
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -45,32 +48,48 @@ fn put(file: &mut File, offset: u64, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Opens the volume and mounts its file system: data only.
+/// Data only, and no symbolic link on the volume is ever followed by its path there: root of an earlier start may have
+/// made any. The overlays above it follow theirs.
+pub const STATE_ONLY: &[Restriction] = &[
+    Restriction::NoExec,
+    Restriction::NoDev,
+    Restriction::NoSuid,
+    Restriction::NoSymlinks,
+];
+
+/// Opens the volume and mounts its file system, if `release` can read it: data only.
 pub fn open_and_mount(
     partition: &BlockDevice,
     header: &VerifiedHeader,
     key: &VolumeKey,
     content: Content,
-) -> Result<PathBuf, InitError> {
+    release: Release,
+) -> Result<(PathBuf, StateSchema), InitError> {
     let bytes = crate::slot::length(partition).0;
     let opened = open(partition, header, key, bytes)?;
-    if content == Content::Empty {
-        put_down(&opened)?;
-    }
     let target = Path::new(paths::RUN_STATE);
     mount::make_mount_point(target, 0o700).map_err(InitError::StateMount)?;
+    let found = match content {
+        Content::Kept => schema::look(&opened, target)?,
+        Content::Empty => {
+            put_down(&opened)?;
+            None
+        }
+    };
+    let schema = state_schema::decide(found, release).map_err(InitError::StateRefused)?;
     mount::mount(&MountSpec {
         source: &opened,
         target,
         file_system: "ext4",
-        restrictions: DATA_ONLY,
+        restrictions: STATE_ONLY,
         options: "",
     })
     .map_err(InitError::StateMount)?;
     // Each time: the partition may have grown, and a start that was cut off may not have got this far.
     let blocks = (bytes - bennu_luks::template::SEGMENT_OFFSET_BYTES) / BLOCK_BYTES as u64;
     ext4::grow(target, blocks).map_err(|e| InitError::StateGrow(e.to_string()))?;
-    Ok(target.to_owned())
+    schema::keep(target, found, schema)?;
+    Ok((target.to_owned(), schema))
 }
 
 fn open(

@@ -1,7 +1,13 @@
-//! Shows people what the agents did. Reads only; asks nothing of `bennud`.
+//! Shows people what the agents did, and takes the wish for a factory reset. Asks nothing of `bennud`.
 
+use bennu_esp::Esp;
+use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::handover::Handover;
+use bennu_linux::time;
 use bennu_runtime::esp::{self, Access};
+use bennu_runtime::factory_reset;
+use bennu_runtime::status::event_log::EventLog;
+use bennu_runtime::status::measured::{Facts, Measured, Places};
 use bennu_runtime::status::times::BootTimes;
 use bennu_runtime::status::why::{History, Why};
 use bennu_runtime::status::{Answer, Sources, Status, render, verdict, verity};
@@ -41,12 +47,33 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Why the machine fell back, and what earlier starts left (the latter needs root)
+    /// Erase the machine's secrets and state at its next start: name the machine, then confirm with the code (root)
+    #[command(group = clap::ArgGroup::new("confirmation").required(true))]
+    FactoryReset {
+        /// First: this machine's host name or the UUID of its state volume
+        #[arg(long, group = "confirmation", value_name = "NAME")]
+        machine: Option<String>,
+        /// Second, within five minutes: the code that the first one gave
+        #[arg(long, group = "confirmation", value_name = "CODE")]
+        confirm: Option<String>,
+    },
+    /// Whether this start measured what its release predicted, what broke if not, why the machine fell back, and what
+    /// earlier starts left (needs root; exit status 0: all as expected, 1: not, 2: cannot tell)
     Why {
         /// JSON instead of text
         #[arg(long)]
         json: bool,
     },
+    /// Every event of the firmware's log and of user space's, replayed against the PCRs (needs root; exit status 0: they
+    /// account for every PCR, 1: they do not, 2: cannot tell)
+    EventLog {
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints the state volume's recovery key, encrypted to the image's escrow key: an age file (needs root; exit status
+    /// 1: the ESP has none)
+    RecoveryBlob,
 }
 
 fn main() -> ExitCode {
@@ -78,26 +105,92 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
             print(*json, &times, BootTimes::text)?;
             Ok(Answer::Yes)
         }
+        Command::FactoryReset { machine, confirm } => {
+            factory_reset(&sources.handover()?, machine.as_deref(), confirm.as_deref())
+        }
         Command::Why { json } => {
             let handover = sources.handover()?;
-            let history = history(&handover);
-            print(*json, &Why::of(handover, history), Why::text)?;
+            let (history, last_good) = remembered(&handover);
+            let measured = match Facts::gather_settled(&Places::default()) {
+                Ok(facts) => Measured::of(&facts, &handover, last_good.as_ref()),
+                Err(why) => Measured::Unknown { why },
+            };
+            let why = Why::of(handover, history, measured);
+            print(*json, &why, Why::text)?;
+            why.answer().ok_or_else(|| why.measured.sentence().into())
+        }
+        Command::EventLog { json } => {
+            let log = EventLog::of(&Facts::gather_settled(&Places::default())?);
+            print(*json, &log, EventLog::text)?;
+            Ok(if log.all_match() { Answer::Yes } else { Answer::No })
+        }
+        Command::RecoveryBlob => recovery_blob(&sources.handover()?),
+    }
+}
+
+fn recovery_blob(handover: &Handover) -> Result<Answer, Box<dyn Error>> {
+    match esp::with_esp(&handover.esp, Access::ReadOnly, |esp| esp.recovery_blob())? {
+        Some(blob) => {
+            io::stdout().write_all(&blob)?;
             Ok(Answer::Yes)
+        }
+        None => {
+            writeln!(
+                io::stderr(),
+                "bennuctl: the ESP has no recovery blob: the image names no escrow key, or the file was removed"
+            )?;
+            Ok(Answer::No)
         }
     }
 }
 
-fn history(handover: &Handover) -> History {
+/// One of the two confirmations.
+fn factory_reset(
+    handover: &Handover,
+    machine: Option<&str>,
+    confirm: Option<&str>,
+) -> Result<Answer, Box<dyn Error>> {
+    let places = factory_reset::Places::default();
+    let now_ms = time::since_boot_ms();
+    let done = match confirm {
+        Some(code) => factory_reset::confirm(&places, code, now_ms).map(Err),
+        None => {
+            let names = factory_reset::names(handover);
+            factory_reset::begin(&places, &names, machine.unwrap_or_default(), now_ms).map(Ok)
+        }
+    };
+    let text = match done {
+        Ok(Ok(code)) => format!(
+            "The next start will erase every secret and the state of this machine. Nothing brings them back, the \
+             recovery key neither.\nTo go on, within five minutes:\n    bennuctl factory-reset --confirm {code}\n"
+        ),
+        Ok(Err(wish)) => {
+            esp::with_esp(&handover.esp, Access::ReadWrite, |esp| {
+                esp.write_reset_request(&wish.encode())
+            })?;
+            "Confirmed. Restart the machine: it erases its secrets and its state, and starts as a new one.\n"
+                .to_owned()
+        }
+        Err(error) if error.is_refusal() => {
+            let _lost = writeln!(io::stderr(), "bennuctl: {error}");
+            return Ok(Answer::No);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    write(&text)?;
+    Ok(Answer::Yes)
+}
+
+/// The boot record, and what the firmware measured at the last good start.
+fn remembered(handover: &Handover) -> (History, Option<FirmwareRecord>) {
+    let unknown = |why: String| (History::Unknown { why }, None);
     if !rustix::process::geteuid().is_root() {
-        return History::Unknown {
-            why: "needs root".to_owned(),
-        };
+        return unknown("needs root".to_owned());
     }
-    match esp::with_esp(&handover.esp, Access::ReadOnly, |esp| esp.boot_record()) {
-        Ok(found) => found.into(),
-        Err(error) => History::Unknown {
-            why: error.to_string(),
-        },
+    let read = |esp: &Esp| Ok((esp.boot_record()?, esp.firmware_record().ok().flatten()));
+    match esp::with_esp(&handover.esp, Access::ReadOnly, read) {
+        Ok((found, firmware)) => (found.into(), firmware),
+        Err(error) => unknown(error.to_string()),
     }
 }
 
@@ -107,6 +200,10 @@ fn print<T: Serialize>(json: bool, value: &T, text: impl Fn(&T) -> String) -> Re
     } else {
         text(value)
     };
+    write(&out)
+}
+
+fn write(out: &str) -> Result<(), Box<dyn Error>> {
     match io::stdout().write_all(out.as_bytes()) {
         // A reader that has seen enough is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -4,6 +4,8 @@
 //! Read: `/run/bennu/boot.json`, `/run/bennu/health.json`, sysfs, device-mapper, and the boot record on the ESP.
 //! Nothing is written. What only root may ask is reported as unknown to others, never left out.
 
+pub mod event_log;
+pub mod measured;
 pub mod pcrs;
 pub mod render;
 pub mod times;
@@ -13,7 +15,7 @@ pub mod why;
 
 use crate::documents::{self, DocumentError};
 use bennu_formats::boot_record::Failure;
-use bennu_formats::handover::{FellBack, Handover, SecureBootState, StateVolume};
+use bennu_formats::handover::{DebugStart, FactoryReset, FellBack, Handover, SecureBootState, StateVolume};
 use bennu_formats::health::{HealthReport, HealthState};
 use bennu_formats::names::UkiFileName;
 use bennu_formats::{ImageId, ImageVersion, RootHash, Sha256Digest, paths};
@@ -101,6 +103,15 @@ pub struct Status {
     pub secrets: Vec<String>,
     /// The state volume; none where the image keeps nothing.
     pub state_volume: Option<StateVolume>,
+    /// The machine's identity, as a debug token names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Sha256Digest>,
+    /// Set at a start with an accepted debug token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debug: Option<DebugStart>,
+    /// What became of a factory reset that was asked for before this start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factory_reset: Option<FactoryReset>,
     /// PCRs.
     pub pcrs: Vec<PcrRow>,
     /// Why a newer slot was passed over.
@@ -176,6 +187,9 @@ impl Status {
             secure_boot: handover.secure_boot,
             secrets: handover.secrets,
             state_volume: handover.state_volume,
+            machine: handover.machine,
+            debug: handover.debug,
+            factory_reset: handover.factory_reset,
             pcrs: pcrs::rows(&handover.pcrs, Path::new(&sources.pcrs)),
             fell_back: handover.fell_back.map(FellBackStatus::from),
         })

@@ -6,7 +6,7 @@
 use super::pcrs::{PcrNow, expected_change};
 use super::verity::VerityState;
 use super::{FellBackStatus, Status};
-use bennu_formats::handover::{SecureBootState, StateVolume};
+use bennu_formats::handover::{FactoryReset, SecureBootState, StateVolume};
 use bennu_formats::health::HealthState;
 use std::fmt::Write as _;
 
@@ -69,12 +69,35 @@ pub fn status(status: &Status) -> String {
         "floor",
         &format!("{} (security version below which nothing opens)", status.floor),
     );
+    if let Some(machine) = &status.machine {
+        line(&mut out, "machine", &machine.to_string());
+    }
+    if let Some(debug) = &status.debug {
+        let words = format!(
+            "debug start by a token for {}: nothing sealed was opened; {}",
+            debug.day, debug.note
+        );
+        line(&mut out, "DEBUG", &words);
+    }
+    if let Some(reset) = &status.factory_reset {
+        line(&mut out, "reset", &factory_reset(reset));
+    }
     pcrs(&mut out, status);
     if let Some(fell_back) = &status.fell_back {
         out.push('\n');
         out.push_str(&fell_back_block(fell_back));
     }
     out
+}
+
+fn factory_reset(reset: &FactoryReset) -> String {
+    match reset {
+        FactoryReset::Done { refused, .. } => {
+            let names: Vec<&str> = refused.iter().map(|secret| secret.name.as_str()).collect();
+            format!("done at this start; the TPM refused the old {}", names.join(", "))
+        }
+        FactoryReset::NotDone { reason } => format!("not done: {reason}"),
+    }
 }
 
 /// The block for a fall back; also what `bennuctl why` begins with.

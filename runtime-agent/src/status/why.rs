@@ -1,7 +1,9 @@
-//! `bennuctl why`: one sentence on the last fall back, and what the boot record remembers of each slot.
+//! `bennuctl why`: one sentence on what was measured and on the last fall back, and what the boot record remembers of
+//! each slot.
 
+use super::measured::Measured;
 use super::render::{fell_back_block, visible};
-use super::{FellBackStatus, SCHEMA};
+use super::{Answer, FellBackStatus, SCHEMA};
 use bennu_esp::FoundRecord;
 use bennu_formats::ImageVersion;
 use bennu_formats::boot_record::{BootRecord, Failure, Stage};
@@ -18,6 +20,8 @@ pub struct Why {
     pub version: ImageVersion,
     /// The answer in one sentence.
     pub sentence: String,
+    /// Whether what was measured in this start is as predicted.
+    pub measured: Measured,
     /// Why a newer slot was passed over at this start.
     pub fell_back: Option<FellBackStatus>,
     /// What earlier starts left.
@@ -88,23 +92,37 @@ impl History {
 }
 
 impl Why {
-    /// The answer from the hand-over record and the boot record.
-    pub fn of(handover: Handover, history: History) -> Self {
+    /// The answer from the hand-over record, the boot record, and what was measured.
+    pub fn of(handover: Handover, history: History, measured: Measured) -> Self {
         let fell_back = handover.fell_back.map(FellBackStatus::from);
         let version = handover.version;
-        let sentence = sentence(&version, fell_back.as_ref(), &history);
+        let slot = sentence(&version, fell_back.as_ref(), &history);
         Self {
             schema: SCHEMA,
             version,
-            sentence,
+            sentence: format!("{}; {slot}", measured.sentence()),
+            measured,
             fell_back,
             history,
+        }
+    }
+
+    /// Yes where all is as it should be: the newest slot runs and measured what was predicted. `None` where that
+    /// cannot be told.
+    pub fn answer(&self) -> Option<Answer> {
+        match (&self.measured, &self.fell_back) {
+            (Measured::Unexpected { .. }, _) | (_, Some(_)) => Some(Answer::No),
+            (Measured::AsExpected { .. }, None) => Some(Answer::Yes),
+            (Measured::Unknown { .. }, None) => None,
         }
     }
 
     /// For people.
     pub fn text(&self) -> String {
         let mut out = format!("{}\n", visible(&self.sentence));
+        for change in self.measured.firmware_changes() {
+            let _ok = writeln!(out, "\nsince the last good start {}", visible(change));
+        }
         if let Some(fell_back) = &self.fell_back {
             let _ok = write!(out, "\n{}", fell_back_block(fell_back));
         }

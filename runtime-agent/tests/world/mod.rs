@@ -8,7 +8,8 @@ use bennu_esp::{Esp, EspError};
 use bennu_formats::boot_record::BootRecord;
 use bennu_formats::handover::{BlockDevice, Handover, SecureBootState, StateVolume, StepTime};
 use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport};
-use bennu_formats::{RootHash, Sha256Digest};
+use bennu_formats::manifest::PredictedPcrs;
+use bennu_formats::{ImageVersion, RootHash, Sha256Digest};
 use bennu_linux::kmsg::Level;
 use bennu_runtime::esp::EspAccessError;
 use bennu_runtime::health::Unmet;
@@ -29,6 +30,8 @@ pub struct World {
     pub said: Vec<(Level, String)>,
     pub published: Vec<HealthReport>,
     pub probes: usize,
+    /// Slots whose firmware was to be remembered.
+    pub remembered: Vec<ImageVersion>,
 }
 
 impl World {
@@ -50,6 +53,7 @@ impl World {
             said: Vec::new(),
             published: Vec::new(),
             probes: 0,
+            remembered: Vec::new(),
         }
     }
 
@@ -111,6 +115,10 @@ impl Surroundings for World {
         Ok(act(&self.esp())?)
     }
 
+    fn remember_firmware(&mut self, version: &ImageVersion) {
+        self.remembered.push(version.clone());
+    }
+
     fn say(&mut self, level: Level, text: &str) {
         self.said.push((level, text.to_owned()));
     }
@@ -149,6 +157,16 @@ pub fn handover(attempts: u32) -> Handover {
         secure_boot: SecureBootState::Enforced,
         entry: "demo_2+2-1.efi".into(),
         attempts,
+        predicted_pcrs: PredictedPcrs {
+            sections: BTreeMap::new(),
+            pcr11_sections: Sha256Digest([1; 32]),
+            pcr11_enter_initrd: Sha256Digest([2; 32]),
+            pcr11_leave_initrd: Sha256Digest([11; 32]),
+            pcr11_sysinit: Sha256Digest([3; 32]),
+            pcr11_ready: Sha256Digest([4; 32]),
+            pcr12: Sha256Digest::ZERO,
+            pcr13: Sha256Digest::ZERO,
+        },
         pcrs: [
             (7, Sha256Digest([7; 32])),
             (11, Sha256Digest([11; 32])),
@@ -161,6 +179,10 @@ pub fn handover(attempts: u32) -> Handover {
             generation: 7,
             mounted: "/run/bennu/state".into(),
         }),
+        identity: None,
+        machine: None,
+        debug: None,
+        factory_reset: None,
         fell_back: None,
         steps: vec![
             step("api file systems", 400, 10),

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         }
         Ok(Act::List) => {
             for bench in BENCHES {
-                println!("{:<22} {}", bench.name, bench.about);
+                println!("{:<36} {}", bench.name, bench.about);
             }
             ExitCode::SUCCESS
         }

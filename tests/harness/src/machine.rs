@@ -234,6 +234,11 @@ impl Machine {
         self.spec.disk_faults = faults;
     }
 
+    /// Other additional QEMU arguments from the next power-on on.
+    pub fn set_extra_args(&mut self, args: Vec<OsString>) {
+        self.spec.extra_args = args;
+    }
+
     /// The machine's variable store, a raw file of the firmware's size.
     #[must_use]
     pub fn vars_path(&self) -> PathBuf {

@@ -20,7 +20,7 @@ pub use crate::ending::{Ending, ShutdownReason};
 use crate::machine::Machine;
 use crate::marker::Marker;
 use crate::process::Guarded;
-use crate::qmp::{Qmp, QmpError};
+use crate::qmp::Qmp;
 use crate::rigs::Rigs;
 use crate::serial::{SerialError, SerialLine, as_ms};
 use crate::tool::command_line;
@@ -38,7 +38,7 @@ pub struct PowerOn<'m> {
     qemu: Guarded,
     pub(crate) rigs: Rigs,
     _sockets: tempfile::TempDir,
-    qmp: Qmp,
+    pub(crate) qmp: Qmp,
     stdin: ChildStdin,
     console: Arc<Console>,
     reader: Option<JoinHandle<()>>,
@@ -221,26 +221,10 @@ impl<'m> PowerOn<'m> {
             .collect()
     }
 
-    /// Presses the reset button: with [`crate::machine::Resets::EndPowerOn`] the machine ends.
-    ///
-    /// # Errors
-    /// [`QmpError`].
-    pub fn system_reset(&mut self) -> Result<(), QmpError> {
-        self.qmp.execute("system_reset").map(drop)
-    }
-
-    /// Presses the power button: the guest's system is asked to shut down.
-    ///
-    /// # Errors
-    /// [`QmpError`].
-    pub fn press_power_button(&mut self) -> Result<(), QmpError> {
-        self.qmp.execute("system_powerdown").map(drop)
-    }
-
     /// Ends QEMU orderly without asking the guest: all writes that the guest saw completed are kept.
     ///
     /// # Errors
-    /// [`QmpError`], or QEMU does not go.
+    /// [`crate::qmp::QmpError`], or QEMU does not go.
     pub fn quit(mut self) -> anyhow::Result<Ending> {
         self.qmp.execute("quit")?;
         Ok(self.wait_exit(GONE_WITHIN)?)

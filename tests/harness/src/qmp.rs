@@ -67,11 +67,16 @@ impl Qmp {
 
     /// Runs one command without arguments and returns its answer.
     pub(crate) fn execute(&mut self, command: &str) -> Result<Value, QmpError> {
+        self.execute_with(command, json!({}))
+    }
+
+    /// Runs one command and returns its answer.
+    pub(crate) fn execute_with(&mut self, command: &str, arguments: Value) -> Result<Value, QmpError> {
         let failed = |source| QmpError::Socket {
             command: command.to_owned(),
             source,
         };
-        let line = format!("{}\n", json!({ "execute": command }));
+        let line = format!("{}\n", json!({ "execute": command, "arguments": arguments }));
         self.reader.get_mut().write_all(line.as_bytes()).map_err(failed)?;
         loop {
             let mut message = self.message().map_err(failed)?;

@@ -52,7 +52,10 @@ fn package_of(name: &str) -> &'static str {
         "sfdisk" => "fdisk",
         "sgdisk" => "gdisk",
         "cp" => "coreutils",
-        "tpm2_rc_decode" => "tpm2-tools",
+        "cryptsetup" | "veritysetup" => "cryptsetup-bin",
+        "objcopy" => "binutils",
+        "cpio" => "cpio",
+        _ if name.starts_with("tpm2_") => "tpm2-tools",
         _ => "mtools",
     }
 }

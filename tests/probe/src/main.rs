@@ -4,6 +4,9 @@
 //! It prints what the initrd left behind between two markers, does what `/etc/probe` in the root asks for, and
 //! switches the machine off. The product knows nothing of it.
 
+mod etc;
+mod reset;
+
 use rustix::system::{RebootCommand, reboot};
 use std::fs;
 use std::io::Write as _;
@@ -88,6 +91,49 @@ fn show_secrets() {
     }
 }
 
+/// A whole file, for stories that judge it outside of the machine.
+fn hex(path: &str) {
+    match fs::read(path) {
+        Ok(bytes) => {
+            for part in bytes.chunks(512) {
+                let hex: String = part.iter().map(|b| format!("{b:02x}")).collect();
+                say(&format!("PROBE HEX {path} {hex}"));
+            }
+            say(&format!("PROBE HEX-END {path} {}", bytes.len()));
+        }
+        Err(error) => say(&format!("PROBE HEX {path} cannot be read: {error}")),
+    }
+}
+
+/// Takes the second record out of an event log.
+fn drop_record(path: &str) {
+    let changed = fs::read_to_string(path).and_then(|text| {
+        let mut records: Vec<&str> = text.split_inclusive('\n').collect();
+        if records.len() > 1 {
+            records.remove(1);
+        }
+        fs::write(path, records.concat())
+    });
+    say(&format!("PROBE DROPPED {path} {}", changed.is_ok()));
+}
+
+/// Runs a program of this root, shows what it says and its exit status.
+fn run(line: &str) {
+    let mut words = line.split(' ');
+    let program = words.next().unwrap_or_default();
+    match std::process::Command::new(program).args(words).output() {
+        Ok(output) => {
+            for text in [&output.stdout, &output.stderr] {
+                for line in String::from_utf8_lossy(text).lines() {
+                    say(&format!("PROBE RUN {line}"));
+                }
+            }
+            say(&format!("PROBE RUN-END {line}: {}", output.status));
+        }
+        Err(error) => say(&format!("PROBE RUN {line} cannot be started: {error}")),
+    }
+}
+
 fn writable() {
     for path in [
         "/probe-was-here",
@@ -114,6 +160,37 @@ fn wait_until_good() {
     say("PROBE never became good");
 }
 
+/// The records of the kernel's log that hold `part`, with their time in microseconds since kernel start
+/// (Documentation/ABI/testing/dev-kmsg: a read gives one record, `priority,number,microseconds,flags;text`).
+fn kernel_log(part: &str) {
+    let options = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+    let log = match rustix::fs::open("/dev/kmsg", options, rustix::fs::Mode::empty()) {
+        Ok(log) => log,
+        Err(error) => return say(&format!("PROBE KERNEL-LOG cannot be opened: {error}")),
+    };
+    let mut record = [0; 8192];
+    loop {
+        match rustix::io::read(&log, &mut record) {
+            Ok(length) => show_record(&record[..length], part),
+            // Records were overwritten meanwhile; the next read goes on behind them.
+            Err(rustix::io::Errno::PIPE) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn show_record(record: &[u8], part: &str) {
+    let text = String::from_utf8_lossy(record);
+    let Some((head, message)) = text.split_once(';') else {
+        return;
+    };
+    let message = message.lines().next().unwrap_or_default();
+    if message.contains(part) {
+        let microseconds = head.split(',').nth(2).unwrap_or_default();
+        say(&format!("PROBE KERNEL-LOG {microseconds} {message}"));
+    }
+}
+
 fn perform(line: &str) {
     let (word, argument) = line.split_once(' ').unwrap_or((line, ""));
     match word {
@@ -131,6 +208,9 @@ fn perform(line: &str) {
             Err(error) => say(&format!("PROBE bennud cannot be started: {error}")),
         },
         "show-secrets" => show_secrets(),
+        "hex" => hex(argument),
+        "run" => run(argument),
+        "drop-record" => drop_record(argument),
         // Adds one to the number in a file, which is kept or not.
         "count" => {
             let before: u64 = fs::read_to_string(argument)
@@ -149,6 +229,17 @@ fn perform(line: &str) {
             )),
             Err(error) => say(&format!("PROBE BLOCKS {argument} failed: {error}")),
         },
+        "kernel-log" => kernel_log(argument),
+        // What follows, at one start only: `count` has counted before.
+        "at" => {
+            let (start, rest) = argument.split_once(' ').unwrap_or((argument, ""));
+            let now = fs::read_to_string("/var/starts").unwrap_or_default();
+            if now.trim() == start {
+                perform(rest);
+            }
+        }
+        "reset-asked" => drop(reset::ask()),
+        "reset-confirmed" => reset::confirm(),
         "exists" => say(&format!(
             "PROBE EXISTS {argument} {}",
             Path::new(argument).exists()
@@ -159,7 +250,15 @@ fn perform(line: &str) {
             rustix::fs::sync();
             let _reset = reboot(RebootCommand::Restart);
         }
+        // The rest of the line, at this start only, by the count in /var/starts.
+        "on" => {
+            let (start, rest) = argument.split_once(' ').unwrap_or((argument, ""));
+            if fs::read_to_string("/var/starts").is_ok_and(|count| count.trim() == start) {
+                perform(rest);
+            }
+        }
         "" => {}
+        other if etc::perform(other, argument) => {}
         other => say(&format!("PROBE unknown word {other}")),
     }
 }

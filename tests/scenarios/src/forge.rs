@@ -71,6 +71,11 @@ pub fn root_partition(disk: &Disk, label: &str) -> Result<Partition> {
     partition(disk, label, &bennu_formats::guids::TYPE_ROOT_X86_64)
 }
 
+/// The partition with the hash tree of the slot labelled `label`.
+pub fn tree_partition(disk: &Disk, label: &str) -> Result<Partition> {
+    partition(disk, label, &bennu_formats::guids::TYPE_ROOT_VERITY_X86_64)
+}
+
 /// The partition with the manifest of the slot labelled `label`.
 pub fn manifest_partition(disk: &Disk, label: &str) -> Result<Partition> {
     partition(disk, label, &bennu_formats::guids::TYPE_ROOT_VERITY_SIG_X86_64)
@@ -136,4 +141,18 @@ pub fn entry(disk: &Disk, prefix: &str) -> Result<String> {
         .map(|e| e.name)
         .find(|n| n.starts_with(prefix))
         .with_context(|| format!("no boot entry {prefix}… on the ESP"))
+}
+
+/// What the attacker with the disk can do about a slot's failures: `prefix`'s entry gets its tries back, and the boot
+/// record goes away.
+pub fn give_tries_back(machine: &Machine, prefix: &str) -> Result<()> {
+    let (entry, fresh) = (entry(machine.disk()?, prefix)?, format!("{prefix}+3-0.efi"));
+    let esp = machine.disk()?.esp()?;
+    if entry != fresh {
+        esp.rename(&format!("/EFI/Linux/{entry}"), &fresh)?;
+    }
+    for record in ["boot-record.json", "boot-record.2.json"] {
+        esp.delete(&format!("/bennu/{record}"))?;
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The images that stories boot, built by the `bennu` binary under test and kept under `target/vm/images/`,
-//! named by the digest of what they were built from.
+//! named by the digest of what they were built from. How long they are kept: [`image_store`].
 
+use crate::image_store;
 use anyhow::{Context as _, Result, ensure};
 use bennu_harness::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -55,6 +56,10 @@ pub fn run_bennu(args: &[&str]) -> Result<String> {
 /// Makes the keys if they are not there, and the enrolled variable store.
 pub fn variables() -> Result<PathBuf> {
     let keys = keys();
+    // Keys of before there were configuration keys are throw-away ones as well.
+    if keys.join("THROW-AWAY").exists() && !keys.join("configuration.pub").exists() {
+        std::fs::remove_dir_all(&keys)?;
+    }
     if !keys.exists() {
         run_bennu(&["keys", "generate", "--throw-away", &text(&keys)])?;
     }
@@ -82,8 +87,9 @@ fn images_directory() -> Result<PathBuf> {
         hasher.update(text(&file));
         hasher.update(Sha256::digest(std::fs::read(&file).with_context(|| text(&file))?));
     }
-    let directory = target("vm/images").join(&hex::encode(hasher.finalize())[..16]);
-    std::fs::create_dir_all(&directory)?;
+    let store = target("vm/images");
+    let directory = store.join(&hex::encode(hasher.finalize())[..image_store::NAME_CHARS]);
+    image_store::enter(&store, &directory)?;
     Ok(directory)
 }
 

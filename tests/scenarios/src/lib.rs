@@ -1,6 +1,7 @@
 //! Stories that boot real images: one file a story under `stories/`, shared steps here.
 
 pub mod forge;
+pub mod image_store;
 pub mod images;
 pub mod serial;
 pub mod stories;

@@ -50,6 +50,32 @@ pub fn boot_that_halts(machine: &mut Machine, code: &str) -> Result<Vec<String>>
     Ok(lines)
 }
 
+/// Waits until a start fails as SECRET-UNSEAL with `reason`, without an open secret, and has reset itself; gives the
+/// line.
+pub fn expect_no_unseal(on: &mut PowerOn<'_>, reason: &str) -> Result<String> {
+    let line = on.wait_for_without(
+        "bennu-init: FAILED SECRET-UNSEAL:",
+        &["unsealed secret".into(), "PROBE BEGIN".into()],
+        INITRD,
+    )?;
+    ensure!(
+        line.text.contains(reason),
+        "expected `{reason}`, found: {}",
+        line.text
+    );
+    expect_reset(on)?;
+    Ok(line.text)
+}
+
+/// Powers on, and waits for the kernel to panic with `words` and to restart the machine.
+pub fn boot_that_panics(machine: &mut Machine, words: &str, forbidden: &[Marker]) -> Result<Vec<String>> {
+    let mut on = machine.power_on()?;
+    let panic = format!("Kernel panic - not syncing: {words}");
+    on.wait_for_without(panic.as_str(), forbidden, INITRD)?;
+    expect_reset(&mut on)?;
+    Ok(texts(&on))
+}
+
 /// Waits until the machine has reset itself.
 pub fn expect_reset(on: &mut PowerOn<'_>) -> Result<()> {
     let ending = on.wait_exit(INITRD)?;
@@ -88,6 +114,16 @@ pub fn expect_same_secret(lines: &[String], earlier: &[String]) -> Result<()> {
         "expected the secret with mark {expected}, found {found}"
     );
     Ok(())
+}
+
+/// The hand-over that the root printed.
+pub fn hand_over(lines: &[String]) -> Result<serde_json::Value> {
+    let prefix = "PROBE /run/bennu/boot.json: ";
+    let text: String = lines
+        .iter()
+        .filter_map(|line| line.split_once(prefix).map(|(_, text)| text))
+        .collect();
+    serde_json::from_str(&text).context("the hand-over that was printed")
 }
 
 /// The mark of a secret: equal marks mean equal secrets.

@@ -30,6 +30,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-formats",
             "bennu-esp",
             "bennu-luks",
+            "bennu-eventlog",
+            "bennu-age",
         ],
     ),
     (
@@ -46,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-uki",
             "bennu-records",
             "bennu-golden",
+            "bennu-eventlog",
         ],
     ),
     // The contract, and what decides or speaks in its terms.
@@ -56,19 +59,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bennu-records", &["bennu-formats"]),
     ("bennu-esp", &["bennu-formats"]),
     ("bennu-golden", &["bennu-formats"]),
+    // Digests and banks are the TPM client's.
+    ("bennu-eventlog", &["bennu-formats", "bennu-tpm"]),
     // Libraries that are useful alone.
     ("bennu-disk", &[]),
     ("bennu-verity", &[]),
     ("bennu-uki", &[]),
     ("bennu-erofs", &[]),
     ("bennu-luks", &[]),
+    ("bennu-age", &[]),
     ("bennu-linux", &[]),
     // The tests: black boxes, but for the replay, which feeds decoders.
     ("bennu-harness", &["bennu-formats"]),
     ("bennu-scenarios", &["bennu-harness", "bennu-formats"]),
     // Measures pieces that have no subcommand of their own, in child processes, as their peers are measured;
-    // everything else it runs as a black box.
-    ("bennu-bench", &["bennu-verity", "bennu-erofs"]),
+    // everything else it runs as a black box, in the harness's machines.
+    ("bennu-bench", &["bennu-verity", "bennu-erofs", "bennu-harness"]),
     ("bennu-probe", &[]),
     ("bennu-structure-tests", &[]),
     (
@@ -86,6 +92,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-luks",
             "bennu-golden",
             "bennu-records",
+            "bennu-eventlog",
         ],
     ),
 ];

@@ -5,14 +5,20 @@ use bennu_formats::boot_record::{BootRecord, Failure, SlotRecord, Stage};
 use bennu_formats::decode::Document;
 use bennu_formats::digest::{RootHash, Sha256Digest};
 use bennu_formats::dsse::{Envelope, SLOT_PAYLOAD_TYPE, Signature, key_id};
-use bennu_formats::handover::{BlockDevice, FellBack, Handover, SecureBootState, StateVolume, StepTime};
+use bennu_formats::firmware_record::{DIGEST_DIGITS, FirmwareEvent, FirmwareRecord};
+use bennu_formats::first_boot::{AuthorizedKeys, FirstBoot, NetworkFile};
+use bennu_formats::handover::{
+    BlockDevice, FellBack, Handover, IdentityReport, SecureBootState, StateVolume, StepTime,
+};
 use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState};
+use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::{
     Architecture, BuildParameters, GoldenIndexBinding, POLICY_PCRS, POLICY_REF, PredictedPcrs, RootImage,
     SlotManifest, TpmPolicy, UkiBinding, VerityParameters,
 };
 use bennu_formats::names::{ImageId, ImageVersion};
-use bennu_formats::trust::{ReleaseKey, SecretSpec, SecureBootRule, StateRule, TrustConfig};
+use bennu_formats::state_schema::StateSchema;
+use bennu_formats::trust::{RecoveryRule, ReleaseKey, SecretSpec, SecureBootRule, StateRule, TrustConfig};
 use bennu_formats::units::{Blocks4K, Bytes};
 use bennu_formats::verity_sig::{BennuMember, VeritySig};
 use std::collections::BTreeMap;
@@ -64,6 +70,9 @@ pub fn manifest() -> SlotManifest {
             stub_version: "257.13-1~deb13u1".into(),
         },
         pcrs: PredictedPcrs {
+            sections: [".cmdline", ".initrd", ".linux", ".osrel"]
+                .map(|name| (name.to_owned(), digest(name)))
+                .into(),
             pcr11_sections: digest("11 sections"),
             pcr11_enter_initrd: digest("11 enter-initrd"),
             pcr11_leave_initrd: digest("11 leave-initrd"),
@@ -121,12 +130,14 @@ pub fn boot_record() -> BootRecord {
         stage: Stage::Pivoted,
         bad: Some(failure()),
         last_failure: Some(failure()),
+        state_schema: Some(2),
     };
     BootRecord {
         schema: BootRecord::SCHEMA,
         starts: 41,
         slots: BTreeMap::from([(version("2"), good), (version("10"), bad)]),
         last: Some(version("2")),
+        state_readable_from: Some(1),
     }
 }
 
@@ -145,6 +156,18 @@ pub fn trust() -> TrustConfig {
             bytes: 32,
         }],
         state: StateRule::Encrypted,
+        recovery: RecoveryRule::Escrow(
+            "age18sugygkz8gcg2ch3m0ezm57vqazualugp0mxjwu8fh79kcgctayqzm4fhd"
+                .parse()
+                .expect("printed by age-keygen"),
+        ),
+        debug_keys: Vec::new(),
+        state_readable_from: 1,
+        identity: IdentityRule {
+            classes: IdentityClass::DEFAULT.to_vec(),
+            paths: vec!["/etc/chrony/chrony.keys".parse().unwrap()],
+        },
+        configuration_keys: vec![ReleaseKey(vec![3; 32])],
         max_attempts: 3,
     }
 }
@@ -172,12 +195,21 @@ pub fn handover() -> Handover {
         secure_boot: SecureBootState::Enforced,
         entry: "demo_2+2-1.efi".into(),
         attempts: 1,
+        predicted_pcrs: manifest().pcrs,
         pcrs: BTreeMap::from([(11, digest("11")), (15, digest("15"))]),
         secrets: vec!["demo-token".into()],
         state_volume: Some(StateVolume {
             uuid: "f04ff38b-846b-4a5b-84ef-be151c9665f5".into(),
             generation: 7,
             mounted: "/run/bennu/state".into(),
+        }),
+        machine: None,
+        debug: None,
+        factory_reset: None,
+        identity: Some(IdentityReport {
+            kept: 2,
+            refused: vec!["/etc/ssh/ssh_host_x_key: expected a regular file, found a symbolic link".into()],
+            first_boot: Some(digest("first boot")),
         }),
         fell_back: Some(FellBack {
             from_version: version("2.1"),
@@ -224,4 +256,45 @@ pub fn reports() -> [HealthReport; 3] {
         report(HealthState::Good { at_ms: 41_000 }),
         report(HealthState::Unhealthy { failure: failure() }),
     ]
+}
+
+pub fn firmware_record() -> FirmwareRecord {
+    let event = |pcr, what: &str| FirmwareEvent {
+        pcr,
+        what: what.into(),
+        digest: digest(what).to_string()[..DIGEST_DIGITS].into(),
+    };
+    FirmwareRecord {
+        schema: 1,
+        version: version("2.1"),
+        pcrs: BTreeMap::from([(0, digest("0")), (4, digest("4")), (7, digest("7"))]),
+        events: vec![
+            event(0, "firmware version"),
+            event(7, "variable dbx"),
+            event(4, "program \\EFI\\BOOT\\BOOTX64.EFI"),
+        ],
+    }
+}
+
+pub fn first_boot() -> FirstBoot {
+    FirstBoot {
+        schema: FirstBoot::SCHEMA,
+        image_id: id(),
+        machine: Some("f04ff38b-846b-4a5b-84ef-be151c9665f5".parse().unwrap()),
+        hostname: Some("kiosk-7".into()),
+        machine_id: Some("0123456789abcdef0123456789abcdef".into()),
+        time_zone: Some("Europe/Vienna".into()),
+        network: vec![NetworkFile {
+            name: "10-lan.network".into(),
+            content: "[Match]\nName=en*\n[Network]\nDHCP=yes\n".into(),
+        }],
+        authorized_keys: vec![AuthorizedKeys {
+            user: "admin".into(),
+            keys: vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 somebody".into()],
+        }],
+    }
+}
+
+pub fn state_schema() -> StateSchema {
+    StateSchema::new(3, 2)
 }

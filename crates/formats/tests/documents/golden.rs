@@ -45,8 +45,19 @@ fn the_trust_configuration_has_its_pinned_bytes() {
 }
 
 #[test]
+fn the_first_boot_configuration_and_the_state_schema_have_their_pinned_bytes() {
+    is_pinned("first-boot.json", &examples::first_boot());
+    is_pinned("state-schema.json", &examples::state_schema());
+}
+
+#[test]
 fn the_hand_over_record_has_its_pinned_bytes() {
     is_pinned("boot.json", &examples::handover());
+}
+
+#[test]
+fn the_firmware_record_has_its_pinned_bytes() {
+    is_pinned("firmware-record.json", &examples::firmware_record());
 }
 
 #[test]

@@ -6,9 +6,12 @@ use bennu_formats::boot_record::BootRecord;
 use bennu_formats::cmdline::{self, CmdlineError, MAX_CMDLINE_BYTES};
 use bennu_formats::decode::Document;
 use bennu_formats::dsse::{Envelope, MAX_ENVELOPE_BYTES, MAX_SIGNATURES};
+use bennu_formats::firmware_record::FirmwareRecord;
+use bennu_formats::first_boot::FirstBoot;
 use bennu_formats::handover::Handover;
 use bennu_formats::health::{HealthConfig, HealthReport};
 use bennu_formats::manifest::SlotManifest;
+use bennu_formats::state_schema::StateSchema;
 use bennu_formats::trust::TrustConfig;
 use bennu_formats::verity_sig::{PARTITION_BYTES, VeritySig};
 use proptest::prelude::*;
@@ -22,7 +25,9 @@ macro_rules! for_every_document {
         $check(&examples::trust());
         $check(&examples::boot_record());
         $check(&examples::handover());
+        $check(&examples::firmware_record());
         $check(&examples::health());
+        $check(&examples::state_schema());
         for report in examples::reports() {
             $check(&report);
         }
@@ -42,8 +47,11 @@ fn the_length_limits_are_these() {
     assert_eq!(SlotManifest::MAX_BYTES, 65_536);
     assert_eq!(TrustConfig::MAX_BYTES, 65_536);
     assert_eq!(Handover::MAX_BYTES, 65_536);
+    assert_eq!(FirmwareRecord::MAX_BYTES, 65_536);
     assert_eq!(HealthConfig::MAX_BYTES, 65_536);
     assert_eq!(BootRecord::MAX_BYTES, 32_768);
+    assert_eq!(FirstBoot::MAX_BYTES, 65_536);
+    assert_eq!(StateSchema::MAX_BYTES, 4_096);
     assert_eq!(HealthReport::MAX_BYTES, 16_384);
     assert_eq!((MAX_ENVELOPE_BYTES, PARTITION_BYTES), (98_304, 131_072));
 }
@@ -124,8 +132,16 @@ fn every_member_without_a_default_is_required() {
         for name in whole.as_object().unwrap().keys() {
             let mut less = whole.clone();
             less.as_object_mut().unwrap().remove(name);
+            let may_lack = [
+                "last",
+                "fell_back",
+                "state_volume",
+                "identity",
+                "state_readable_from",
+                "golden_index",
+            ];
             let optional =
-                whole[name].is_null() || ["last", "fell_back", "state_volume", "golden_index"].contains(&name.as_str());
+                whole[name].is_null() || T::NAME != TrustConfig::NAME && may_lack.contains(&name.as_str());
             assert_eq!(decode::<T>(&less).is_ok(), optional, "{}: {name}", T::NAME);
         }
     }
@@ -141,6 +157,8 @@ fn an_unknown_member_is_refused_where_the_initrd_or_the_image_decides_and_passed
     }
     assert!(!takes(&examples::trust()));
     assert!(!takes(&examples::health()));
+    assert!(!takes(&examples::first_boot()));
+    assert!(!takes(&examples::state_schema()));
     assert!(takes(&examples::manifest()));
     assert!(takes(&examples::boot_record()));
     assert!(takes(&examples::handover()));
@@ -250,6 +268,8 @@ fn damaged(example: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
 fn decode_all(bytes: &[u8]) {
     let _ = SlotManifest::decode(bytes);
     let _ = TrustConfig::decode(bytes);
+    let _ = FirstBoot::decode(bytes);
+    let _ = StateSchema::decode(bytes);
     let _ = BootRecord::decode(bytes);
     let _ = Handover::decode(bytes);
     let _ = HealthConfig::decode(bytes);

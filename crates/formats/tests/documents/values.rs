@@ -4,8 +4,12 @@ use crate::examples;
 use bennu_formats::DecodeError;
 use bennu_formats::boot_record::{BootRecord, Failure, MAX_REASON_BYTES, MAX_SLOTS};
 use bennu_formats::decode::Document;
+use bennu_formats::firmware_record::{FirmwareRecord, MAX_EVENTS, MAX_WHAT_BYTES};
+use bennu_formats::first_boot::FirstBoot;
 use bennu_formats::health::HealthConfig;
+use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::SlotManifest;
+use bennu_formats::state_schema::StateSchema;
 use bennu_formats::trust::TrustConfig;
 use bennu_formats::{Code, ImageVersion};
 use proptest::prelude::*;
@@ -140,6 +144,13 @@ fn a_trust_configuration_that_trusts_nobody_or_cannot_be_met_is_refused() {
             json!(vec![json!({"name": "a", "bytes": 16}); 17]),
             "secrets",
         ),
+        ("/configuration_keys", json!(["01"]), "configuration_keys"),
+        (
+            "/configuration_keys",
+            json!(vec![key.clone(); 17]),
+            "configuration_keys",
+        ),
+        ("/identity/paths", json!(vec!["/etc/x"; 65]), "identity"),
         ("/max_attempts", json!(0), "max_attempts"),
         ("/max_attempts", json!(10), "max_attempts"),
     ] {
@@ -158,6 +169,88 @@ fn a_trust_configuration_that_trusts_nobody_or_cannot_be_met_is_refused() {
             "positive control: {at} = {to}"
         );
     }
+}
+
+#[test]
+fn a_first_boot_configuration_that_reaches_further_than_it_may_is_refused_by_the_member() {
+    let good = examples::first_boot();
+    let network = json!({"name": "a.network", "content": ""});
+    let keys = json!({"user": "a", "keys": ["k"]});
+    for (at, to, member) in [
+        ("/hostname", json!("a b"), "hostname"),
+        ("/hostname", json!("a\n127.0.0.1 x"), "hostname"),
+        ("/machine_id", json!("uninitialized"), "machine_id"),
+        ("/machine_id", json!("00".repeat(16)), "machine_id"),
+        ("/time_zone", json!("../../etc/shadow"), "time_zone"),
+        ("/network/0/name", json!("../system/evil.network"), "network.name"),
+        ("/network/0/name", json!("evil.service"), "network.name"),
+        ("/network/0/content", json!("x".repeat(16_385)), "network.content"),
+        ("/network/0/content", json!("a\u{0}b"), "network.content"),
+        ("/network", json!(vec![network.clone(); 17]), "network"),
+        ("/network", json!(vec![network; 2]), "network.name"),
+        (
+            "/authorized_keys/0/user",
+            json!("../root"),
+            "authorized_keys.user",
+        ),
+        ("/authorized_keys/0/keys", json!(["a\nb"]), "authorized_keys.keys"),
+        (
+            "/authorized_keys/0/keys",
+            json!(vec!["k"; 17]),
+            "authorized_keys.keys",
+        ),
+        (
+            "/authorized_keys",
+            json!(vec![keys.clone(); 9]),
+            "authorized_keys",
+        ),
+        ("/authorized_keys", json!(vec![keys; 2]), "authorized_keys.user"),
+    ] {
+        refused(&good, at, to, member);
+    }
+    for (at, to) in [
+        ("/hostname", json!(null)),
+        ("/network/0/content", json!("x".repeat(16_384))),
+        ("/machine", json!("F04FF38B-846B-4A5B-84EF-BE151C9665F5")),
+    ] {
+        assert!(
+            with::<FirstBoot>(&good, at, &to).is_ok(),
+            "positive control: {at}"
+        );
+    }
+    for (at, to) in [("/machine", json!("f04ff38b")), ("/image_id", json!("../x"))] {
+        let found = with::<FirstBoot>(&good, at, &to);
+        assert!(
+            matches!(found, Err(DecodeError::Malformed { .. })),
+            "{at}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_first_boot_configuration_names_what_an_image_would_not_keep() {
+    let config = examples::first_boot();
+    let mut rule = IdentityRule {
+        classes: IdentityClass::DEFAULT.to_vec(),
+        paths: Vec::new(),
+    };
+    assert_eq!(config.not_kept_by(&rule), Some(IdentityClass::SshAuthorizedKeys));
+    rule.classes.push(IdentityClass::SshAuthorizedKeys);
+    assert_eq!(config.not_kept_by(&rule), None);
+    rule.classes.retain(|class| *class != IdentityClass::Network);
+    assert_eq!(config.not_kept_by(&rule), Some(IdentityClass::Network));
+}
+
+#[test]
+fn a_state_schema_that_nobody_can_read_is_refused() {
+    refused(
+        &examples::state_schema(),
+        "/readable_from",
+        json!(4),
+        "readable_from",
+    );
+    let control = with::<StateSchema>(&examples::state_schema(), "/readable_from", &json!(3));
+    assert!(control.is_ok(), "positive control");
 }
 
 #[test]
@@ -184,6 +277,72 @@ fn a_health_configuration_without_a_bound_is_refused() {
         matches!(unknown, Err(DecodeError::Malformed { .. })),
         "{unknown:?}"
     );
+}
+
+#[test]
+fn a_firmware_record_whose_words_steer_a_console_or_that_is_too_long_is_refused() {
+    let record = examples::firmware_record();
+    assert!(
+        with(&record, "/events/0/what", &json!("x".repeat(MAX_WHAT_BYTES))).is_ok(),
+        "positive control"
+    );
+    for (at, to, member) in [
+        ("/events/0/what", json!("a\u{1b}[2J"), "events.what"),
+        ("/events/0/what", json!("\u{e9}"), "events.what"),
+        (
+            "/events/0/what",
+            json!("x".repeat(MAX_WHAT_BYTES + 1)),
+            "events.what",
+        ),
+        ("/events/0/pcr", json!(8), "events.pcr"),
+        ("/events/0/digest", json!("00"), "events.digest"),
+        ("/events/0/digest", json!("0123456789ABCDEF"), "events.digest"),
+        ("/pcrs", json!({"8": "00".repeat(32)}), "pcrs"),
+    ] {
+        refused(&record, at, to, member);
+    }
+    let mut long = record;
+    long.events = vec![long.events[0].clone(); MAX_EVENTS];
+    assert_eq!(
+        FirmwareRecord::decode(&long.encode().unwrap()).unwrap(),
+        long,
+        "positive control"
+    );
+    long.events.push(long.events[0].clone());
+    let found = FirmwareRecord::decode(&long.encode().unwrap()).err();
+    assert!(
+        matches!(found, Some(DecodeError::BadValue { member: "events", .. })),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn the_longest_firmware_record_that_is_written_fits_its_limit() {
+    let mut record = examples::firmware_record();
+    record.events[0].what = "\\".repeat(MAX_WHAT_BYTES / 2) + &"x".repeat(MAX_WHAT_BYTES / 2);
+    record.events = vec![record.events[0].clone(); MAX_EVENTS];
+    assert!(record.encode().unwrap().len() <= FirmwareRecord::MAX_BYTES);
+}
+
+#[test]
+fn a_manifest_that_names_its_sections_otherwise_is_refused() {
+    let manifest = examples::manifest();
+    let none = with(&manifest, "/pcrs/sections", &json!({})).unwrap();
+    assert!(
+        none.pcrs.sections.is_empty(),
+        "releases of an older bennu name none"
+    );
+    let digest = "00".repeat(32);
+    for name in ["", "x", ".too-long", ".a b", ".\u{1b}[m", ".\u{e9}"] {
+        refused(
+            &manifest,
+            "/pcrs/sections",
+            json!({name: digest}),
+            "pcrs.sections",
+        );
+    }
+    let many: serde_json::Map<String, Value> = (0..17).map(|n| (format!(".s{n}"), json!(digest))).collect();
+    refused(&manifest, "/pcrs/sections", many.into(), "pcrs.sections");
 }
 
 #[test]

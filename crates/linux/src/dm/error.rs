@@ -1,5 +1,7 @@
 //! Why a device-mapper act failed.
 
+use std::io;
+
 use super::State;
 use super::table::{Name, TableLine};
 use crate::block;
@@ -15,55 +17,31 @@ pub enum DmError {
         limit: usize,
     },
     #[error("cannot open /dev/mapper/control: {0}; load the module dm_mod first")]
-    OpenControl(#[source] devicemapper::DmError),
+    OpenControl(#[source] io::Error),
     #[error("cannot create device-mapper device {name}: {source}")]
-    Create {
-        name: Name,
-        source: devicemapper::DmError,
-    },
+    Create { name: Name, source: io::Error },
     #[error("cannot load the {target} table of device-mapper device {name}: {source}")]
     Load {
         name: Name,
         target: String,
-        source: devicemapper::DmError,
+        source: io::Error,
     },
     #[error("cannot resume device-mapper device {name}: {source}")]
-    Resume {
-        name: Name,
-        source: devicemapper::DmError,
-    },
+    Resume { name: Name, source: io::Error },
     #[error("cannot suspend device-mapper device {name}: {source}")]
-    Suspend {
-        name: Name,
-        source: devicemapper::DmError,
-    },
+    Suspend { name: Name, source: io::Error },
     #[error("cannot read the table of device-mapper device {name}: {source}")]
-    ReadTable {
-        name: Name,
-        source: devicemapper::DmError,
-    },
+    ReadTable { name: Name, source: io::Error },
     #[error("cannot read the status of device-mapper device {name}: {source}")]
-    ReadStatus {
-        name: Name,
-        source: devicemapper::DmError,
-    },
+    ReadStatus { name: Name, source: io::Error },
     #[error("cannot query device-mapper device {name}: {source}")]
-    Query {
-        name: Name,
-        source: devicemapper::DmError,
-    },
+    Query { name: Name, source: io::Error },
     #[error("cannot send message to device-mapper device {name}: {source}")]
-    Message {
-        name: Name,
-        source: devicemapper::DmError,
-    },
+    Message { name: Name, source: io::Error },
     #[error("cannot remove device-mapper device {name}: {source}")]
-    Remove {
-        name: Name,
-        source: devicemapper::DmError,
-    },
+    Remove { name: Name, source: io::Error },
     #[error("cannot list device-mapper devices: {0}")]
-    List(#[source] devicemapper::DmError),
+    List(#[source] io::Error),
     #[error("live table of device-mapper device {name} has {lines} lines, expected one line from sector 0")]
     Shape { name: Name, lines: usize },
     #[error("live table of device-mapper device {name} differs from the one loaded: found {found:?}")]

@@ -1,5 +1,4 @@
-//! Checked names and table lines. Checked here because the `devicemapper` crate panics on a target
-//! type that is too long and takes names that the kernel does not.
+//! Checked names and table lines: what the kernel takes, and what fits a request.
 
 use std::fmt;
 
@@ -11,7 +10,7 @@ pub const NAME_LIMIT: usize = 127;
 pub const UUID_LIMIT: usize = 128;
 /// Longest target type in bytes: `DM_MAX_TYPE_NAME` (16) of linux/dm-ioctl.h less the final NUL.
 pub const TARGET_LIMIT: usize = 15;
-/// Longest target parameters in bytes. Ours stay under 1 KiB; the crate's buffer is 16 KiB.
+/// Longest target parameters in bytes. Ours stay under 1 KiB; a request has room for 64 KiB.
 pub const PARAMS_LIMIT: usize = 8 * 1024;
 
 fn check_text(what: &'static str, text: &str, limit: usize) -> Result<(), DmError> {
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_type_of_16_bytes_is_refused_before_the_crate_would_panic() {
+    fn a_target_type_of_16_bytes_is_refused() {
         assert!(TableLine::new(8, &"t".repeat(15), "").is_ok());
         let refused = TableLine::new(8, &"t".repeat(16), "");
         assert!(matches!(

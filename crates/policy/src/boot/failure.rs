@@ -2,7 +2,7 @@
 
 use super::Entry;
 use bennu_formats::Code;
-use bennu_formats::boot_record::{BootRecord, Failure};
+use bennu_formats::boot_record::{BootRecord, Failure, SlotRecord};
 use bennu_formats::names::{ImageVersion, UkiFileName};
 
 /// The one action that a failure leads to.
@@ -43,6 +43,7 @@ fn fault(code: Code) -> BootAction {
         | Code::SlotPanic
         | Code::RootIo
         | Code::BelowFloor
+        | Code::StateSchema
         | Code::UkiNotStarted
         | Code::ApiMount
         | Code::Internal => BootAction::FallBack,
@@ -52,6 +53,7 @@ fn fault(code: Code) -> BootAction {
         | Code::FloorAccess
         | Code::StateAccess
         | Code::SecretSeal
+        | Code::FactoryReset
         | Code::BootDisk => BootAction::Retry,
         // The machine, not the slot: another slot or another start meets the same.
         Code::SecureBootOff
@@ -61,6 +63,7 @@ fn fault(code: Code) -> BootAction {
         | Code::FloorMissing
         | Code::FloorForeign
         | Code::TpmOwned
+        | Code::TpmBank
         | Code::StateMissing
         | Code::StatePlain
         | Code::StateHeader
@@ -70,7 +73,12 @@ fn fault(code: Code) -> BootAction {
         | Code::StateKeyMissing
         | Code::StateOtherTpm
         | Code::LatchOpen
+        | Code::FirstBootFormat
+        | Code::FirstBootSignature
+        | Code::FirstBootOther
         | Code::NoSlot => BootAction::Halt,
+        // Is told, and never ends a start.
+        Code::IdentityRefused => BootAction::Halt,
         // Codes of `bennu verify`, which never decides a start.
         Code::ImageGpt
         | Code::ImageEsp
@@ -99,6 +107,7 @@ fn may_pass(code: Code) -> bool {
                 | Code::UkiNotStarted
                 | Code::PcrUnexpected
                 | Code::SecretUnseal
+                | Code::StateSchema
         ),
     }
 }
@@ -176,25 +185,39 @@ pub fn entry_after_failure(
 pub const BLIND_RESTARTS: u8 = 7;
 
 /// A failure without a record: the loader counts this entry's tries all the same, so a few restarts reach the
-/// other slot. `restarts` is their number, this one included.
-pub fn on_failure_without_record(restarts: u8) -> BootAction {
-    if restarts <= BLIND_RESTARTS {
+/// other slot. `restarts` is their number, this one included. Where the machine is at fault every slot meets the
+/// same, and it stops at once; an ESP that could not be read may be readable the next time.
+pub fn on_failure_without_record(code: Code, restarts: u8) -> BootAction {
+    let passes = code == Code::Esp || fault(code) != BootAction::Halt;
+    if passes && restarts <= BLIND_RESTARTS {
         BootAction::Retry
     } else {
         BootAction::Halt
     }
 }
 
-/// `this` is given up: is there another slot that the loader prefers and that its own bennu-init would start?
+/// `this` is given up: is there another slot that the loader prefers and that its own bennu-init would start? One that
+/// cannot read the state volume any more would end in `STATE-SCHEMA`.
 pub(super) fn fall_back_or_halt(record: &BootRecord, this: &ImageVersion, entries: &[Entry]) -> BootAction {
     let other_may_start = entries.iter().any(|e| {
         e.version != *this
             && e.may_start()
-            && record.slots.get(&e.version).is_none_or(|slot| slot.bad.is_none())
+            && record
+                .slots
+                .get(&e.version)
+                .is_none_or(|slot| slot.bad.is_none() && reads_state(record, slot))
     });
     if other_may_start {
         BootAction::FallBack
     } else {
         BootAction::Halt
+    }
+}
+
+/// Whether the slot's releases can read the state volume, as far as the record says: what is not known is tried.
+fn reads_state(record: &BootRecord, slot: &SlotRecord) -> bool {
+    match (slot.state_schema, record.state_readable_from) {
+        (Some(schema), Some(readable_from)) => schema >= readable_from,
+        (None, _) | (_, None) => true,
     }
 }

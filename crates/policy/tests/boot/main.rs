@@ -6,4 +6,5 @@ mod exploration;
 mod loader;
 mod model;
 mod rungs;
+mod state_schema;
 mod stories;

@@ -134,7 +134,20 @@ fn restarts_without_a_record_end() {
         } else {
             BootAction::Halt
         };
-        assert_eq!(on_failure_without_record(restarts), expected, "{restarts}");
+        for code in [Code::BootDisk, Code::SlotMissing, Code::Esp, Code::Cmdline] {
+            assert_eq!(
+                on_failure_without_record(code, restarts),
+                expected,
+                "{code} {restarts}"
+            );
+        }
     }
     assert_eq!(BLIND_RESTARTS, 7);
+}
+
+#[test]
+fn a_machine_at_fault_stops_without_a_record_at_once() {
+    for code in [Code::DuplicatePartition, Code::SecureBootOff] {
+        assert_eq!(on_failure_without_record(code, 1), BootAction::Halt, "{code}");
+    }
 }

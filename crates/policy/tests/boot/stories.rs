@@ -9,12 +9,13 @@ use bennu_policy::boot::{
 };
 use proptest::prelude::*;
 
-const RETRIED: [Code; 6] = [
+const RETRIED: [Code; 7] = [
     Code::TpmMissing,
     Code::TpmExtend,
     Code::FloorAccess,
     Code::StateAccess,
     Code::SecretSeal,
+    Code::FactoryReset,
     Code::BootDisk,
 ];
 
@@ -209,6 +210,7 @@ fn every_code_leads_to_its_action_and_only_the_slots_own_faults_make_it_bad() {
         Code::FloorMissing,
         Code::FloorForeign,
         Code::TpmOwned,
+        Code::TpmBank,
     ];
     for code in halts {
         assert_eq!(

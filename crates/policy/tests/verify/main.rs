@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests
 
 mod contents;
+mod first_boot;
 mod properties;
 mod signatures;
 mod slot;

@@ -13,6 +13,7 @@ use bennu_formats::verity_sig::{BennuMember, VeritySig};
 use bennu_formats::{ImageId, ImageVersion};
 use bennu_policy::verify::{ReleaseTrust, SlotFacts, SlotRefusal, Verified, verify_slot};
 use ed25519_dalek::{Signer as _, SigningKey};
+use std::collections::BTreeMap;
 
 pub const ROOT_HASH: RootHash = RootHash([0x5a; 32]);
 pub const ROOT_BYTES: u64 = 256 * 4096;
@@ -57,6 +58,7 @@ pub fn manifest() -> SlotManifest {
             stub_version: "257.13-1".into(),
         },
         pcrs: PredictedPcrs {
+            sections: BTreeMap::new(),
             pcr11_sections: digest(2),
             pcr11_enter_initrd: digest(3),
             pcr11_leave_initrd: digest(4),

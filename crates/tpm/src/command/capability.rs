@@ -19,6 +19,9 @@ const PT_MANUFACTURER: u32 = 0x105;
 const PT_FIRMWARE_VERSION_1: u32 = 0x10B;
 const PT_FIRMWARE_VERSION_2: u32 = 0x10C;
 const PT_PERMANENT: u32 = 0x200;
+const PT_LOCKOUT_COUNTER: u32 = 0x20E;
+const PT_MAX_AUTH_FAIL: u32 = 0x20F;
+const PT_LOCKOUT_INTERVAL: u32 = 0x210;
 /// TPMA_PERMANENT bits (Part 2, 8.6).
 const OWNER_AUTH_SET: u32 = 1 << 0;
 const LOCKOUT_AUTH_SET: u32 = 1 << 2;
@@ -39,6 +42,12 @@ pub struct Properties {
     pub owner_auth_set: bool,
     /// The lockout hierarchy has a non-empty authValue.
     pub lockout_auth_set: bool,
+    /// Wrong authValues that the lockout has counted.
+    pub lockout_counter: u32,
+    /// How many of them lock the TPM.
+    pub lockout_tries: u32,
+    /// Seconds after which one of them is forgotten.
+    pub lockout_interval_s: u32,
 }
 
 impl<T: Transport> Client<T> {
@@ -118,6 +127,9 @@ impl<T: Transport> Client<T> {
             in_lockout: permanent & IN_LOCKOUT != 0,
             owner_auth_set: permanent & OWNER_AUTH_SET != 0,
             lockout_auth_set: permanent & LOCKOUT_AUTH_SET != 0,
+            lockout_counter: value(&variable, PT_LOCKOUT_COUNTER),
+            lockout_tries: value(&variable, PT_MAX_AUTH_FAIL),
+            lockout_interval_s: value(&variable, PT_LOCKOUT_INTERVAL),
         })
     }
 

@@ -7,7 +7,8 @@ use super::storage::StorageKey;
 use crate::client::{Call, Client, Handle};
 use crate::code::{cc, rh};
 use crate::error::TpmError;
-use crate::public::{Name, RsaPublic, SealedPublic, sealed_template};
+use crate::local::Pin;
+use crate::public::{Lockout, Name, RsaPublic, SealedPublic, sealed_template};
 use crate::session::{Auth, Encrypted, Session};
 use crate::transport::Transport;
 use crate::wire::{Reader, WireError, Writer};
@@ -37,8 +38,8 @@ impl<T: Transport> Client<T> {
         })
     }
 
-    /// Seals `secret` (at most 128 bytes) under the storage key. `session` encrypts it on its way in.
-    /// Gives the public area and TPM2B_PRIVATE's contents.
+    /// Seals `secret` (at most 128 bytes) under the storage key. `session` encrypts it on its way in, and the PIN with
+    /// it. Gives the public area and TPM2B_PRIVATE's contents.
     ///
     /// # Errors
     ///
@@ -49,14 +50,20 @@ impl<T: Transport> Client<T> {
         session: &mut Session,
         secret: &[u8],
         auth_policy: &[u8; 32],
+        pin: Option<&Pin>,
     ) -> Result<(SealedPublic, Vec<u8>), TpmError> {
         const NAME: &str = "TPM2_Create";
+        let lockout = if pin.is_some() {
+            Lockout::Counted
+        } else {
+            Lockout::Exempt
+        };
         let sensitive = Writer::new()
-            .sized(&[])
+            .sized(pin.map_or(&[], Pin::auth_value))
             .sized(secret)
             .finish()
             .map_err(TpmError::Encode)?;
-        let parameters = creation(&sensitive, &sealed_template(auth_policy));
+        let parameters = creation(&sensitive, &sealed_template(auth_policy, lockout));
         let handles = [srk.as_handle()];
         let call =
             Call::new(NAME, cc::CREATE, &handles, parameters).auth(Auth::session(session), Encrypted::BOTH);
@@ -66,7 +73,7 @@ impl<T: Transport> Client<T> {
             creation_data(reader)?;
             Ok((public, private))
         })?;
-        if public.auth_policy == *auth_policy {
+        if public.auth_policy == *auth_policy && public.lockout == lockout {
             Ok((public, private))
         } else {
             Err(TpmError::ResponseForged { command: NAME })
@@ -128,20 +135,26 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// Unseals with a policy session, which also encrypts the answer.
+    /// Unseals with a policy session, which also encrypts the answer, and proves the PIN without sending it.
     ///
     /// # Errors
     ///
     /// [`TpmError`]; [`crate::ResponseCode::POLICY_FAIL`] when the session's policy is not the object's,
-    /// [`crate::ResponseCode::PCR_CHANGED`] when a PCR was extended since PolicyPCR.
+    /// [`crate::ResponseCode::PCR_CHANGED`] when a PCR was extended since PolicyPCR,
+    /// [`crate::ResponseCode::AUTH_FAIL`] for another PIN.
     pub fn unseal_object(
         &mut self,
         object: &Loaded,
         session: &mut Session,
+        pin: Option<&Pin>,
     ) -> Result<Zeroizing<Vec<u8>>, TpmError> {
         let handles = [Handle::named(object.handle, &object.name)];
-        let call = Call::new("TPM2_Unseal", cc::UNSEAL, &handles, Writer::new())
-            .auth(Auth::session(session), Encrypted::RESPONSE);
+        let auth = Auth::Session {
+            session,
+            auth_value: pin.map_or(&[], Pin::auth_value),
+        };
+        let call =
+            Call::new("TPM2_Unseal", cc::UNSEAL, &handles, Writer::new()).auth(auth, Encrypted::RESPONSE);
         self.run(call)?
             .decode(|reader| Ok(Zeroizing::new(reader.sized_max(128, "sealed data")?.to_vec())))
     }

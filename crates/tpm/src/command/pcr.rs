@@ -132,7 +132,7 @@ impl<T: Transport> Client<T> {
 }
 
 /// TPML_PCR_SELECTION with at most one bank.
-fn decode_selection(reader: &mut Reader<'_>, alg: HashAlg) -> Result<PcrMask, WireError> {
+pub(crate) fn decode_selection(reader: &mut Reader<'_>, alg: HashAlg) -> Result<PcrMask, WireError> {
     match reader.u32("bank count")? {
         0 => Ok(PcrMask::NONE),
         1 => {

@@ -1,5 +1,5 @@
 //! Sessions and policies: TPM2_StartAuthSession (Part 3, 11.1), TPM2_PolicyPCR (23.7), TPM2_PolicyNV (23.9),
-//! TPM2_PolicyOR (23.6), TPM2_PolicyNvWritten (23.20), TPM2_VerifySignature (20.1), TPM2_PolicyAuthorize (23.16), TPM2_PolicyGetDigest (23.19).
+//! TPM2_PolicyAuthValue (23.17), TPM2_PolicyOR (23.6), TPM2_PolicyNvWritten (23.20), TPM2_VerifySignature (20.1), TPM2_PolicyAuthorize (23.16), TPM2_PolicyGetDigest (23.19).
 
 use super::object::Loaded;
 use super::storage::StorageKey;
@@ -187,6 +187,24 @@ impl<T: Transport> Client<T> {
             parameters,
         );
         self.run(call)?.nothing()
+    }
+
+    /// Adds PolicyAuthValue: the session's use takes the authValue of what it authorizes, which is not sent.
+    ///
+    /// # Errors
+    ///
+    /// [`TpmError`].
+    pub fn policy_auth_value(&mut self, session: &mut Session) -> Result<(), TpmError> {
+        let handles = [Handle::plain(session.handle())];
+        let call = Call::new(
+            "TPM2_PolicyAuthValue",
+            cc::POLICY_AUTH_VALUE,
+            &handles,
+            Writer::new(),
+        );
+        self.run(call)?.nothing()?;
+        session.prove_auth_value();
+        Ok(())
     }
 
     /// The policy digest the session has reached.

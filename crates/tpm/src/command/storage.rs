@@ -1,5 +1,5 @@
 //! The storage root key and what provisioning does to hierarchies: TPM2_CreatePrimary (Part 3, 24.1),
-//! TPM2_EvictControl (28.5), TPM2_HierarchyChangeAuth (24.8).
+//! TPM2_EvictControl (28.5), TPM2_HierarchyChangeAuth (24.8), TPM2_Clear (24.6).
 
 use super::object::{creation, creation_data};
 use crate::client::{Call, Client, Handle};
@@ -67,6 +67,16 @@ impl Hierarchy {
 }
 
 impl<T: Transport> Client<T> {
+    /// Name of the storage key, by which a blob says whose it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::storage_key`].
+    pub fn storage_key_name(&mut self) -> Result<Name, TpmError> {
+        let key = self.storage_key()?;
+        self.release_storage_key(&key, Ok(key.name()))
+    }
+
     /// The persistent storage key if it is there and of our template, else a transient one, which takes an
     /// empty owner authValue.
     ///
@@ -133,6 +143,25 @@ impl<T: Transport> Client<T> {
         )
         .auth(auth, Encrypted::COMMAND)
         .new_auth_value(new_auth);
+        self.run(call)?.nothing()
+    }
+
+    /// Clears the TPM: a new storage seed, so that nothing sealed before is ever loaded again; no persistent objects
+    /// and NV indices of the owner; no authorisations. `session` proves `lockout_auth` and is used up.
+    ///
+    /// # Errors
+    ///
+    /// [`TpmError`]; [`ResponseCode::BAD_AUTH`] or [`ResponseCode::AUTH_FAIL`] for another authorisation.
+    pub fn clear(&mut self, session: &mut Session, lockout_auth: &[u8]) -> Result<(), TpmError> {
+        let handles = [Handle::plain(rh::LOCKOUT)];
+        let auth = Auth::Session {
+            session,
+            auth_value: lockout_auth,
+        };
+        // The response is made with the authorisation as it is then: empty.
+        let call = Call::new("TPM2_Clear", cc::CLEAR, &handles, Writer::new())
+            .auth(auth, Encrypted::NONE)
+            .new_auth_value(&[]);
         self.run(call)?.nothing()
     }
 

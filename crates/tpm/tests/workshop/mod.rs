@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use bennu_tpm::{
-    Client, HashAlg, PcrValues, Recorder, ReleasePolicy, RsaPublic, SealPolicy, Socket, SrkTrust, Transport,
-    TransportError, policy_pcr_digest,
+    Client, HashAlg, PcrValues, Recorder, ReleasePolicy, RsaPublic, SealLocal, SealPolicy, Socket, SrkTrust,
+    Transport, TransportError, policy_pcr_digest,
 };
 use tempfile::TempDir;
 
@@ -251,6 +251,7 @@ impl Signer {
             authorize_key: &self.public,
             policy_ref: POLICY_REF,
             srk: SrkTrust::FirstUse,
+            local: SealLocal::default(),
         }
     }
 

@@ -9,7 +9,7 @@
 mod pcr11;
 mod pcr12;
 
-pub use pcr11::{Pcr11Prediction, predict_pcr11, predict_pcr11_of};
+pub use pcr11::{Pcr11Prediction, measured_sections, predict_pcr11, predict_pcr11_of};
 pub use pcr12::predict_pcr12;
 
 use crate::pe::{PeError, PeImage, SectionName};

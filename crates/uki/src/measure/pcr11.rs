@@ -38,7 +38,16 @@ impl Pcr11Prediction {
 pub fn predict_pcr11(uki: &[u8], bank: Bank) -> Result<Pcr11Prediction, MeasureError> {
     let image = PeImage::parse(uki)?;
     let version = StubVersion::of(&image)?;
-    check_names(&image, version)?;
+    Ok(predict_pcr11_of(version, &measured_sections(&image)?, bank))
+}
+
+/// The sections that the stub in a UKI measures, in its order: name and content.
+///
+/// # Errors
+/// As [`predict_pcr11`].
+pub fn measured_sections<'a>(image: &PeImage<'a>) -> Result<Vec<(&'static str, &'a [u8])>, MeasureError> {
+    let version = StubVersion::of(image)?;
+    check_names(image, version)?;
     if image
         .section(".linux")
         .is_none_or(|kernel| kernel.virtual_size == 0)
@@ -65,7 +74,7 @@ pub fn predict_pcr11(uki: &[u8], bank: Bank) -> Result<Pcr11Prediction, MeasureE
         }
         sections.push((name, image.data(section)));
     }
-    Ok(predict_pcr11_of(version, &sections, bank))
+    Ok(sections)
 }
 
 /// Predicts PCR 11 of the given section contents, for when there is no UKI yet. Their order does not matter;

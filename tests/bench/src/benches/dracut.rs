@@ -44,9 +44,11 @@ const DPKG_EXCLUDES: [&str; 3] = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/
 /// either, and a TPM module that adds the command line tools, curl and Kerberos. What systemd itself needs of the
 /// TPM's libraries is in [`TPM_LIBRARIES`].
 const LEFT_OUT: [&str; 4] = ["91fido2", "91pkcs11", "91pcsc", "91tpm2-tss"];
-/// What systemd opens at run time to talk to a TPM.
-const TPM_LIBRARIES: [&str; 4] = [
+/// What systemd opens at run time to talk to a TPM, and libtss2-sys, which the first of them needs: dracut does not
+/// look for what a library needs.
+const TPM_LIBRARIES: [&str; 5] = [
     "/usr/lib/x86_64-linux-gnu/libtss2-esys.so.0",
+    "/usr/lib/x86_64-linux-gnu/libtss2-sys.so.1",
     "/usr/lib/x86_64-linux-gnu/libtss2-mu.so.0",
     "/usr/lib/x86_64-linux-gnu/libtss2-rc.so.0",
     "/usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0",
@@ -107,7 +109,7 @@ pub struct Made {
 pub fn cannot_run() -> Result<Option<String>> {
     let kept = [Abilities::VerifiedRoot, Abilities::VerifiedRootAndEncryptedState]
         .into_iter()
-        .all(|abilities| kept(abilities).is_file());
+        .all(|abilities| kept(abilities).is_file() && file(abilities).is_file());
     if kept {
         return Ok(None);
     }
@@ -134,7 +136,7 @@ pub fn cannot_run() -> Result<Option<String>> {
 /// mmdebstrap or dracut fails.
 pub fn initrd(session: &Session, abilities: Abilities) -> Result<Made> {
     let path = kept(abilities);
-    if path.is_file() {
+    if path.is_file() && file(abilities).is_file() {
         return Ok(serde_json::from_slice(&std::fs::read(&path)?)?);
     }
     let tar = debian_root()?;
@@ -155,13 +157,24 @@ pub fn initrd(session: &Session, abilities: Abilities) -> Result<Made> {
         kernel,
         version: version(&std::fs::read_to_string(root.join("var/lib/dpkg/status"))?),
     };
-    std::fs::copy(&initrd, path.with_extension("img"))?;
+    std::fs::copy(&initrd, file(abilities))?;
     std::fs::write(&path, serde_json::to_vec_pretty(&made)?)?;
     Ok(made)
 }
 
-/// The tar of the root with dracut.
-fn debian_root() -> Result<PathBuf> {
+/// The same, and where it lies.
+///
+/// # Errors
+/// Those of [`initrd`].
+pub fn initrd_file(session: &Session, abilities: Abilities) -> Result<(Made, PathBuf)> {
+    Ok((initrd(session, abilities)?, file(abilities)))
+}
+
+/// The tar of the root with dracut, made now or earlier.
+///
+/// # Errors
+/// mmdebstrap fails.
+pub fn debian_root() -> Result<PathBuf> {
     let tar = root_tar();
     if tar.is_file() {
         return Ok(tar);
@@ -209,6 +222,11 @@ fn kept(abilities: Abilities) -> PathBuf {
     let parts = [IN_ROOT].into_iter().chain(LEFT_OUT);
     let key = digest(parts.chain(arguments.iter().map(String::as_str)));
     root_tar().with_extension(format!("{key}.json"))
+}
+
+/// Where an initrd is kept.
+fn file(abilities: Abilities) -> PathBuf {
+    kept(abilities).with_extension("img")
 }
 
 fn digest<'a>(parts: impl Iterator<Item = &'a str>) -> String {

@@ -75,8 +75,14 @@ pub const BENCHES: &[Bench] = &[
     },
     Bench {
         name: "boot-to-switch-root",
-        about: "kernel start to switch_root in the same machine",
+        about: "kernel start to switch_root, and power-on to the root's init, in the same machine",
         peer: dracut::PEER,
-        run: boot::rows,
+        run: boot::root_rows,
+    },
+    Bench {
+        name: "boot-to-switch-root-encrypted-state",
+        about: "the same with an encrypted state volume",
+        peer: dracut::PEER,
+        run: boot::state_rows,
     },
 ];

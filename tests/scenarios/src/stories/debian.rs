@@ -17,6 +17,8 @@ fn debian_13(context: &mut Context) -> Result<()> {
     let mut machine = images::machine_with(context, &disk, 2048)?;
     let mut on = machine.power_on()?;
     on.wait_for("bennu-init: verified demo 2 ", MULTI_USER)?;
+    on.wait_for("bennu-init: made a machine id", MULTI_USER)?;
+    let id = on.wait_for(", first boot: ", MULTI_USER)?;
     on.wait_for_without("bennud: slot 2 marked good (+3)", &["FAILED".into()], MULTI_USER)?;
     // bennuctl waits for the verdict before it reports.
     on.wait_for("health       good, marked ", MULTI_USER)?;
@@ -25,6 +27,15 @@ fn debian_13(context: &mut Context) -> Result<()> {
     ensure!(
         entry == "demo_2+3-0.efi",
         "expected the counter armed again, found {entry}"
+    );
+    // The same machine to systemd at its next start, and no first boot.
+    let mut on = machine.power_on()?;
+    let line = on.wait_for(", first boot: ", MULTI_USER)?;
+    ensure!(
+        line.text.contains(id.text.trim()) && id.text.contains(", first boot: no"),
+        "expected `{}` again, found `{}`",
+        id.text,
+        line.text
     );
     Ok(())
 }

@@ -17,6 +17,11 @@ pub fn stories() -> Vec<Story> {
         ),
         story!("foreign-credential-for-every-uki", Tier::Fast, for_every_uki),
         story!("foreign-addon-beside-the-uki", Tier::Fast, addons),
+        story!(
+            "signed-addon-for-every-uki-under-two-names",
+            Tier::Fast,
+            addons_for_every_uki
+        ),
     ]
 }
 
@@ -50,7 +55,7 @@ fn unexpected(pcr: u32) -> String {
     format!("pcr {pcr}: expected {}, found ", "0".repeat(64))
 }
 
-fn expect_unexpected(line: &str, pcr: u32) -> Result<()> {
+pub(super) fn expect_unexpected(line: &str, pcr: u32) -> Result<()> {
     let reason = unexpected(pcr);
     ensure!(line.contains(&reason), "expected `{reason}`, found: {line}");
     let others = [11, 12, 13, 15].into_iter().filter(|other| *other != pcr);
@@ -63,14 +68,35 @@ fn expect_unexpected(line: &str, pcr: u32) -> Result<()> {
     Ok(())
 }
 
+/// Demands the words about the cause.
+fn expect_cause(line: &str, words: &str) -> Result<()> {
+    ensure!(line.contains(words), "expected `{words}`, found: {line}");
+    Ok(())
+}
+
 fn beside(context: &mut Context) -> Result<()> {
     let mut machine = images::machine(context, &images::small()?)?;
     put_beside(&machine, "2", "x.cred", b"the attacker's credential")?;
-    expect_unexpected(&boot_that_fails(&mut machine, "PCR-UNEXPECTED")?, 12)?;
+    let line = boot_that_fails(&mut machine, "PCR-UNEXPECTED")?;
+    expect_unexpected(&line, 12)?;
+    expect_cause(
+        &line,
+        "PCR 12 is not the expected value: credentials beside the UKI were measured; the other slot would unseal; ",
+    )?;
     // The other UKI has an extension beside it: no slot is left.
     put_beside(&machine, "1", "x.raw", b"the attacker's system extension")?;
     let lines = boot_that_halts(&mut machine, "PCR-UNEXPECTED")?;
-    expect_unexpected(&expect_line(&lines, "FAILED PCR-UNEXPECTED: ")?, 13)?;
+    let line = expect_line(&lines, "FAILED PCR-UNEXPECTED: ")?;
+    expect_unexpected(&line, 13)?;
+    expect_cause(
+        &line,
+        "PCR 13 is not the expected value: a system extension beside the UKI was measured; ",
+    )?;
+    // On the recovery screen as well.
+    expect_line(
+        &lines,
+        "found    PCR 13 is not the expected value: a system extension beside",
+    )?;
 
     // The control: without them the machine boots again, and the secret opens that was sealed under them.
     remove_beside(&machine, "2", "x.cred")?;
@@ -91,7 +117,13 @@ fn for_every_uki(context: &mut Context) -> Result<()> {
         esp.make_folder("/loader/credentials")?;
         esp.put(path, b"the attacker's credential")?;
     }
-    expect_unexpected(&boot_that_fails(&mut machine, "PCR-UNEXPECTED")?, 12)?;
+    let line = boot_that_fails(&mut machine, "PCR-UNEXPECTED")?;
+    expect_unexpected(&line, 12)?;
+    expect_cause(
+        &line,
+        "PCR 12 is not the expected value: credentials for every UKI (/loader/credentials) were measured; \
+         the other slot would meet the same; ",
+    )?;
     let lines = boot_that_halts(&mut machine, "PCR-UNEXPECTED")?;
     expect_unexpected(&expect_line(&lines, "FAILED PCR-UNEXPECTED: ")?, 12)?;
 
@@ -122,10 +154,45 @@ fn addons(context: &mut Context) -> Result<()> {
             esp.put(&format!("{folder}/{name}"), &signed)?;
         }
     }
-    expect_unexpected(&boot_that_fails(&mut machine, "PCR-UNEXPECTED")?, 12)?;
+    let line = boot_that_fails(&mut machine, "PCR-UNEXPECTED")?;
+    expect_unexpected(&line, 12)?;
+    expect_cause(
+        &line,
+        "PCR 12 is not the expected value: a command-line add-on was measured (\\EFI\\Linux\\small_2",
+    )?;
+    expect_cause(&line, "x.addon.efi); the other slot would unseal; ")?;
     let after = boot_to_probe(&mut machine)?;
     expect_version(&after, "1")?;
-    expect_line(&after, "fell back from 2: PCR-UNEXPECTED: ")?;
+    expect_line(
+        &after,
+        "fell back from 2: PCR-UNEXPECTED: PCR 12 is not the expected value: ",
+    )?;
+    expect_same_secret(&after, &first)
+}
+
+/// A file's name and its place are not signed: one add-on, taken by every UKI, and twice.
+fn addons_for_every_uki(context: &mut Context) -> Result<()> {
+    let mut machine = images::machine(context, &images::small()?)?;
+    let first = boot_to_probe(&mut machine)?;
+    expect_version(&first, "2")?;
+    let signed = sign(&make_addon(context)?)?;
+    let names = ["a.addon.efi", "small_2.addon.efi"];
+    {
+        let esp = machine.disk()?.esp()?;
+        esp.make_folder("/loader/addons")?;
+        for name in names {
+            esp.put(&format!("/loader/addons/{name}"), &signed)?;
+        }
+    }
+    expect_unexpected(&boot_that_fails(&mut machine, "PCR-UNEXPECTED")?, 12)?;
+    let lines = boot_that_halts(&mut machine, "PCR-UNEXPECTED")?;
+    expect_unexpected(&expect_line(&lines, "FAILED PCR-UNEXPECTED: ")?, 12)?;
+
+    for name in names {
+        machine.disk()?.esp()?.delete(&format!("/loader/addons/{name}"))?;
+    }
+    let after = boot_to_probe(&mut machine)?;
+    expect_version(&after, "2")?;
     expect_same_secret(&after, &first)
 }
 

@@ -4,26 +4,35 @@ mod boots_the_newest_slot;
 mod changed_uki;
 mod concurrent_extends;
 mod debian;
+mod debug_token;
 mod esp_injections;
+mod evidence;
+mod factory_reset;
 mod falls_back_when_never_healthy;
+mod first_boot;
 mod floor;
+mod identity;
 mod interposer;
 mod lying_disk;
 mod manifests;
 mod no_shell;
 mod pcr_banks;
 mod power_cuts;
+mod recovery_key;
 mod recovery_screen;
 mod rigs;
 mod root_blocks;
 mod second_disk;
 mod secrets;
 mod slots_in_swapped_order;
+mod smbios;
 mod state;
+mod state_schema;
 mod tpm_replaced;
 mod tpm_traffic;
 mod tpm_troubles;
 mod unreadable_root;
+mod verity_superblock;
 
 use bennu_harness::prelude::Story;
 
@@ -32,17 +41,21 @@ pub fn all() -> Vec<Story> {
     [
         boots_the_newest_slot::stories(),
         slots_in_swapped_order::stories(),
+        smbios::stories(),
         falls_back_when_never_healthy::stories(),
         floor::stories(),
         changed_uki::stories(),
         root_blocks::stories(),
         manifests::stories(),
+        recovery_key::stories(),
         recovery_screen::stories(),
         secrets::stories(),
         second_disk::stories(),
         lying_disk::stories(),
         unreadable_root::stories(),
+        verity_superblock::stories(),
         esp_injections::stories(),
+        evidence::stories(),
         no_shell::stories(),
         tpm_traffic::stories(),
         tpm_replaced::stories(),
@@ -51,6 +64,11 @@ pub fn all() -> Vec<Story> {
         concurrent_extends::stories(),
         interposer::stories(),
         state::stories(),
+        debug_token::stories(),
+        factory_reset::stories(),
+        state_schema::stories(),
+        identity::stories(),
+        first_boot::stories(),
         debian::stories(),
         power_cuts::stories(),
         rigs::stories(),

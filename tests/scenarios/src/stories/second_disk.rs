@@ -8,7 +8,11 @@ use bennu_harness::prelude::*;
 use bennu_harness::story;
 
 pub fn stories() -> Vec<Story> {
-    vec![story!("second-disk-with-the-same-guids", Tier::Fast, same_guids)]
+    vec![
+        story!("second-disk-with-the-same-guids", Tier::Fast, same_guids),
+        story!("second-disk-with-a-copy-of-the-slot", Tier::Fast, copied_slot),
+        story!("slot-that-lost-a-partition", Tier::Fast, slot_missing),
+    ]
 }
 
 fn same_guids(context: &mut Context) -> Result<()> {
@@ -39,23 +43,57 @@ fn with_clone(context: &mut Context, place: SecondDiskPlace) -> Result<Machine> 
     })
 }
 
-/// The ESP of neither is trusted with a verdict: the start is repeated, and how often is counted by the firmware.
+/// The ESP of neither is trusted with a verdict: the machine stops at once, before anything is read from either.
 fn refused(machine: &mut Machine) -> Result<()> {
-    let mut on = machine.power_on()?;
-    let secret: [Marker; 3] = [
-        "made secret".into(),
-        "unsealed secret".into(),
-        "PROBE BEGIN".into(),
-    ];
-    let line = on.wait_for_without("bennu-init: FAILED DUPLICATE-PARTITION:", &secret, INITRD)?;
+    let lines = boot_that_halts(machine, "DUPLICATE-PARTITION")?;
+    names_both(&lines)?;
+    expect_line(&lines, "slots    not known: the ESP was not read")?;
+    ensure!(
+        !lines
+            .iter()
+            .any(|l| l.contains("restart 1 of 7") || l.contains("made secret")),
+        "expected an end without a restart and without a secret"
+    );
+    Ok(())
+}
+
+fn names_both(lines: &[String]) -> Result<()> {
+    let line = expect_line(lines, "bennu-init: FAILED DUPLICATE-PARTITION:")?;
     let (both, orders) = ("expected on one disk, found on ", ["vda and vdb", "vdb and vda"]);
     ensure!(
         orders
             .iter()
-            .any(|order| line.text.contains(&format!("{both}{order}"))),
-        "expected both disks to be named, found: {}",
-        line.text
+            .any(|order| line.contains(&format!("{both}{order}"))),
+        "expected both disks to be named, found: {line}"
     );
-    on.wait_for_without("no ESP to write the verdict to: restart 1 of 7", &secret, INITRD)?;
-    expect_reset(&mut on)
+    Ok(())
+}
+
+/// The copy's ESP has a GUID of its own: the verdict is written to the ESP that the loader came from.
+fn copied_slot(context: &mut Context) -> Result<()> {
+    let mut machine = with_clone(context, SecondDiskPlace::After)?;
+    let clone = machine.second_disk()?;
+    let esp = clone.partitions()?.into_iter().map(|p| p.number).min();
+    clone.set_uuid(esp.context("no partition")?, "R")?;
+    let lines = boot_that_halts(&mut machine, "DUPLICATE-PARTITION")?;
+    names_both(&lines)?;
+    expect_line(&lines, "kept on the ESP: /bennu/last-failure.log")?;
+    Ok(())
+}
+
+/// A slot that lost a partition is given up with a verdict, at once.
+fn slot_missing(context: &mut Context) -> Result<()> {
+    let mut machine = images::machine(context, &images::small()?)?;
+    let whole = boot_to_probe(&mut machine)?;
+    let disk = machine.disk()?;
+    let partitions = disk.partitions()?;
+    let root = partitions
+        .iter()
+        .find(|p| p.label.starts_with("small_2") && !p.label.contains("verity"));
+    disk.set_uuid(root.context("no root of version 2")?.number, "R")?;
+    boot_that_fails(&mut machine, "SLOT-MISSING")?;
+    let lines = boot_to_probe(&mut machine)?;
+    expect_version(&lines, "1")?;
+    expect_line(&lines, "fell back from 2: SLOT-MISSING: ")?;
+    expect_same_secret(&lines, &whole)
 }

@@ -7,11 +7,18 @@ use bennu_harness::prelude::*;
 use bennu_harness::story;
 
 pub fn stories() -> Vec<Story> {
-    vec![story!("tpm-replaced", Tier::Fast, tpm_replaced)]
+    vec![
+        story!("tpm-replaced", Tier::Fast, tpm_replaced),
+        story!("disk-in-another-machine", Tier::Fast, board_replaced),
+    ]
 }
 
 fn tpm_replaced(context: &mut Context) -> Result<()> {
     stops_until_restored(context, |machine| machine.replace_tpm(None))
+}
+
+fn board_replaced(context: &mut Context) -> Result<()> {
+    stops_until_restored(context, Machine::replace_board)
 }
 
 fn stops_until_restored(

@@ -203,6 +203,15 @@ impl World {
     }
 
     fn went(&self, state: &State, slot: Slot, shown: Shown, steps: &mut Steps) {
+        if self.newer_raises_state && slot == Slot::Older && state.raised {
+            let code = Code::StateSchema;
+            return steps.push((By::Itself, state.to(At::Failing(slot, code, state.record))));
+        }
+        // The volume is written before the record is.
+        if self.newer_raises_state && slot == Slot::Newer && !state.raised {
+            let raised = true;
+            return steps.push((By::Itself, State { raised, ..*state }));
+        }
         for fault in self.faults[slot as usize] {
             if let Fault::Fails(code) = *fault {
                 steps.push((By::Itself, state.to(At::Failing(slot, code, state.record))));
@@ -210,7 +219,19 @@ impl World {
         }
         self.panics(state, slot, steps);
         let failed = state.to(At::Failing(slot, Code::Esp, state.record));
-        self.write(state.to(At::Pivoting(slot, shown)), Some(failed), steps);
+        let mut pivoted = state.to(At::Pivoting(slot, shown));
+        if self.newer_raises_state {
+            let mut record = state.record.shipped();
+            let from = if state.raised { Slot::Newer } else { Slot::Older };
+            boot::on_state(
+                &mut record,
+                &slot.version(),
+                slot.state_schema(),
+                from.state_schema(),
+            );
+            pivoted.record = Record::of(&record);
+        }
+        self.write(pivoted, Some(failed), steps);
     }
 
     /// Panics and silent restarts, with or without a root.

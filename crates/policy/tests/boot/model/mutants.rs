@@ -126,6 +126,25 @@ fn falling_back_without_looking_leads_nowhere() {
 }
 
 #[test]
+fn falling_back_without_looking_at_the_state_leads_nowhere() {
+    let on_failure = |record: &mut BootRecord, failure: &Failure, facts: &FailureFacts<'_>| {
+        let readable_from = record.state_readable_from.take();
+        let action = boot::on_failure(record, failure, facts);
+        record.state_readable_from = readable_from;
+        action
+    };
+    let world = World {
+        newer_raises_state: true,
+        ..world(SOUND, CORRUPT)
+    };
+    let rules = Rules {
+        on_failure,
+        ..SHIPPED
+    };
+    breaks(Promise::FallsBackToASlot, rules, &world, Promised::NoStorm);
+}
+
+#[test]
 fn giving_up_at_once_stops_a_machine_that_has_a_slot() {
     let on_failure = |record: &mut BootRecord, failure: &Failure, facts: &FailureFacts<'_>| {
         boot::on_failure(record, failure, facts);

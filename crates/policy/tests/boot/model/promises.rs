@@ -145,6 +145,9 @@ fn may_be_met(world: &World, slot: Slot, code: Code) -> bool {
         Code::SlotPanic => panics(code) || world.faults.iter().any(|f| f.contains(&Fault::DiesEarly)),
         Code::SlotUnhealthy | Code::UkiNotStarted => true,
         Code::Esp => world.esp_fails,
+        Code::StateSchema => {
+            faults.contains(&Fault::Fails(code)) || world.newer_raises_state && slot == Slot::Older
+        }
         code => faults.contains(&Fault::Fails(code)),
     }
 }

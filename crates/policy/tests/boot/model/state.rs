@@ -33,6 +33,11 @@ impl Slot {
         VERSIONS[self as usize].clone()
     }
 
+    /// What the slot's release writes, where the two differ.
+    pub fn state_schema(self) -> u32 {
+        self as u32 + 1
+    }
+
     fn of(version: &ImageVersion) -> Self {
         SLOTS.into_iter().find(|s| s.version() == *version).unwrap()
     }
@@ -44,6 +49,8 @@ pub struct Known {
     pub attempts: u8,
     pub bad: Option<Code>,
     pub last_failure: Option<Code>,
+    /// The slot has written down which state it reads.
+    pub state_known: bool,
 }
 
 /// The boot record without what decides nothing.
@@ -51,6 +58,8 @@ pub struct Known {
 pub struct Record {
     pub slots: [Known; 2],
     pub last: Option<Slot>,
+    /// It says that only the newer slot reads the state.
+    pub state_raised: bool,
 }
 
 impl Record {
@@ -61,11 +70,13 @@ impl Record {
                 attempts: u8::try_from(found.attempts).unwrap(),
                 bad: found.bad.as_ref().map(|f| f.code),
                 last_failure: found.last_failure.as_ref().map(|f| f.code),
+                state_known: found.state_schema.is_some(),
             })
         };
         Self {
             slots: SLOTS.map(known),
             last: record.last.as_ref().map(Slot::of),
+            state_raised: record.state_readable_from == Some(Slot::Newer.state_schema()),
         }
     }
 
@@ -85,12 +96,14 @@ impl Record {
                         attempts: known.attempts.into(),
                         bad: failure(known.bad),
                         last_failure: failure(known.last_failure),
+                        state_schema: known.state_known.then(|| slot.state_schema()),
                         ..SlotRecord::default()
                     };
                     (slot.version(), record)
                 })
                 .into(),
             last: self.last.map(Slot::version),
+            state_readable_from: self.state_raised.then(|| Slot::Newer.state_schema()),
             ..BootRecord::default()
         }
     }
@@ -226,6 +239,8 @@ pub struct State {
     pub tries: [Option<u8>; 2],
     pub record: Record,
     pub note: Option<Left>,
+    /// The state volume is one that only the newer slot reads.
+    pub raised: bool,
     /// The EFI variable `BennuBlindRestarts`.
     pub blind: u8,
     /// Power cuts that may still come before the next healthy start; `None`: as many as they like.
@@ -266,6 +281,7 @@ impl State {
             tries: [Some(TRIES as u8); 2],
             record: Record::default(),
             note: None,
+            raised: false,
             blind: 0,
             cuts,
             at: At::Off,
@@ -295,7 +311,8 @@ impl State {
 
     /// Whether the loader prefers this slot to bad ones and its bennu-init would let it go on.
     pub fn may_start(&self, record: &Record, slot: Slot) -> bool {
-        self.tries[slot as usize] != Some(0) && record[slot].bad.is_none()
+        let reads = slot == Slot::Newer || !record.state_raised || !record[slot].state_known;
+        self.tries[slot as usize] != Some(0) && record[slot].bad.is_none() && reads
     }
 
     /// systemd-boot's choice (Boot Loader Specification, "Sorting"): entries without tries left last, among the

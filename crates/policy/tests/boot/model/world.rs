@@ -30,7 +30,7 @@ pub const SHIPPED: Rules = Rules {
     on_start: boot::on_start,
     on_panic: boot::on_panic,
     on_failure: boot::on_failure,
-    on_blind_failure: boot::on_failure_without_record,
+    on_blind_failure: |restarts| boot::on_failure_without_record(Code::BootDisk, restarts),
     entry_after_failure: boot::entry_after_failure,
     on_healthy: boot::on_healthy,
     on_unhealthy: boot::on_unhealthy,
@@ -77,6 +77,8 @@ pub struct World {
     pub faults: [&'static [Fault]; 2],
     /// Which slots are below the floor.
     pub below_floor: [bool; 2],
+    /// The newer slot writes a state that the older one cannot read.
+    pub newer_raises_state: bool,
     /// Power cuts between two healthy starts; `None`: any number.
     pub cuts: Option<u8>,
     /// Whether any write to the ESP may fail.

@@ -16,6 +16,7 @@ const ON_RECORD: &[Fault] = &[
     Fault::Fails(Code::VerityCorrupt),
     Fault::Fails(Code::TpmMissing),
     Fault::Fails(Code::SecretBlob),
+    Fault::Fails(Code::StateSchema),
     Fault::Panics(Note::Verity),
     Fault::Panics(Note::RootIo),
     Fault::Panics(Note::Other),
@@ -72,6 +73,7 @@ pub fn world(older: &'static [Fault], newer: &'static [Fault]) -> World {
         rules: SHIPPED,
         faults: [older, newer],
         below_floor: [false; 2],
+        newer_raises_state: false,
         cuts: None,
         esp_fails: false,
         attacks: &[],
@@ -133,6 +135,19 @@ fn worlds() -> Vec<(World, Promised)> {
             Promised::NoStorm,
         ),
     ];
+    let raises = |world| World {
+        newer_raises_state: true,
+        ..world
+    };
+    worlds.extend([
+        (raises(world(SOUND, SOUND)), Promised::Healthy),
+        (raises(world(SOUND, SICK)), Promised::NoStorm),
+        (raises(world(SICK, SICK)), Promised::NoStorm),
+        (raises(world(FEW, SOUND)), Promised::Healthy),
+        (raises(cut(world(SOUND, OWN))), Promised::NoStorm),
+        (raises(attacked(MILD, world(SOUND, SICK))), Promised::NoStorm),
+        (raises(esp(world(SOUND, SICK))), Promised::NoStorm),
+    ]);
     worlds.extend(ALIKE.map(|both| (world(both, both), Promised::NoStorm)));
     for older in KINDS {
         worlds.extend(KINDS.map(|newer| (world(older, newer), Promised::NoStorm)));
@@ -153,7 +168,10 @@ fn most_restarts(world: &World) -> usize {
 fn every_promise_holds_in_every_state_whatever_fails_and_wherever_the_power_goes() {
     let (mut states, mut transitions, mut depth, mut longest) = (0, 0, 0, 0);
     for (world, promised) in worlds() {
-        let about = format!("{:?}, below the floor {:?}", world.faults, world.below_floor);
+        let about = format!(
+            "{:?}, below the floor {:?}, newer raises the state: {}",
+            world.faults, world.below_floor, world.newer_raises_state
+        );
         let (graph, restarts) = check(&world, promised)
             .unwrap_or_else(|broken| panic!("{about}: {:?} is broken:\n{:#?}", broken.promise, broken.way));
         assert!(

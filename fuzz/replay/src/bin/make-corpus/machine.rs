@@ -22,17 +22,47 @@ fn capability(which: u32, entries: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-fn blob() -> Vec<u8> {
+fn blob(local: bennu_tpm::LocalConditions) -> Vec<u8> {
     let public = bennu_tpm::SealedPublic {
         auth_policy: [4; 32],
         unique: [5; 32],
+        lockout: match local.pin {
+            bennu_tpm::PinRule::None => bennu_tpm::Lockout::Exempt,
+            bennu_tpm::PinRule::Required => bennu_tpm::Lockout::Counted,
+        },
     };
     let blob = bennu_tpm::SealedBlob {
         srk_name: bennu_tpm::Name::of_public_area(b"a storage key"),
+        local,
         public,
         private: vec![6; 126],
     };
     blob.encode().unwrap_or_default()
+}
+
+/// A record of each kind that `bennu-init` writes.
+fn cel_log() -> Vec<u8> {
+    let kinds = [
+        (11, bennu_tpm::EventKind::Phase, "enter-initrd"),
+        (15, bennu_tpm::EventKind::Manifest, "a manifest's digest"),
+        (15, bennu_tpm::EventKind::VolumeKey, "bennu state volume"),
+    ];
+    let algs = [bennu_tpm::HashAlg::Sha1, bennu_tpm::HashAlg::Sha256];
+    let records = kinds.map(|(pcr, kind, text)| {
+        let record = bennu_tpm::EventRecord {
+            pcr,
+            digests: algs.map(|alg| alg.digest(text.as_bytes())).to_vec(),
+            kind,
+            text: text.to_owned(),
+        };
+        record.cel_json(&[9; 16], 1_000)
+    });
+    records.concat().into_bytes()
+}
+
+/// A log by OVMF, systemd-boot, systemd-stub and Linux, as a machine of the stories had it.
+fn firmware_log() -> Vec<u8> {
+    include_bytes!("../../../../../crates/eventlog/tests/fixtures/firmware-257.log").to_vec()
 }
 
 pub fn seeds() -> Vec<Seed> {
@@ -65,7 +95,17 @@ pub fn seeds() -> Vec<Seed> {
             "busy",
             [frame(0x922, &[]), frame(0x922, &[]), frame(0x100, &[])].concat(),
         ),
-        ("sealed_blob", "plain", blob()),
+        ("sealed_blob", "plain", blob(bennu_tpm::LocalConditions::NONE)),
+        (
+            "sealed_blob",
+            "conditions",
+            blob(bennu_tpm::LocalConditions {
+                pin: bennu_tpm::PinRule::Required,
+                secure_boot: Some([7; 32]),
+            }),
+        ),
+        ("cel_log", "ours", cel_log()),
+        ("firmware_log", "ovmf", firmware_log()),
         ("module_list", "virtio", list.as_bytes().to_vec()),
         ("uevent", "partition", event.as_bytes().to_vec()),
     ]

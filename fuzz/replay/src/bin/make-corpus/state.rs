@@ -2,9 +2,10 @@
 
 use crate::Seed;
 use anyhow::Context as _;
+use bennu_formats::state::{BLOCK_BYTES, VolumeTemplate};
 use bennu_fuzz_replay::{BINARY_PREFIX_BYTES, STATE_GENERATION, state_key};
 use bennu_luks::template::{BINARY_BYTES, COPY_BYTES};
-use bennu_luks::{FormatParameters, KdfCost, Keyslot, UnverifiedHeader, format};
+use bennu_luks::{FormatParameters, KdfCost, Keyslot, RecoveryKey, UnverifiedHeader, format};
 use uuid::Uuid;
 
 /// One copy without the zeros: what `luks_header` takes apart.
@@ -48,7 +49,11 @@ pub fn seeds() -> anyhow::Result<Vec<Seed>> {
         .find(|write| write.offset == 0)
         .context("the first copy")?;
     let one = packed(area.as_bytes());
+    let template = VolumeTemplate {
+        blocks: vec![(0, vec![0x42; BLOCK_BYTES]), (7, vec![0x43; BLOCK_BYTES])],
+    };
     Ok(vec![
+        ("state_template", "two-blocks", template.encode()?),
         ("luks_header", "two-keyslots", packed(&two.bytes)),
         (
             "luks_header",
@@ -69,5 +74,10 @@ pub fn seeds() -> anyhow::Result<Vec<Seed>> {
             ),
         ),
         ("luks_header", "new", one),
+        (
+            "recovery_key",
+            "typed",
+            RecoveryKey::of(&[0x5a; 32]).as_str().to_uppercase().into_bytes(),
+        ),
     ])
 }

@@ -1,0 +1,216 @@
+//! Local conditions: a PIN and the state of Secure Boot, on top of the release's policy.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking"
+)]
+
+mod workshop;
+
+use bennu_tpm::{
+    Client, Event, EventKind, Hierarchy, LocalConditions, Lockout, LockoutRule, Measured, Pin, PinRule,
+    SealLocal, SealPolicy, SealedBlob, SessionKind, Tpm, Transport, UnsealError,
+};
+use workshop::{CC_UNSEAL, SECRET, Signer, Swtpm, code_of};
+
+const PIN: &[u8] = b"2580-winter";
+const LOCKOUT: &[u8] = b"lockout authorisation of 32 byte";
+
+fn pin(typed: &[u8]) -> Pin {
+    Pin::new(typed).unwrap()
+}
+
+fn seal<T: Transport>(tpm: &mut Client<T>, pin: Option<&Pin>, secure_boot: Option<[u8; 32]>) -> SealedBlob {
+    let policy = SealPolicy {
+        local: SealLocal { pin, secure_boot },
+        ..Signer::ours().seal_policy()
+    };
+    let blob = tpm.seal(SECRET, &policy).unwrap();
+    // As it comes from the disk.
+    SealedBlob::decode(&blob.encode().unwrap()).unwrap()
+}
+
+fn extend<T: Transport>(tpm: &mut Client<T>, pcr: u8) {
+    let event = Event {
+        pcr,
+        measured: Measured::Data(b"a new dbx"),
+        kind: EventKind::Phase,
+        text: "a new dbx",
+    };
+    tpm.pcr_extend(&event).unwrap();
+}
+
+#[test]
+fn a_pin_opens_another_one_does_not_and_the_tpm_counts() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.connect();
+    let blob = seal(&mut tpm, Some(&pin(PIN)), None);
+    assert_eq!(blob.public.lockout, Lockout::Counted);
+    let release = Signer::ours().release();
+    let opened = tpm.unseal_with_pin(&blob, &release, &pin(PIN)).unwrap();
+    assert_eq!(opened.as_slice(), SECRET, "positive control");
+
+    let error = tpm.unseal(&blob, &release).unwrap_err();
+    assert!(matches!(error, UnsealError::PinNeeded), "{error}");
+    assert_eq!(
+        tpm.properties().unwrap().lockout_counter,
+        0,
+        "that was not even tried"
+    );
+    let error = tpm
+        .unseal_with_pin(&blob, &release, &pin(b"2580-summer"))
+        .unwrap_err();
+    assert!(matches!(error, UnsealError::WrongPin), "{error}");
+    assert_eq!(tpm.properties().unwrap().lockout_counter, 1);
+    assert_eq!(
+        tpm.unseal_with_pin(&blob, &release, &pin(PIN))
+            .unwrap()
+            .as_slice(),
+        SECRET
+    );
+    for kind in [0x8000_0000, 0x0200_0000, 0x0300_0000] {
+        assert_eq!(tpm.handles(kind).unwrap(), [0_u32; 0], "left behind: {kind:#x}");
+    }
+}
+
+#[test]
+fn too_many_wrong_pins_lock_the_right_one_out_until_the_lockout_authorisation_says_otherwise() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.connect();
+    let blob = seal(&mut tpm, Some(&pin(PIN)), None);
+    let unguarded = seal(&mut tpm, None, None);
+    let key = tpm.persist_storage_key(&[]).unwrap();
+    let mut session = tpm.start_session(&key, SessionKind::Hmac).unwrap();
+    tpm.change_hierarchy_auth(Hierarchy::Lockout, &mut session, &[], LOCKOUT)
+        .unwrap();
+    tpm.flush(session.handle()).unwrap();
+    let rule = LockoutRule {
+        tries: 3,
+        forget_one_after_s: 600,
+        recovery_s: 600,
+    };
+    tpm.set_lockout_rule(LOCKOUT, &rule).unwrap();
+    let found = tpm.properties().unwrap();
+    assert_eq!((found.lockout_tries, found.lockout_interval_s), (3, 600));
+
+    let release = Signer::ours().release();
+    for _ in 0..3 {
+        let error = tpm.unseal_with_pin(&blob, &release, &pin(b"0000")).unwrap_err();
+        assert!(matches!(error, UnsealError::WrongPin), "{error}");
+    }
+    let error = tpm.unseal_with_pin(&blob, &release, &pin(PIN)).unwrap_err();
+    assert!(matches!(error, UnsealError::Lockout), "{error}");
+    assert!(tpm.properties().unwrap().in_lockout);
+    // What has no PIN is not under the lockout.
+    assert_eq!(tpm.unseal(&unguarded, &release).unwrap().as_slice(), SECRET);
+
+    tpm.reset_lockout(LOCKOUT).unwrap();
+    assert_eq!(tpm.properties().unwrap().lockout_counter, 0);
+    assert_eq!(
+        tpm.unseal_with_pin(&blob, &release, &pin(PIN))
+            .unwrap()
+            .as_slice(),
+        SECRET
+    );
+}
+
+#[test]
+fn a_listener_sees_neither_the_pin_nor_what_the_tpm_has_of_it() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.record();
+    let blob = seal(&mut tpm, Some(&pin(PIN)), None);
+    let release = Signer::ours().release();
+    tpm.unseal_with_pin(&blob, &release, &pin(PIN)).unwrap();
+    let wrong: &[u8] = b"2580-summer";
+    tpm.unseal_with_pin(&blob, &release, &pin(wrong)).unwrap_err();
+    let exchanges = tpm.transport_mut().exchanges();
+    let unseals = exchanges.iter().filter(|e| code_of(&e.command) == CC_UNSEAL);
+    assert_eq!(unseals.count(), 2, "positive control: it was recorded");
+    let frames: Vec<&[u8]> = exchanges
+        .iter()
+        .flat_map(|exchange| [exchange.command.as_slice(), exchange.response.as_slice()])
+        .collect();
+    let seen = |needle: &[u8]| {
+        frames
+            .iter()
+            .any(|frame| frame.windows(needle.len()).any(|part| part == needle))
+    };
+    assert!(
+        seen(&blob.public.auth_policy),
+        "positive control: the policy is seen"
+    );
+    for typed in [PIN, wrong] {
+        let auth_value = bennu_tpm::HashAlg::Sha256.digest(&[b"bennu-pin-v1\0", typed].concat());
+        for part in typed.windows(6).chain(auth_value.as_bytes().windows(6)) {
+            assert!(!seen(part), "{part:02x?} was seen on the bus");
+        }
+    }
+}
+
+#[test]
+fn secure_boot_as_it_was_opens_and_anything_else_is_named() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.connect();
+    let release = Signer::ours().release();
+    extend(&mut tpm, 7);
+    let pcr7 = |tpm: &mut Client<workshop::Unix>| -> [u8; 32] {
+        let mask = bennu_tpm::PcrMask::of(&[7]).unwrap();
+        let values = tpm.pcr_read(bennu_tpm::HashAlg::Sha256, mask).unwrap();
+        values.get(7).unwrap().as_bytes().try_into().unwrap()
+    };
+    let now = pcr7(&mut tpm);
+    let bound = seal(&mut tpm, None, Some(now));
+    let both = seal(&mut tpm, Some(&pin(PIN)), Some(now));
+    let unbound = seal(&mut tpm, None, None);
+    assert_eq!(tpm.unseal(&bound, &release).unwrap().as_slice(), SECRET);
+    assert_eq!(
+        tpm.unseal_with_pin(&both, &release, &pin(PIN))
+            .unwrap()
+            .as_slice(),
+        SECRET
+    );
+
+    extend(&mut tpm, 7);
+    for blob in [&bound, &both] {
+        let error = tpm.unseal_with_pin(blob, &release, &pin(PIN)).unwrap_err();
+        let changed = pcr7(&mut tpm);
+        assert!(
+            matches!(&error, UnsealError::SecureBootChanged { sealed, actual }
+                if sealed.as_bytes() == now && actual.as_bytes() == changed),
+            "{error}"
+        );
+    }
+    assert_eq!(
+        tpm.properties().unwrap().lockout_counter,
+        0,
+        "the PIN was not tried"
+    );
+    assert_eq!(
+        tpm.unseal(&unbound, &release).unwrap().as_slice(),
+        SECRET,
+        "positive control"
+    );
+}
+
+#[test]
+fn conditions_are_not_taken_away_by_changing_the_file() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.connect();
+    let release = Signer::ours().release();
+    let blob = seal(&mut tpm, Some(&pin(PIN)), None);
+    let mut bare = blob.clone();
+    bare.local = LocalConditions::NONE;
+    let error = tpm.unseal(&bare, &release).unwrap_err();
+    assert!(matches!(error, UnsealError::PolicyNotForBlob { .. }), "{error}");
+    // With the policy of an object without conditions the TPM does not take it for its own.
+    let plain = seal(&mut tpm, None, None);
+    bare.public = plain.public;
+    let error = tpm.unseal(&bare, &release).unwrap_err();
+    assert!(matches!(error, UnsealError::BlobNotLoadable { .. }), "{error}");
+    let mut uncounted = blob.clone();
+    uncounted.public.lockout = Lockout::Exempt;
+    let error = tpm.unseal_with_pin(&uncounted, &release, &pin(PIN)).unwrap_err();
+    assert!(matches!(error, UnsealError::BlobNotLoadable { .. }), "{error}");
+    assert_eq!(blob.local.pin, PinRule::Required);
+}

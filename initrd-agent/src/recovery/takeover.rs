@@ -1,0 +1,82 @@
+//! What is written once a recovery key has opened the volume: each step durable before the next, in the order that
+//! `bennu_policy::state::recovery::steps` gives. A power cut in between leaves a machine that asks for the key again.
+//!
+//! The latch is closed by then. Nothing here needs what it keeps: sealing takes the storage key alone, an index of a
+//! TPM without an owner is defined and written once freely. The owner's authorisation is made by the next start.
+
+use super::asking::Opened;
+use super::{Case, Scene};
+use crate::error::InitError;
+use crate::esp::Mounted;
+use crate::journal::Journal;
+use crate::secrets;
+use crate::tpm::Measured;
+use bennu_formats::paths;
+use bennu_policy::state::recovery::{Step, steps};
+use bennu_tpm::{Tpm as _, UnsealError};
+
+/// Takes every step.
+pub fn run(
+    case: &Case,
+    opened: &Opened,
+    scene: &Scene<'_>,
+    tpm: &mut Measured,
+    esp: &Mounted,
+    journal: &mut Journal,
+) -> Result<(), InitError> {
+    for step in steps(&case.tpm) {
+        match step {
+            Step::Forget => forget(case, esp, journal)?,
+            Step::Pin => {
+                tpm.client()
+                    .begin_guarded(&case.pin_index, &[], &opened.pin.encode())
+                    .map_err(InitError::StatePin)?;
+                journal.say(&format!(
+                    "pinned state volume {}, generation {}",
+                    case.header.claimed_uuid(),
+                    opened.pin.generation
+                ));
+            }
+            Step::Floor => {
+                let height = scene.manifest.get().security_version;
+                tpm.client()
+                    .begin_floor_at(&case.floor, height)
+                    .map_err(InitError::Floor)?;
+                journal.say(&format!("no floor in this TPM: begun at {height}"));
+            }
+            Step::Seal => seal(case, opened, tpm, esp, journal)?,
+        }
+    }
+    Ok(())
+}
+
+fn forget(case: &Case, esp: &Mounted, journal: &mut Journal) -> Result<(), InitError> {
+    for name in &case.forgotten {
+        esp.files().forget_sealed_secret(name)?;
+        journal.say(&format!(
+            "removed {name}: sealed by another TPM, and opened by nothing any more"
+        ));
+    }
+    Ok(())
+}
+
+/// Seals the volume key to this TPM. Before it is written the TPM has to refuse it to this start: that shows that the
+/// latch is closed.
+fn seal(
+    case: &Case,
+    opened: &Opened,
+    tpm: &mut Measured,
+    esp: &Mounted,
+    journal: &mut Journal,
+) -> Result<(), InitError> {
+    let name = paths::STATE_SECRET;
+    let (blob, bytes) = secrets::seal(tpm, name, opened.key.as_bytes(), &case.release.key)?;
+    match tpm.client().unseal(&blob, &case.release) {
+        Err(UnsealError::PcrMismatch { .. }) => {}
+        Err(other) => return Err(InitError::LatchUnclear(other)),
+        Ok(_) => return Err(InitError::LatchOpen(name.to_owned())),
+    }
+    esp.files().replace_sealed_secret(name, &bytes)?;
+    journal.say("sealed the volume key to this TPM, which refuses it to this start");
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! What the machine says about what was measured, judged from outside: the firmware's log by tpm2_eventlog, systemd's
+//! and ours by systemd's own programs, and all of it by the PCRs.
+
+use crate::images;
+use crate::serial::*;
+use bennu_harness::prelude::*;
+use bennu_harness::{story, tool};
+
+const FIRMWARE_LOG: &str = "/sys/kernel/security/tpm0/binary_bios_measurements";
+const USER_LOG: &str = "/run/log/systemd/tpm2-measure.log";
+const AS_EXPECTED: &str = "all measurements are as expected: ";
+
+pub fn stories() -> Vec<Story> {
+    vec![
+        story!("event-logs-account-for-every-pcr", Tier::Fast, accounted),
+        story!("firmware-that-changed-is-named", Tier::Fast, changed_firmware),
+        story!("systemd-reads-the-event-log-of-debian-13", Tier::Full, debian_13),
+    ]
+}
+
+fn accounted(context: &mut Context) -> Result<()> {
+    let disk = images::disk(&["small/image.toml", "small/evidence.toml"])?;
+    let mut machine = images::machine(context, &disk)?;
+    let lines = boot_to_probe(&mut machine)?;
+    expect_version(&lines, "2")?;
+
+    // The firmware's log by an outside judge: what it calculates is what the kernel read from the TPM.
+    let log = context.folder().join("firmware.log");
+    std::fs::write(&log, hex_file(&lines, FIRMWARE_LOG)?)?;
+    let judged = tool::run("tpm2_eventlog", &[log.as_os_str()], &[])?;
+    let judged = String::from_utf8(judged)?;
+    for index in [0, 4, 5, 7] {
+        let value = pcr(&lines, "sha256", index)?;
+        let line = format!("  {index:<2} : 0x{value}");
+        ensure!(judged.contains(&line), "tpm2_eventlog: expected `{line}`");
+    }
+    let user = String::from_utf8(hex_file(&lines, USER_LOG)?)?;
+    ensure!(
+        user.matches('\u{1e}').count() == 4,
+        "expected 4 records of bennu-init, found: {user}"
+    );
+
+    // The running system's own answer, and the same after a record was taken away.
+    let answers = answers(&lines, "bennuctl why");
+    let [good, changed] = &answers[..] else {
+        bail!("expected two answers, found {answers:?}")
+    };
+    ensure!(
+        good.text.contains(AS_EXPECTED) && good.status == 0,
+        "expected `{AS_EXPECTED}`, found {good:?}"
+    );
+    ensure!(
+        changed
+            .text
+            .contains("PCR 15 has another value than the event logs give")
+            && changed.status == 1,
+        "expected the missing record to be noticed, found {changed:?}"
+    );
+    let logs = self::answers(&lines, "bennuctl event-log");
+    let [good, changed] = &logs[..] else {
+        bail!("expected two tables, found {logs:?}")
+    };
+    ensure!(good.status == 0 && !good.text.contains("  NO  "), "{}", good.text);
+    ensure!(
+        changed.status == 1 && changed.text.contains(" 15  NO  "),
+        "{}",
+        changed.text
+    );
+    // bennud kept what the firmware measured.
+    let record = machine.disk()?.esp()?.get("/bennu/firmware-record.json")?;
+    let record: serde_json::Value = serde_json::from_slice(&record)?;
+    ensure!(record["pcrs"]["7"] == pcr(&lines, "sha256", 7)?, "found {record}");
+    Ok(())
+}
+
+/// The record of another start: a `dbx` that was different then, in an ESP that anybody can write.
+fn changed_firmware(context: &mut Context) -> Result<()> {
+    let disk = images::disk(&["small/image.toml", "small/evidence.toml"])?;
+    let mut machine = images::machine(context, &disk)?;
+    boot_to_probe(&mut machine)?;
+    let path = "/bennu/firmware-record.json";
+    {
+        let esp = machine.disk()?.esp()?;
+        let mut record: serde_json::Value = serde_json::from_slice(&esp.get(path)?)?;
+        record["pcrs"]["7"] = "00".repeat(32).into();
+        let events = record["events"].as_array_mut().context("no events")?;
+        let dbx = events.iter_mut().find(|event| event["what"] == "variable dbx");
+        dbx.context("no event of dbx")?["digest"] = "0".repeat(16).into();
+        esp.put(path, &serde_json::to_vec(&record)?)?;
+        // A failure beside it: the change is told on the console as well.
+        for counter in ["+3-0", "+2-1", "+1-2", "+0-3"] {
+            let folder = format!("/EFI/Linux/small_2{counter}.efi.extra.d");
+            esp.make_folder(&folder)?;
+            esp.put(&format!("{folder}/x.cred"), b"the attacker's credential")?;
+        }
+    }
+    let mut on = machine.power_on()?;
+    let sentence = "since the last good start PCR 7 changed: variable dbx is another one";
+    on.wait_for_without(sentence, &["PROBE BEGIN".into()], INITRD)?;
+    on.wait_for_without(
+        "bennu-init: FAILED PCR-UNEXPECTED: PCR 12",
+        &["PROBE BEGIN".into()],
+        INITRD,
+    )?;
+    expect_reset(&mut on)
+}
+
+fn debian_13(context: &mut Context) -> Result<()> {
+    let disk = images::disk(&["demo/image.toml", "demo/evidence.toml"])?;
+    let mut machine = images::machine_with(context, &disk, 2048)?;
+    let mut on = machine.power_on()?;
+    on.wait_for_without("EVIDENCE END", &["FAILED".into()], MULTI_USER)?;
+    let lines = texts(&on);
+    drop(on);
+    expect_line(&lines, AS_EXPECTED)?;
+    // systemd appended to what bennu-init began.
+    expect_line(&lines, "user-space  phase enter-initrd")?;
+    expect_line(&lines, "user-space  phase ready")?;
+    // systemd-pcrlock replays both logs against the TPM: a cross stands where the log does not give the PCR.
+    let replayed = lines
+        .iter()
+        .filter(|line| line.contains("PCRLOCK "))
+        .cloned()
+        .collect::<Vec<_>>();
+    for index in [0, 4, 7, 11, 12, 13, 15] {
+        let row = format!("PCRLOCK {index} ");
+        let row = expect_line(&replayed, &row)?;
+        ensure!(row.trim_end().ends_with(" true"), "systemd-pcrlock: {row}");
+    }
+    Ok(())
+}
+
+/// What a program that the probe ran said, and how it ended.
+#[derive(Debug)]
+struct Answer {
+    text: String,
+    status: i32,
+}
+
+/// Every run of `program`, in order.
+fn answers(lines: &[String], program: &str) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    let mut text = String::new();
+    for line in lines {
+        if let Some((_, end)) = line.split_once("PROBE RUN-END ") {
+            if end.contains(program) {
+                let status = end.rsplit(' ').next().and_then(|word| word.trim().parse().ok());
+                answers.push(Answer {
+                    text: text.clone(),
+                    status: status.unwrap_or(-1),
+                });
+            }
+            text.clear();
+        } else if let Some((_, said)) = line.split_once("PROBE RUN ") {
+            text.push_str(said);
+            text.push('\n');
+        }
+    }
+    answers
+}
+
+/// A file that the probe handed out.
+fn hex_file(lines: &[String], path: &str) -> Result<Vec<u8>> {
+    let begin = format!("PROBE HEX {path} ");
+    let parts = lines.iter().filter_map(|line| line.split_once(&begin));
+    let hex: String = parts.map(|(_, hex)| hex.trim()).collect();
+    let bytes = hex::decode(&hex).with_context(|| format!("{path}: expected hex, found {hex}"))?;
+    expect_line(lines, &format!("PROBE HEX-END {path} {}", bytes.len()))?;
+    Ok(bytes)
+}
