@@ -9,10 +9,12 @@
 //! - [`reset`]: whether a factory reset is done, and in which order (`bennu-init`, `bennuctl`)
 //! - [`verify::first_boot`]: the first-boot configuration (`bennu-init`)
 //! - [`state_schema`]: whether a release can read what another one keeps (`bennu-init`)
+//! - [`drift`]: what is done when the running system is not what was verified (`bennud`)
 //! - [`boot`]: which slot starts, when one is given up, what a failure leads to (`bennu-init`, `bennud`)
 
 pub mod boot;
 pub mod debug_token;
+pub mod drift;
 pub mod reset;
 pub mod state;
 pub mod state_schema;
