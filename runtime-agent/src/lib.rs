@@ -13,6 +13,7 @@ pub mod esp;
 pub mod factory_reset;
 pub mod firmware_record;
 pub mod health;
+pub mod log;
 pub mod mark;
 pub mod notify;
 pub mod restart;

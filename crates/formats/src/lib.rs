@@ -22,6 +22,7 @@ pub mod guids;
 pub mod handover;
 pub mod health;
 pub mod identity;
+pub mod ima;
 pub mod initrd_modules;
 pub mod manifest;
 pub mod names;

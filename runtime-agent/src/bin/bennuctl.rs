@@ -6,6 +6,7 @@ use bennu_formats::handover::Handover;
 use bennu_linux::time;
 use bennu_runtime::esp::{self, Access};
 use bennu_runtime::factory_reset;
+use bennu_runtime::log::{self, Question, Verdict};
 use bennu_runtime::status::event_log::EventLog;
 use bennu_runtime::status::measured::{Facts, Measured, Places};
 use bennu_runtime::status::times::BootTimes;
@@ -74,6 +75,21 @@ enum Command {
     /// Prints the state volume's recovery key, encrypted to the image's escrow key: an age file (needs root; exit status
     /// 1: the ESP has none)
     RecoveryBlob,
+    /// The record log
+    #[command(subcommand)]
+    Log(LogCommand),
+}
+
+#[derive(Subcommand)]
+enum LogCommand {
+    /// Find any edit, cut, reorder, duplicate or gap (exit status 0: as written, 1: refused, 2: cannot tell)
+    Verify {
+        #[command(flatten)]
+        question: Question,
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -125,6 +141,11 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
             Ok(if log.all_match() { Answer::Yes } else { Answer::No })
         }
         Command::RecoveryBlob => recovery_blob(&sources.handover()?),
+        Command::Log(LogCommand::Verify { question, json }) => {
+            let verdict = log::check(question)?;
+            print(*json, &verdict, Verdict::text)?;
+            Ok(verdict.answer())
+        }
     }
 }
 
