@@ -144,10 +144,24 @@ partial! {
         max_attempts: u32,
         /// What to do without Secure Boot.
         secure_boot: bennu_formats::trust::SecureBootRule,
+        /// Whether the command line gets the hardening; default: it does.
+        hardening: crate::cmdline::HardeningRule,
+        /// Whether modules may be loaded once the slot is marked good.
+        modules_after_start: bennu_formats::health::ModulesRule,
     } lists {
         /// Kernel modules for the initrd besides those of the standard list.
         modules: String,
+        /// Options that are left out of the hardening.
+        hardening_without: String,
     }
+}
+
+partial! {
+    /// `[ima]`
+    ImaSection {
+        /// `default`, `none`, or a file of rules.
+        policy: PathBuf,
+    } lists {}
 }
 
 partial! {
@@ -255,6 +269,8 @@ pub struct Definition {
     pub root: SourceSection,
     /// `[boot]`
     pub boot: BootSection,
+    /// `[ima]`
+    pub ima: ImaSection,
     /// `[disk]`
     pub disk: DiskSection,
     /// `[state]`
@@ -319,6 +335,9 @@ impl Definition {
         self.keys.directory.iter_mut().for_each(fix);
         self.debug.keys.iter_mut().for_each(fix);
         self.first_boot.keys.iter_mut().for_each(fix);
+        let words = [Path::new("default"), Path::new("none")];
+        let named = |path: &&mut PathBuf| !words.contains(&path.as_path());
+        self.ima.policy.iter_mut().filter(named).for_each(fix);
         let boot = self.boot.source.as_mut();
         for section in std::iter::once(&mut self.root).chain(boot) {
             section.path.iter_mut().for_each(fix);
@@ -338,6 +357,7 @@ impl Definition {
             image: self.image.merged(over.image),
             root: self.root.merged(over.root),
             boot: self.boot.merged(over.boot),
+            ima: self.ima.merged(over.ima),
             disk: self.disk.merged(over.disk),
             state: self.state.merged(over.state),
             debug: self.debug.merged(over.debug),

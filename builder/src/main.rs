@@ -4,6 +4,7 @@
 //! verification, 2 could not decide (usage, I/O).
 
 mod cli;
+mod cmdline;
 mod commands;
 mod definition;
 mod image;

@@ -1,10 +1,12 @@
 //! The plan: a definition with every default filled in and every value checked, before anything is written.
 
+use crate::cmdline::{self, HardeningPlan, HardeningRule};
 use crate::definition::{
     AcceptedKeys, AgentsRule, Definition, DefinitionError, IdentitySection, SourceKind, SourceSection,
 };
 use crate::size::parse_size;
-use bennu_formats::health::HealthConfig;
+use crate::steps::ima::ImaPlan;
+use bennu_formats::health::{HealthConfig, ModulesRule};
 use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::Architecture;
 use bennu_formats::trust::{RecoveryRule, SecretSpec, SecureBootRule, StateRule};
@@ -62,6 +64,10 @@ pub struct Plan {
     pub boot_source: Option<SourceSection>,
     /// Command line besides ours.
     pub cmdline: String,
+    /// Hardening on the command line.
+    pub hardening: HardeningPlan,
+    /// IMA rules.
+    pub ima: ImaPlan,
     /// Extra modules.
     pub modules: Vec<String>,
     /// Tries of a boot entry.
@@ -138,6 +144,12 @@ impl Plan {
                 ));
             }
         }
+        let secure_boot = definition.boot.secure_boot.unwrap_or(SecureBootRule::Required);
+        let hardening = check.hardening(HardeningPlan {
+            rule: definition.boot.hardening.unwrap_or(HardeningRule::Default),
+            without: definition.boot.hardening_without,
+            secure_boot_required: secure_boot == SecureBootRule::Required,
+        })?;
         let state_rule = definition.state.kind.unwrap_or(StateRule::Encrypted);
         let state_schema = definition.image.state_schema.unwrap_or(1);
         let state_readable_from = check.within(
@@ -177,10 +189,12 @@ impl Plan {
             architecture: Architecture::X86_64,
             root: definition.root,
             boot_source: definition.boot.source,
-            cmdline: check.cmdline(definition.boot.cmdline.unwrap_or_default())?,
+            cmdline: check.cmdline(definition.boot.cmdline.unwrap_or_default(), &hardening)?,
+            hardening,
+            ima: ImaPlan::of(definition.ima.policy.as_deref()),
             modules: definition.boot.modules,
             tries,
-            secure_boot: definition.boot.secure_boot.unwrap_or(SecureBootRule::Required),
+            secure_boot,
             esp: check.size("disk.esp_size", definition.disk.esp_size.as_deref(), DEFAULT_ESP)?,
             slot: check.size(
                 "disk.slot_size",
@@ -205,6 +219,10 @@ impl Plan {
                 deadline_s,
                 tries,
                 max_attempts,
+                modules_after_start: definition
+                    .boot
+                    .modules_after_start
+                    .unwrap_or(ModulesRule::Allowed),
             },
             agents: definition.agents.unwrap_or(AgentsRule::Included),
             secrets: definition.secret,
@@ -317,30 +335,24 @@ impl Checker<'_> {
         }
     }
 
-    /// What Bennu itself puts there, or what would undo it, is not for the definition.
-    fn cmdline(&self, cmdline: String) -> Result<String, DefinitionError> {
-        const OURS: [&str; 6] = [
-            "roothash=",
-            "root=",
-            "init=",
-            "rdinit=",
-            "panic=",
-            "systemd.debug",
-        ];
-        let printable = cmdline.bytes().all(|b| (0x20..0x7f).contains(&b));
-        let taken = cmdline
-            .split_ascii_whitespace()
-            .find(|w| OURS.iter().any(|o| w.starts_with(o)));
-        if !printable || cmdline.len() > 1024 {
-            return Err(self.value("boot.cmdline", "at most 1024 printable ASCII characters", cmdline));
+    fn hardening(&self, plan: HardeningPlan) -> Result<HardeningPlan, DefinitionError> {
+        let expected = "names of options of the hardening (docs/reference/kernel-hardening.md)";
+        match plan.unknown() {
+            None => Ok(plan),
+            Some(name) => Err(self.value("boot.hardening_without", expected, name.to_owned())),
         }
-        match taken {
-            None => Ok(cmdline),
-            Some(word) => Err(self.value(
-                "boot.cmdline",
-                "no parameter that bennu decides itself",
-                word.to_owned(),
-            )),
+    }
+
+    /// What Bennu itself puts there, or what would undo it, is not for the definition.
+    fn cmdline(&self, text: String, hardening: &HardeningPlan) -> Result<String, DefinitionError> {
+        const KEY: &str = "boot.cmdline";
+        let printable = text.bytes().all(|b| (0x20..0x7f).contains(&b));
+        if !printable || text.len() > cmdline::MAX_TEXT_BYTES {
+            return Err(self.value(KEY, "at most 1024 printable ASCII characters", text));
+        }
+        match cmdline::refused(&text, hardening) {
+            None => Ok(text),
+            Some((word, why)) => Err(self.value(KEY, why.expected(), word)),
         }
     }
 

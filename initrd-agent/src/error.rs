@@ -58,6 +58,8 @@ pub enum InitError {
     #[error("manifest: cannot be read: {0}")]
     ManifestRead(std::io::Error),
     #[error("{0}")]
+    VeritySig(DecodeError),
+    #[error("{0}")]
     Manifest(#[from] bennu_policy::verify::SlotRefusal),
     #[error("manifest: expected version {expected} as in the UKI, found {found}")]
     ManifestVersion {
@@ -70,6 +72,10 @@ pub enum InitError {
     VerityParams(String),
     #[error("dm-verity: {0}")]
     VerityTable(linux::dm::DmError),
+    #[error("dm-verity: the kernel refused the signature over the root hash: {0}")]
+    VeritySignature(linux::dm::DmError),
+    #[error("dm-verity: signature over the root hash: {0}")]
+    VerityKey(linux::keyring::KeyringError),
     #[error("dm-verity: table read back is not the one loaded: {0}")]
     VerityReadBack(linux::dm::DmError),
     #[error("dm-verity: {what} does not match the root hash or cannot be read: {source}")]
@@ -177,6 +183,17 @@ pub enum InitError {
     LatchOpen(String),
     #[error("latch: expected the TPM to refuse a second unseal for its PCRs, found: {0}")]
     LatchUnclear(bennu_tpm::UnsealError),
+    #[error("ima policy: {0}")]
+    ImaRead(linux::bounded::ReadError),
+    #[error("{0}")]
+    ImaLoad(linux::ima::ImaError),
+    #[error("ima policy: {0}")]
+    ImaLook(std::io::Error),
+    #[error(
+        "ima policy: expected the kernel to take no other one, found that it does: it dropped these rules, or its \
+         policy can be replaced at any time"
+    )]
+    ImaNotFinal,
     #[error("{path}: {source}")]
     Write { path: String, source: std::io::Error },
     #[error("hand-over record: {0}")]
@@ -205,11 +222,12 @@ impl InitError {
             Self::SlotMissing { .. } => Code::SlotMissing,
             Self::EspMount(_) | Self::Esp(_) => Code::Esp,
             Self::GivenUp(failure) => failure.code,
-            Self::ManifestRead(_) => Code::ManifestFormat,
+            Self::ManifestRead(_) | Self::VeritySig(_) => Code::ManifestFormat,
             Self::Manifest(refusal) => refusal.code(),
             Self::ManifestVersion { .. } | Self::RootIdentity { .. } => Code::RootIdentity,
             Self::PolicyKey { .. } => Code::ManifestPolicy,
             Self::VerityParams(_) | Self::VerityTable(_) => Code::VerityTable,
+            Self::VeritySignature(_) | Self::VerityKey(_) => Code::VeritySignature,
             Self::VerityReadBack(_) => Code::VerityReadBack,
             Self::VerityCorrupt { .. } => Code::VerityCorrupt,
             Self::RootRead { .. } => Code::RootIo,
@@ -251,6 +269,7 @@ impl InitError {
             } => Code::PcrUnexpected,
             Self::SecretUnseal { .. } => Code::SecretUnseal,
             Self::LatchOpen(_) | Self::LatchUnclear(_) => Code::LatchOpen,
+            Self::ImaRead(_) | Self::ImaLoad(_) | Self::ImaLook(_) | Self::ImaNotFinal => Code::ImaPolicy,
             Self::Write { .. } | Self::Handover(_) | Self::Restart(_) => Code::Internal,
             Self::NoInit | Self::SwitchRoot(_) => Code::SwitchRoot,
         }

@@ -5,17 +5,17 @@
 //! What enforces the floor is the TPM (PolicyNV in every release's policy); the check here says so in words.
 
 use crate::error::InitError;
-use crate::esp::{Mounted, Start};
+use crate::esp::Mounted;
 use crate::journal::Journal;
+use crate::opened::Boot;
 use crate::recovery;
-use crate::secrets::{self, release_policy};
+use crate::secrets;
 use crate::slot::Slot;
 use crate::tpm::Measured;
 use bennu_esp::FoundSecret;
-use bennu_formats::manifest::{POLICY_REF, SlotManifest};
+use bennu_formats::manifest::POLICY_REF;
 use bennu_formats::trust::TrustConfig;
 use bennu_formats::{floor as format, paths};
-use bennu_policy::verify::Verified;
 use bennu_tpm::{
     Floor, FloorState, Hierarchy, IndexPlace, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob,
     SessionKind, SrkTrust, Tpm as _,
@@ -36,42 +36,38 @@ pub fn of(key: &RsaPublic) -> Floor {
 }
 
 /// Makes the floor on the first start; at every start compares it with this slot's `security_version`, and gives
-/// it a new height once this slot has been marked good. Gives the policy that this release fulfils, and the height.
+/// it a new height once this slot has been marked good. Gives the height.
 pub fn hold(
     tpm: &mut Measured,
     esp: &Mounted,
-    slot: &Slot,
-    trust: &TrustConfig,
-    manifest: &Verified<SlotManifest>,
-    start: &Start,
+    boot: &Boot<'_>,
     journal: &mut Journal,
-) -> Result<(ReleasePolicy, u64), InitError> {
-    let policy = release_policy(trust, manifest)?;
-    let floor = of(&policy.key);
+) -> Result<u64, InitError> {
+    let floor = of(&boot.release.key);
     let srk = srk_of_owner_secret(esp)?;
     let mut height = match tpm.client().floor(&floor, srk).map_err(InitError::Floor)? {
         FloorState::At(height) => height,
         state => {
-            refuse_on_a_machine_with_state(esp, slot, trust, state)?;
+            refuse_on_a_machine_with_state(esp, boot.slot, boot.trust, state)?;
             begin(tpm, &floor, journal)?
         }
     };
-    let security_version = manifest.get().security_version;
+    let security_version = boot.manifest.get().security_version;
     if height > security_version {
         return Err(InitError::BelowFloor {
             security_version,
             floor: height,
         });
     }
-    own(tpm, esp, &policy, journal)?;
-    if start.was_healthy && height < security_version {
+    own(tpm, esp, boot.release, journal)?;
+    if boot.start.was_healthy && height < security_version {
         tpm.client()
-            .raise_floor(&floor, &policy, security_version)
+            .raise_floor(&floor, boot.release, security_version)
             .map_err(InitError::Floor)?;
         journal.say(&format!("raised the floor from {height} to {security_version}"));
         height = security_version;
     }
-    Ok((policy, height))
+    Ok(height)
 }
 
 /// The storage key that the owner's secret was sealed under; any, on a machine that has sealed nothing yet.

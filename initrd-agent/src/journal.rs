@@ -36,26 +36,35 @@ impl Journal {
         }
     }
 
-    /// Ends the step before and begins the next one.
+    /// Ends the step before and begins the next one; no time lies between them.
     pub fn step(&mut self, name: &str) {
-        self.end_step();
+        let now_ms = time::since_boot_ms();
+        self.end_step_at(now_ms);
         self.steps.push(StepTime {
             step: name.to_owned(),
-            start_ms: time::since_boot_ms(),
+            start_ms: now_ms,
             took_ms: 0,
         });
     }
 
-    /// The steps so far; the last one ends now.
-    pub fn steps(&mut self) -> Vec<StepTime> {
-        self.end_step();
-        self.steps.clone()
+    /// The steps so far; of the one under way, what it took until now.
+    pub fn steps(&self) -> Vec<StepTime> {
+        let mut steps = self.steps.clone();
+        if let Some(last) = steps.last_mut().filter(|last| last.took_ms == 0) {
+            last.took_ms = took_ms(last, time::since_boot_ms());
+        }
+        steps
     }
 
-    fn end_step(&mut self) {
+    /// Ends the step under way, which has none after it.
+    pub fn end_step(&mut self) {
+        self.end_step_at(time::since_boot_ms());
+    }
+
+    fn end_step_at(&mut self, now_ms: u64) {
         let Some(last) = self.steps.last_mut() else { return };
         if last.took_ms == 0 {
-            last.took_ms = time::since_boot_ms().saturating_sub(last.start_ms).max(1);
+            last.took_ms = took_ms(last, now_ms);
             let line = format!("[{} ms] {}: {} ms", last.start_ms, last.step, last.took_ms);
             self.log(Level::Info, &line);
         }
@@ -107,4 +116,9 @@ impl Journal {
         let _lost =
             write!(std::io::stdout(), "{PREFIX}: {text}\r\n").and_then(|()| std::io::stdout().flush());
     }
+}
+
+/// From the step's beginning until now, at least 1.
+fn took_ms(step: &StepTime, now_ms: u64) -> u64 {
+    now_ms.saturating_sub(step.start_ms).max(1)
 }

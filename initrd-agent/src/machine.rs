@@ -4,8 +4,8 @@ use crate::error::InitError;
 use crate::journal::Journal;
 use bennu_formats::decode::Document;
 use bennu_formats::handover::SecureBootState;
+use bennu_formats::paths;
 use bennu_formats::trust::{SecureBootRule, TrustConfig};
-use bennu_formats::{RootHash, cmdline, paths};
 use bennu_linux::bounded;
 use bennu_linux::efivars::{EfiVars, SecureBoot, SetupMode};
 use bennu_linux::mount::ApiFileSystem;
@@ -51,11 +51,4 @@ pub fn secure_boot(trust: &TrustConfig) -> Result<SecureBootState, InitError> {
             found: if setup { "in setup mode" } else { "off" },
         }),
     }
-}
-
-/// The root hash that the command line names; all else on it is the kernel's or nobody's.
-pub fn root_hash() -> Result<RootHash, InitError> {
-    let line = bounded::read(Path::new("/proc/cmdline"), cmdline::MAX_CMDLINE_BYTES)
-        .map_err(InitError::CmdlineRead)?;
-    Ok(cmdline::root_hash(&line)?)
 }

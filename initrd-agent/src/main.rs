@@ -15,6 +15,7 @@ mod handover;
 mod hardware;
 mod identity;
 mod journal;
+mod kernel;
 mod machine;
 mod manifest;
 mod opened;
@@ -29,7 +30,10 @@ mod state;
 mod tpm;
 mod verity;
 
+use bennu_formats::cmdline;
+use bennu_formats::handover::KernelFacts;
 use error::InitError;
+use hardware::Hardware;
 use journal::Journal;
 use std::convert::Infallible;
 
@@ -50,31 +54,32 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     known.release = Some(trust.release());
     let modules = hardware::read_list()?;
     journal.step("kernel modules");
-    hardware::load(&modules, journal)?;
+    let cmdline = kernel::cmdline()?;
+    let mut hardware = Hardware::start(&modules, &cmdline, journal)?;
     let secure_boot = machine::secure_boot(&trust)?;
-    let root_hash = machine::root_hash()?;
+    let root_hash = cmdline::root_hash(cmdline.as_bytes())?;
+    let hardening = kernel::hardening(&cmdline, journal);
 
     journal.step("boot disk and slot");
-    let disk = slot::find_disk(&modules)?;
+    let disk = slot::find_disk(&mut hardware)?;
     let esp = known.esp.insert(esp::Mounted::mount(&disk.esp, &trust)?);
     let start = esp.begin(&trust, journal)?;
     let slot = disk.slot(&root_hash)?;
 
     journal.step("slot manifest");
-    let manifest = manifest::read_and_verify(&slot, &trust, root_hash)?;
+    let found = manifest::read_and_verify(&slot, &trust, root_hash)?;
     let evidence = known
         .evidence
-        .insert(evidence::Evidence::of(&manifest, &slot, &trust));
-    journal.say(&manifest::sentence(&manifest));
+        .insert(evidence::Evidence::of(&found.manifest, &slot, &trust));
+    journal.say(&manifest::sentence(&found.manifest));
 
     journal.step("dm-verity, checked");
-    verity::check_what_the_boot_needs(&slot, &manifest)?;
-    let device = verity::open_for_the_running_system(&slot, &manifest)?;
-    journal.say(&format!(
-        "root hash {} is open as {}",
-        device.root_hash,
-        device.path.display()
-    ));
+    let root_hash_check = kernel::root_hash_check(&cmdline);
+    let verity = verity::Verity::of(&slot, &found, root_hash_check);
+    verity.check_what_the_boot_needs()?;
+    let device = verity.open_for_the_running_system()?;
+    journal.say(&device.sentence(root_hash_check));
+    let manifest = found.manifest;
 
     journal.step("tpm: enter-initrd, floor");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
@@ -91,25 +96,21 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         start: &start,
     };
     let opened = match &debug {
-        None => opened::open(tpm, esp, &boot, evidence, journal),
+        None => opened::open(tpm, esp, &boot, &mut hardware, evidence, journal),
         Some(debug) => debug::keep_sealed(tpm, esp, &release, debug, journal),
     };
-    let scene = recovery::Scene {
-        slot: &slot,
-        modules: &modules,
-        trust: &trust,
-        manifest: &manifest,
-    };
-    let opened = opened.map_err(|error| recovery::offer(&scene, tpm, esp, error, journal))?;
+    let opened = opened.map_err(|error| recovery::offer(&boot, &mut hardware, tpm, esp, error, journal))?;
     let (state, secrets) = (opened.state, opened.secrets);
 
     journal.step("tpm: latch");
     tpm.latch(&manifest, state.as_ref().map(|state| &state.key))?;
-    secrets::prove_closed(tpm, &secrets, &trust, &manifest)?;
+    secrets::prove_closed(tpm, &secrets, &release)?;
     journal.say(&format!(
         "latched: the TPM refused a second unseal of {} secrets",
         secrets.len()
     ));
+
+    let ima_policy_sha256 = kernel::load_ima_policy(journal)?;
 
     journal.step("root");
     let etc = |lower: &_| identity::of_state(state.as_ref(), lower, &trust, esp, tpm, journal);
@@ -123,6 +124,12 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         slot,
         device,
         secure_boot,
+        kernel: KernelFacts {
+            release: kernel::release(),
+            hardening,
+            root_hash_check,
+            ima_policy_sha256,
+        },
         start,
         secrets,
         floor: opened.floor,
@@ -134,6 +141,7 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         pcrs,
     };
     handover::write(&manifest, facts, journal)?;
+    journal.step("esp: root reached");
     esp.reached_root(&trust, kept)?;
     if let Err(error) = failure::forget_restarts() {
         journal.warn(&error.to_string());

@@ -5,17 +5,21 @@ use crate::slot::{Slot, length};
 use bennu_formats::RootHash;
 use bennu_formats::manifest::SlotManifest;
 use bennu_formats::trust::TrustConfig;
-use bennu_formats::verity_sig;
+use bennu_formats::verity_sig::{self, VeritySig};
 use bennu_linux::block::OpenMode;
 use bennu_policy::verify::{ReleaseTrust, SlotFacts, Verified, verify_slot};
 use std::io::Read as _;
 
-/// Reads the root-verity-sig partition in one go and verifies it.
-pub fn read_and_verify(
-    slot: &Slot,
-    trust: &TrustConfig,
-    root_hash: RootHash,
-) -> Result<Verified<SlotManifest>, InitError> {
+/// What the partition says.
+pub struct Found {
+    /// The manifest.
+    pub manifest: Verified<SlotManifest>,
+    /// PKCS#7 over the root hash, for the kernel to verify; untrusted.
+    pub signature: Vec<u8>,
+}
+
+/// Reads the root-verity-sig partition in one go and verifies the manifest.
+pub fn read_and_verify(slot: &Slot, trust: &TrustConfig, root_hash: RootHash) -> Result<Found, InitError> {
     let file = slot.verity_sig.open(OpenMode::Read)?;
     let mut bytes = Vec::new();
     file.take(verity_sig::PARTITION_BYTES as u64)
@@ -35,7 +39,9 @@ pub fn read_and_verify(
         });
     }
     check_policy_key(manifest.get(), trust)?;
-    Ok(manifest)
+    // From the same bytes in memory.
+    let signature = VeritySig::decode(&bytes).map_err(InitError::VeritySig)?.signature;
+    Ok(Found { manifest, signature })
 }
 
 /// A policy by another key would never open; said here, before the TPM says less.

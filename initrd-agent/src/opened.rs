@@ -4,6 +4,7 @@ use crate::error::InitError;
 use crate::esp::{Mounted, Start};
 use crate::evidence::Evidence;
 use crate::floor;
+use crate::hardware::Hardware;
 use crate::journal::Journal;
 use crate::reset;
 use crate::secrets::{self, Secret};
@@ -12,7 +13,7 @@ use crate::state::{self, StateVolume};
 use crate::tpm::Measured;
 use bennu_formats::handover::FactoryReset;
 use bennu_formats::manifest::SlotManifest;
-use bennu_formats::trust::TrustConfig;
+use bennu_formats::trust::{StateRule, TrustConfig};
 use bennu_policy::verify::Verified;
 use bennu_tpm::ReleasePolicy;
 
@@ -47,6 +48,7 @@ pub fn open(
     tpm: &mut Measured,
     esp: &Mounted,
     boot: &Boot<'_>,
+    hardware: &mut Hardware<'_>,
     evidence: &mut Evidence,
     journal: &mut Journal,
 ) -> Result<Opened, InitError> {
@@ -54,18 +56,21 @@ pub fn open(
         slot,
         trust,
         manifest,
-        start,
+        release,
         ..
     } = boot;
-    let factory_reset = reset::carry_out(tpm, esp, slot, trust, boot.release, journal)?;
-    let (release, floor) = floor::hold(tpm, esp, slot, trust, manifest, start, journal)?;
+    let factory_reset = reset::carry_out(tpm, esp, slot, trust, release, journal)?;
+    let floor = floor::hold(tpm, esp, boot, journal)?;
     // Known to whoever explains a failure of what follows.
     evidence.floor = Some(floor);
-    reset::hand_over_key(tpm, esp, &release, journal);
+    reset::hand_over_key(tpm, esp, release, journal);
     journal.step("state volume");
-    let state = state::open(tpm, esp, slot, trust, &release, manifest, journal)?;
+    if trust.state == StateRule::Encrypted {
+        hardware.for_state(journal)?;
+    }
+    let state = state::open(tpm, esp, slot, trust, release, manifest, journal)?;
     journal.step("tpm: unseal");
-    let secrets = secrets::unseal_or_seal(tpm, esp, trust, manifest, journal)?;
+    let secrets = secrets::unseal_or_seal(tpm, esp, trust, release, journal)?;
     Ok(Opened {
         floor,
         factory_reset,

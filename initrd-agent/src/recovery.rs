@@ -12,38 +12,24 @@ mod takeover;
 use crate::error::InitError;
 use crate::esp::Mounted;
 use crate::floor;
+use crate::hardware::Hardware;
 use crate::journal::Journal;
-use crate::secrets;
+use crate::opened::Boot;
 use crate::slot::Slot;
 use crate::state;
 use crate::tpm::Measured;
 use bennu_esp::{EspError, FoundSecret};
-use bennu_formats::manifest::SlotManifest;
 use bennu_formats::paths;
 use bennu_formats::trust::{StateRule, TrustConfig};
-use bennu_linux::modules::ModuleList;
 use bennu_linux::reboot::{End, end as end_machine, sync};
 use bennu_luks::{Keyslot, UnverifiedHeader};
 use bennu_policy::state::VolumeFact;
 use bennu_policy::state::recovery::{self as policy, Offer, SealedFact, TpmFacts, Trouble};
-use bennu_policy::verify::Verified;
 use bennu_tpm::{Floor, FloorState, GuardedIndex, Name, ReleasePolicy, SealedBlob, SrkTrust, UnsealError};
 use std::time::Duration;
 
 /// How long the last words stay on the screen before the restart.
 const READING_TIME: Duration = Duration::from_secs(3);
-
-/// What the boot knows by then.
-pub struct Scene<'a> {
-    /// Disk and partitions.
-    pub slot: &'a Slot,
-    /// For keyboards that are plugged in late.
-    pub modules: &'a ModuleList,
-    /// Whom to trust.
-    pub trust: &'a TrustConfig,
-    /// The release that runs.
-    pub manifest: &'a Verified<SlotManifest>,
-}
 
 /// A volume that a recovery key may open, and the TPM that is to have it.
 struct Case {
@@ -61,17 +47,18 @@ struct Case {
 /// Asks for the recovery key where that cures `error`. Gives the error that the start ends with; does not return
 /// where the machine was taken over.
 pub fn offer(
-    scene: &Scene<'_>,
+    boot: &Boot<'_>,
+    hardware: &mut Hardware<'_>,
     tpm: &mut Measured,
     esp: &mut Mounted,
     error: InitError,
     journal: &mut Journal,
 ) -> InitError {
     let trouble = trouble_of(&error);
-    if trouble == Trouble::Other || scene.trust.state == StateRule::Volatile {
+    if trouble == Trouble::Other || boot.trust.state == StateRule::Volatile {
         return error;
     }
-    let case = match look(scene, tpm, esp, trouble) {
+    let case = match look(boot, tpm, esp, trouble) {
         Ok(Ok(case)) => case,
         Ok(Err(why)) => {
             journal.say(&format!("no recovery key is asked for: {why}"));
@@ -87,12 +74,12 @@ pub fn offer(
         return worse;
     }
     journal.say("latched for recovery: this start opens no secret");
-    let taken = match asking::ask(&case, scene.modules, &error, journal) {
-        Ok(Some(opened)) => takeover::run(&case, &opened, scene, tpm, esp, journal),
+    let taken = match asking::ask(&case, hardware, &error, journal) {
+        Ok(Some(opened)) => takeover::run(&case, &opened, boot, tpm, esp, journal),
         Ok(None) => return error,
         Err(worse) => Err(worse),
     };
-    match taken.and_then(|()| esp.taken_over(scene.trust)) {
+    match taken.and_then(|()| esp.taken_over(boot.trust)) {
         Ok(()) => restart(esp, journal),
         Err(worse) => worse,
     }
@@ -120,15 +107,15 @@ fn trouble_of(error: &InitError) -> Trouble {
 
 /// Collects the facts; in words why no key is asked for.
 fn look(
-    scene: &Scene<'_>,
+    boot: &Boot<'_>,
     tpm: &mut Measured,
     esp: &Mounted,
     trouble: Trouble,
 ) -> Result<Result<Case, &'static str>, InitError> {
-    let partition = scene.slot.state.as_ref().ok_or(InitError::StateNoPartition)?;
+    let partition = boot.slot.state.as_ref().ok_or(InitError::StateNoPartition)?;
     let area = state::first_bytes(partition, bennu_luks::template::HEADER_AREA_BYTES)?;
     let (volume, header) = state::judge(&area, None);
-    let release = secrets::release_policy(scene.trust, scene.manifest)?;
+    let release = boot.release.clone();
     let pin_index = state::pin_index(&release.key);
     let floor = floor::of(&release.key);
     let floor_state = tpm

@@ -135,7 +135,7 @@ struct Reset<'a> {
     /// The owner's and the lockout one.
     authorisations: Option<Zeroizing<Vec<u8>>>,
     refused: Vec<RefusedSecret>,
-    /// An old secret that was not shown to be dead: told when everything is erased.
+    /// An old secret that was not shown to be dead: told when the header is erased.
     alive: Option<InitError>,
 }
 
@@ -190,6 +190,12 @@ impl Reset<'_> {
             }
         };
         for act in decision.acts() {
+            // The files stay, so that no later start takes it for done.
+            if *act == Act::BlankSecrets
+                && let Some(alive) = self.alive.take()
+            {
+                return Err(alive);
+            }
             match self.perform(*act, height) {
                 Ok(()) => {}
                 Err(error) if matches!(act, Act::KeepFloor | Act::ClearTpm) => {
@@ -197,9 +203,6 @@ impl Reset<'_> {
                 }
                 Err(error) => return Err(error),
             }
-        }
-        if let Some(alive) = self.alive {
-            return Err(alive);
         }
         Ok(match decision {
             ResetDecision::None { .. } => (wish == Wish::Planted).then(|| FactoryReset::NotDone {
@@ -278,7 +281,7 @@ impl Reset<'_> {
         Ok(())
     }
 
-    /// The TPM must refuse every old file as not its own. One that does not is told after all of them are erased.
+    /// The TPM must refuse every old file as not its own.
     fn show_dead(&mut self) -> Result<(), InitError> {
         for name in self.esp.files().sealed_secrets()? {
             let bennu_esp::FoundSecret::Sealed(bytes) = self.esp.files().sealed_secret(&name)? else {

@@ -2,6 +2,7 @@
 
 use crate::error::InitError;
 use crate::failure::Known;
+use crate::handover;
 use crate::identity::Prepared;
 use crate::journal::Journal;
 use crate::secrets::Secret;
@@ -109,6 +110,10 @@ pub fn switch(journal: &mut Journal, known: &mut Known) -> Result<Infallible, In
     // From here on nothing may fail that the ESP would have to be told of: it is let go last.
     if let Some(esp) = known.esp.take() {
         esp.unmount()?;
+    }
+    // A report that lacks its last step is no reason not to start.
+    if let Err(error) = handover::complete_steps(journal) {
+        journal.warn(&error.to_string());
     }
     journal.say(&format!("starting {}", program.display()));
     let carried = ["/dev", "/proc", "/sys", "/run"].map(Path::new);

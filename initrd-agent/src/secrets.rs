@@ -35,10 +35,9 @@ pub fn unseal_or_seal(
     tpm: &mut Measured,
     esp: &Mounted,
     trust: &TrustConfig,
-    manifest: &Verified<SlotManifest>,
+    policy: &ReleasePolicy,
     journal: &mut Journal,
 ) -> Result<Vec<Secret>, InitError> {
-    let policy = release_policy(trust, manifest)?;
     let mut secrets = Vec::new();
     for spec in &trust.secrets {
         let blob = match esp.files().sealed_secret(&spec.name)? {
@@ -57,7 +56,7 @@ pub fn unseal_or_seal(
         // A fresh one is unsealed as well: a secret that does not open again is noticed now.
         let value = tpm
             .client()
-            .unseal(&blob, &policy)
+            .unseal(&blob, policy)
             .map_err(|source| InitError::SecretUnseal {
                 name: spec.name.clone(),
                 source,
@@ -184,15 +183,9 @@ pub fn seal(
 }
 
 /// Tries to unseal again and demands that the TPM refuses because of its PCRs.
-pub fn prove_closed(
-    tpm: &mut Measured,
-    secrets: &[Secret],
-    trust: &TrustConfig,
-    manifest: &Verified<SlotManifest>,
-) -> Result<(), InitError> {
-    let policy = release_policy(trust, manifest)?;
+pub fn prove_closed(tpm: &mut Measured, secrets: &[Secret], policy: &ReleasePolicy) -> Result<(), InitError> {
     for secret in secrets {
-        match tpm.client().unseal(&secret.blob, &policy) {
+        match tpm.client().unseal(&secret.blob, policy) {
             Err(UnsealError::PcrMismatch { .. }) => {}
             Err(other) => return Err(InitError::LatchUnclear(other)),
             Ok(_) => return Err(InitError::LatchOpen(secret.name.clone())),

@@ -1,18 +1,23 @@
 //! The boot disk and the slot: found by GUIDs on the disk that systemd-boot was loaded from.
 
 use crate::error::InitError;
-use crate::hardware;
+use crate::hardware::{Hardware, Storage};
 use bennu_disk::gpt;
 use bennu_formats::RootHash;
 use bennu_formats::units::{Bytes, Sectors512};
 use bennu_linux::block::{BlockDevice, BlockError, OpenMode, Sysfs};
 use bennu_linux::efivars::EfiVars;
-use bennu_linux::modules::ModuleList;
+use bennu_linux::time;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// How long a disk may take to appear: USB bridges need ten seconds and more.
 const DISK_WAIT: Duration = Duration::from_secs(30);
+/// How long one that is there at once may take, before the other controllers are looked through: an NVMe controller
+/// becomes ready within half a second.
+const FAST_WAIT: Duration = Duration::from_millis(600);
+/// Between two looks at what devices ask for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The partitions that this boot uses.
 pub struct Slot {
@@ -43,14 +48,14 @@ pub struct BootDisk {
 }
 
 /// Finds the boot disk. No other disk has its ESP's GUID: a verdict is written to this ESP and no other.
-pub fn find_disk(modules: &ModuleList) -> Result<BootDisk, InitError> {
+pub fn find_disk(hardware: &mut Hardware<'_>) -> Result<BootDisk, InitError> {
     let text = EfiVars::default()
         .loader_device_part_uuid()
         .map_err(InitError::EfiVariable)?;
     let esp_guid: Uuid = text
         .and_then(|t| t.parse().ok())
         .ok_or(InitError::NoLoaderDevice)?;
-    let disk = wait_for_disk(esp_guid, modules)?;
+    let disk = wait_for_disk(esp_guid, hardware)?;
     refuse_duplicates(&disk.device.name, &[esp_guid])?;
     Ok(BootDisk {
         esp: disk.partition(esp_guid, "ESP")?,
@@ -131,14 +136,23 @@ impl Disk {
     }
 }
 
-fn wait_for_disk(esp_guid: Uuid, modules: &ModuleList) -> Result<Disk, InitError> {
+fn wait_for_disk(esp_guid: Uuid, hardware: &mut Hardware<'_>) -> Result<Disk, InitError> {
+    let start = time::monotonic();
+    let mut looked = start;
     let found = Sysfs::default().wait_for(DISK_WAIT, |devices| -> Result<Option<Disk>, InitError> {
         for disk in tables(devices) {
             if disk.table.by_unique_guid(esp_guid).is_some() && !disk.partitions.is_empty() {
                 return Ok(Some(disk));
             }
         }
-        hardware::load_for_hardware(modules)?;
+        let now = time::monotonic();
+        let fast_is_over = !hardware.may_bring_a_disk() || now.saturating_sub(start) >= FAST_WAIT;
+        if hardware.storage() == Storage::Fast && fast_is_over {
+            hardware.all_storage()?;
+        } else if now.saturating_sub(looked) >= LOOK_INTERVAL {
+            looked = now;
+            hardware.look()?;
+        }
         Ok(None)
     });
     match found {

@@ -4,21 +4,31 @@
 //! The device is opened twice. First without a panic option, to read what the boot needs and to turn a bad
 //! block into a code; then for the running system, where a bad block panics the kernel, because nothing that
 //! runs on a corrupted root can be relied on to handle it.
+//!
+//! Where the signed command line asks for it, the kernel verifies the PKCS#7 signature over the root hash itself,
+//! against the firmware's db, each time (ADR 0021).
 
 use crate::error::InitError;
+use crate::manifest::Found;
 use crate::slot::Slot;
+use bennu_formats::handover::RootHashCheck;
 use bennu_formats::manifest::SlotManifest;
 use bennu_linux::bounded;
 use bennu_linux::dm::{Access, DeviceMapper, DmError, Name, TableLine, Uuid};
+use bennu_linux::keyring::{self, KeyType, Keyring};
 use bennu_linux::mount::{self, MountError, MountSpec, Restriction, Unmount};
-use bennu_policy::verify::Verified;
-use bennu_verity::{DeviceNumber, RootHash, Salt, VerityOption, VerityParams, VerityTable};
+use bennu_verity::{DeviceNumber, KeyDescription, RootHash, Salt, VerityOption, VerityParams, VerityTable};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 const CHECK_NAME: &str = "bennu-check";
 const ROOT_NAME: &str = "bennu-root";
+/// Description of the key that holds the signature over the root hash while a table is loaded.
+const SIGNATURE_KEY: &str = "bennu:root-hash-signature";
+/// What the kernel answers to a signature that it does not take: signer not in its keyrings; signature does not hold;
+/// no PKCS#7; an algorithm that it does not have (errno(3)).
+const SIGNATURE_REFUSED: [i32; 4] = [126, 129, 74, 65];
 const CHECK_MOUNT: &str = "/run/bennu/check";
 /// Linux' number for an I/O error (errno(3)).
 const EIO: i32 = 5;
@@ -39,16 +49,51 @@ pub struct Opened {
     pub table: String,
 }
 
-/// Opens the device for the running system.
-pub fn open_for_the_running_system(
-    slot: &Slot,
-    manifest: &Verified<SlotManifest>,
-) -> Result<Opened, InitError> {
-    let mut options = vec![VerityOption::PanicOnCorruption];
-    if kernel_has_panic_on_error() {
-        options.push(VerityOption::PanicOnError);
+impl Opened {
+    /// For the console.
+    pub fn sentence(&self, check: RootHashCheck) -> String {
+        let by = match check {
+            RootHashCheck::ByKernel => "; the kernel verified its signature",
+            RootHashCheck::ManifestOnly => {
+                "; this kernel does not verify its signature, the manifest names it"
+            }
+        };
+        format!(
+            "root hash {} is open as {}{by}",
+            self.root_hash,
+            self.path.display()
+        )
     }
-    open(ROOT_NAME, slot, manifest, &options)
+}
+
+/// The devices of a slot with a verified manifest.
+pub struct Verity<'a> {
+    slot: &'a Slot,
+    manifest: &'a SlotManifest,
+    signature: Option<&'a [u8]>,
+}
+
+impl<'a> Verity<'a> {
+    /// Of this slot, whose signature the kernel checks or not.
+    pub fn of(slot: &'a Slot, found: &'a Found, check: RootHashCheck) -> Self {
+        Self {
+            slot,
+            manifest: found.manifest.get(),
+            signature: match check {
+                RootHashCheck::ByKernel => Some(found.signature.as_slice()),
+                RootHashCheck::ManifestOnly => None,
+            },
+        }
+    }
+
+    /// Opens the device for the running system.
+    pub fn open_for_the_running_system(&self) -> Result<Opened, InitError> {
+        let mut options = vec![VerityOption::PanicOnCorruption];
+        if kernel_has_panic_on_error() {
+            options.push(VerityOption::PanicOnError);
+        }
+        self.open(ROOT_NAME, options)
+    }
 }
 
 /// `panic_on_error` came with Linux 6.12. The release text is the running kernel's own, which the firmware
@@ -61,23 +106,25 @@ fn kernel_has_panic_on_error() -> bool {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 12)
 }
 
-/// Reads the superblock, os-release and the init program through dm-verity, and compares the identity.
-pub fn check_what_the_boot_needs(slot: &Slot, manifest: &Verified<SlotManifest>) -> Result<(), InitError> {
-    let device = open(CHECK_NAME, slot, manifest, &[])?;
-    let found = read_through(&device.path, manifest.get());
-    let dm = DeviceMapper::open().map_err(InitError::VerityTable)?;
-    let name = name(CHECK_NAME)?;
-    // dm-verity remembers that it met a bad block: "V" is good, "C" is corrupted.
-    let corrupted = dm.status(&name).is_ok_and(|line| line.params().starts_with('C'));
-    dm.remove(&name).map_err(InitError::VerityTable)?;
-    match found {
-        Err(error) if corrupted => Err(as_corruption(error)),
-        Ok(()) if corrupted => Err(corrupt(
-            "a block",
-            std::io::Error::other("dm-verity reports corruption"),
-        )),
-        Err(error) => Err(as_unreadable(error)),
-        Ok(()) => Ok(()),
+impl Verity<'_> {
+    /// Reads the superblock, os-release and the init program through dm-verity, and compares the identity.
+    pub fn check_what_the_boot_needs(&self) -> Result<(), InitError> {
+        let device = self.open(CHECK_NAME, Vec::new())?;
+        let found = read_through(&device.path, self.manifest);
+        let dm = DeviceMapper::open().map_err(InitError::VerityTable)?;
+        let name = name(CHECK_NAME)?;
+        // dm-verity remembers that it met a bad block: "V" is good, "C" is corrupted.
+        let corrupted = dm.status(&name).is_ok_and(|line| line.params().starts_with('C'));
+        dm.remove(&name).map_err(InitError::VerityTable)?;
+        match found {
+            Err(error) if corrupted => Err(as_corruption(error)),
+            Ok(()) if corrupted => Err(corrupt(
+                "a block",
+                std::io::Error::other("dm-verity reports corruption"),
+            )),
+            Err(error) => Err(as_unreadable(error)),
+            Ok(()) => Ok(()),
+        }
     }
 }
 
@@ -173,54 +220,74 @@ fn name(text: &str) -> Result<Name, InitError> {
     Name::new(text).map_err(InitError::VerityTable)
 }
 
-fn open(
-    dm_name: &str,
-    slot: &Slot,
-    manifest: &Verified<SlotManifest>,
-    options: &[VerityOption],
-) -> Result<Opened, InitError> {
-    let verity = &manifest.get().verity;
-    let params = |e: &dyn std::fmt::Display| InitError::VerityParams(e.to_string());
-    let root_hash = RootHash(*verity.root_hash.as_bytes());
-    let salt = Salt::new(verity.salt.clone()).map_err(|e| params(&e))?;
-    let tree = VerityParams::new(verity.data_blocks.0, salt, [0; 16]).map_err(|e| params(&e))?;
-    let device = |d: &bennu_linux::block::BlockDevice| DeviceNumber {
-        major: d.number.major,
-        minor: d.number.minor,
-    };
-    let table = VerityTable::new(
-        &tree,
-        device(&slot.root),
-        device(&slot.verity),
-        root_hash,
-        options,
-    )
-    .map_err(|e| params(&e))?;
-
-    let dm = DeviceMapper::open().map_err(InitError::VerityTable)?;
-    let name = name(dm_name)?;
-    let uuid =
-        Uuid::new(&format!("BENNU-VERITY-{}-{dm_name}", verity.root_hash)).map_err(InitError::VerityTable)?;
-    let line = TableLine::new(table.sectors(), VerityTable::TARGET, &table.params())
-        .map_err(InitError::VerityTable)?;
-    let live = dm
-        .activate(&name, &uuid, &line, Access::ReadOnly)
-        .map_err(InitError::VerityTable)?;
-    let found = dm.table(&name).map_err(InitError::VerityReadBack)?;
-    let same = VerityTable::parse_params(found.length_sectors512(), found.params())
-        .is_ok_and(|found| table.expect(&found).is_ok());
-    if !same || found.target() != VerityTable::TARGET {
-        return Err(InitError::VerityReadBack(DmError::ReadBack { name, found }));
+impl Verity<'_> {
+    fn open(&self, dm_name: &str, mut options: Vec<VerityOption>) -> Result<Opened, InitError> {
+        let params = |e: &dyn std::fmt::Display| InitError::VerityParams(e.to_string());
+        let mut held = None;
+        if let Some(signature) = self.signature {
+            let key = keyring::add_key(KeyType::User, SIGNATURE_KEY, signature, Keyring::Process)
+                .map_err(InitError::VerityKey)?;
+            held = Some(key);
+            let description = KeyDescription::new(SIGNATURE_KEY).map_err(|e| params(&e))?;
+            options.push(VerityOption::RootHashSigKeyDesc(description));
+        }
+        let opened = self.activate(dm_name, &self.table(&options)?);
+        if let Some(key) = held {
+            keyring::unlink(key, Keyring::Process).map_err(InitError::VerityKey)?;
+        }
+        opened
     }
-    Ok(Opened {
-        path: live.node,
-        number: live.number.to_string(),
-        root_hash,
-        table: format!(
-            "0 {} {} {}",
-            found.length_sectors512(),
-            found.target(),
-            found.params()
-        ),
-    })
+
+    fn table(&self, options: &[VerityOption]) -> Result<VerityTable, InitError> {
+        let verity = &self.manifest.verity;
+        let params = |e: &dyn std::fmt::Display| InitError::VerityParams(e.to_string());
+        let root_hash = RootHash(*verity.root_hash.as_bytes());
+        let salt = Salt::new(verity.salt.clone()).map_err(|e| params(&e))?;
+        let tree = VerityParams::new(verity.data_blocks.0, salt, [0; 16]).map_err(|e| params(&e))?;
+        let device = |d: &bennu_linux::block::BlockDevice| DeviceNumber {
+            major: d.number.major,
+            minor: d.number.minor,
+        };
+        let (data, hash) = (device(&self.slot.root), device(&self.slot.verity));
+        VerityTable::new(&tree, data, hash, root_hash, options).map_err(|e| params(&e))
+    }
+
+    fn activate(&self, dm_name: &str, table: &VerityTable) -> Result<Opened, InitError> {
+        let dm = DeviceMapper::open().map_err(InitError::VerityTable)?;
+        let name = name(dm_name)?;
+        let root_hash = &self.manifest.verity.root_hash;
+        let uuid =
+            Uuid::new(&format!("BENNU-VERITY-{root_hash}-{dm_name}")).map_err(InitError::VerityTable)?;
+        let line = TableLine::new(table.sectors(), VerityTable::TARGET, &table.params())
+            .map_err(InitError::VerityTable)?;
+        let live = dm
+            .activate(&name, &uuid, &line, Access::ReadOnly)
+            .map_err(|error| self.refused(error))?;
+        let found = dm.table(&name).map_err(InitError::VerityReadBack)?;
+        let same = VerityTable::parse_params(found.length_sectors512(), found.params())
+            .is_ok_and(|found| table.expect(&found).is_ok());
+        if !same || found.target() != VerityTable::TARGET {
+            return Err(InitError::VerityReadBack(DmError::ReadBack { name, found }));
+        }
+        Ok(Opened {
+            path: live.node,
+            number: live.number.to_string(),
+            root_hash: *table.root_hash(),
+            table: format!(
+                "0 {} {} {}",
+                found.length_sectors512(),
+                found.target(),
+                found.params()
+            ),
+        })
+    }
+
+    fn refused(&self, error: DmError) -> InitError {
+        let of_signature = error.errno().is_some_and(|e| SIGNATURE_REFUSED.contains(&e));
+        if self.signature.is_some() && of_signature {
+            InitError::VeritySignature(error)
+        } else {
+            InitError::VerityTable(error)
+        }
+    }
 }

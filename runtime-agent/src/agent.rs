@@ -12,7 +12,7 @@ use bennu_formats::Code;
 use bennu_formats::boot_record::Failure;
 use bennu_formats::decode::Document as _;
 use bennu_formats::handover::Handover;
-use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState};
+use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState, ModulesRule};
 use bennu_formats::names::UkiFileName;
 use bennu_linux::kmsg::Level;
 use bennu_policy::boot::BootAction;
@@ -71,6 +71,7 @@ impl Agent {
                 Level::Info,
                 &format!("slot {version} is marked good already, as {entry}"),
             );
+            self.follow_modules_rule(world);
             return Outcome::Good;
         }
         if let Err(unmet) = self.wait_until_healthy(world) {
@@ -81,7 +82,25 @@ impl Agent {
             }
         }
         self.mark_good(world);
+        self.follow_modules_rule(world);
         Outcome::Good
+    }
+
+    /// A kernel that does not take it is told of, not restarted: the service runs, and modules are still signed.
+    fn follow_modules_rule(&self, world: &mut impl Surroundings) {
+        if self.config.modules_after_start == ModulesRule::Allowed {
+            return;
+        }
+        match world.lock_modules() {
+            Ok(()) => world.say(
+                Level::Notice,
+                "no kernel module can be loaded until the next start",
+            ),
+            Err(error) => world.say(
+                Level::Error,
+                &format!("kernel.modules_disabled: {error}; modules can still be loaded"),
+            ),
+        }
     }
 
     fn wait_until_healthy(&self, world: &mut impl Surroundings) -> Result<(), Unmet> {

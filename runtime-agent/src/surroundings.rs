@@ -21,6 +21,9 @@ use std::time::Duration;
 /// Longest silence towards systemd's watchdog; well below `WatchdogSec=` of the unit.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
+/// The kernel's switch that can only be thrown once (`Documentation/admin-guide/sysctl/kernel.rst`).
+const MODULES_DISABLED: &str = "/proc/sys/kernel/modules_disabled";
+
 /// What is outside.
 pub trait Surroundings {
     /// Time since kernel start without suspended time.
@@ -44,6 +47,11 @@ pub trait Surroundings {
     fn say(&mut self, level: Level, text: &str);
     /// Tells `bennuctl` and systemd.
     fn publish(&mut self, report: &HealthReport);
+    /// No kernel module can be loaded or removed from now on, until the next start.
+    ///
+    /// # Errors
+    /// The kernel did not take it.
+    fn lock_modules(&mut self) -> std::io::Result<()>;
 }
 
 /// The machine.
@@ -130,5 +138,9 @@ impl Surroundings for Machine {
                 &format!("bennuctl will show an old state: {error}"),
             );
         }
+    }
+
+    fn lock_modules(&mut self) -> std::io::Result<()> {
+        std::fs::write(MODULES_DISABLED, "1")
     }
 }

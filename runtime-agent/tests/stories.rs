@@ -7,11 +7,11 @@ mod world;
 use bennu_esp::FoundRecord;
 use bennu_formats::Code;
 use bennu_formats::boot_record::{BootRecord, Stage};
-use bennu_formats::health::HealthState;
+use bennu_formats::health::{HealthConfig, HealthState, ModulesRule};
 use bennu_linux::kmsg::Level;
 use bennu_runtime::agent::{Agent, LONGEST_PAUSE, Outcome, VERDICT_TRIES};
 use std::time::Duration;
-use world::{World, config, handover};
+use world::{Modules, World, config, handover};
 
 const BOTH: [&str; 2] = ["demo_1+3-0.efi", "demo_2+2-1.efi"];
 
@@ -239,4 +239,47 @@ fn an_image_without_checks_is_good_as_soon_as_the_agent_runs() {
         Outcome::Good
     );
     assert_eq!(world.clock, world.started);
+}
+
+fn locks_modules(world: &mut World) -> Outcome {
+    let config = HealthConfig {
+        modules_after_start: ModulesRule::Locked,
+        ..config()
+    };
+    Agent::new(&handover(1), config, world.started).run(None, world)
+}
+
+#[test]
+fn modules_are_locked_when_the_slot_is_good_and_only_where_the_image_wants_it() {
+    let mut world = World::with_entries(&BOTH);
+    world.record_attempts(1);
+    healthy_from(&mut world, 3, 5);
+    assert_eq!(locks_modules(&mut world), Outcome::Good);
+    assert_eq!(world.modules, Modules::Locked);
+
+    let mut other = World::with_entries(&BOTH);
+    other.record_attempts(1);
+    healthy_from(&mut other, 3, 5);
+    assert_eq!(run(&mut other, 1), Outcome::Good);
+    assert_eq!(other.modules, Modules::Loadable);
+}
+
+#[test]
+fn a_slot_that_never_became_healthy_keeps_its_modules() {
+    let mut world = World::with_entries(&BOTH);
+    world.record_attempts(1);
+    healthy_from(&mut world, 900, 900);
+    assert_eq!(locks_modules(&mut world), Outcome::Restart);
+    assert_eq!(world.modules, Modules::Loadable);
+}
+
+#[test]
+fn a_kernel_that_does_not_lock_its_modules_is_told_of_and_the_slot_stays_good() {
+    let mut world = World::with_entries(&BOTH);
+    world.record_attempts(1);
+    world.modules = Modules::Unlockable;
+    healthy_from(&mut world, 3, 5);
+    assert_eq!(locks_modules(&mut world), Outcome::Good);
+    let said = "kernel.modules_disabled: permission denied; modules can still be loaded";
+    assert!(world.has_said(Level::Error, said));
 }

@@ -4,12 +4,13 @@ use crate::plan::Plan;
 use crate::steps::agents::{AgentError, Agents};
 use crate::steps::cpio::Cpio;
 use crate::steps::first_boot;
+use crate::steps::ima::{self, ImaError};
 use crate::steps::keys::{KeySet, KeySetError};
 use crate::steps::modules::{self, ModuleError};
 use crate::steps::state_template::{self, TemplateError};
 use bennu_erofs::Tree;
 use bennu_formats::decode::Document;
-use bennu_formats::initrd_modules::FOR_STATE;
+use bennu_formats::initrd_modules::{FASTER_STATE, FOR_STATE, KEYBOARD};
 use bennu_formats::paths;
 use bennu_formats::trust::{StateRule, TrustConfig};
 use std::io;
@@ -32,6 +33,9 @@ pub enum InitrdError {
     /// A configuration or debug key.
     #[error("initrd: {0}")]
     Keys(#[from] KeySetError),
+    /// IMA rules.
+    #[error("initrd: {0}")]
+    Ima(#[from] ImaError),
     /// Writing to memory.
     #[error("initrd: {0}")]
     Write(#[from] io::Error),
@@ -56,10 +60,14 @@ pub fn build(
 ) -> Result<Vec<u8>, InitrdError> {
     let init = agents.read("bennu-init")?;
     let mut wanted = plan.modules.clone();
+    let mut if_there = Vec::new();
     if plan.state_rule == StateRule::Encrypted {
         wanted.extend(FOR_STATE.map(str::to_owned));
+        if_there.extend(FASTER_STATE);
+        // A prompt for the recovery key or the PIN may come.
+        if_there.extend(KEYBOARD);
     }
-    let set = modules::collect(boot, release, &wanted)?;
+    let set = modules::collect(boot, release, &wanted, &if_there)?;
     let trust = trust(plan, keys)?;
     let mut cpio = Cpio::new(Vec::new(), plan.epoch);
     for path in [
@@ -83,6 +91,9 @@ pub fn build(
     if plan.state_rule == StateRule::Encrypted {
         let template = state_template::make(plan.epoch)?;
         cpio.file(relative(paths::INITRD_STATE_TEMPLATE), 0o644, &template)?;
+    }
+    if let Some(rules) = ima::rules(&plan.ima)? {
+        cpio.file(relative(paths::INITRD_IMA_POLICY), 0o644, rules.as_bytes())?;
     }
     for (path, content) in &set.files {
         cpio.file(relative(path), 0o644, content)?;

@@ -7,6 +7,7 @@ pub mod disk;
 pub mod enrolment;
 pub mod first_boot;
 pub mod golden;
+pub mod ima;
 pub mod initrd;
 pub mod keys;
 pub mod manifest;

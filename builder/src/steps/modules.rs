@@ -4,13 +4,11 @@
 //! (`/lib/modules/list`, format in `bennu_linux::modules`).
 
 use bennu_erofs::{Tree, TreeError};
-use bennu_formats::initrd_modules::REQUIRED;
+use bennu_formats::initrd_modules::{FASTER_HASH, REQUIRED};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Drivers that are loaded when the hardware asks for them, faster hashing, and keyboards for a recovery key (those at
-/// PS/2 are built into Debian's kernels).
-const OPTIONAL: [&str; 23] = [
-    "aesni_intel",
+/// Drivers that are loaded when the hardware asks for them.
+const DRIVERS: [&str; 18] = [
     "virtio_blk",
     "virtio_scsi",
     "virtio_pci",
@@ -25,14 +23,10 @@ const OPTIONAL: [&str; 23] = [
     "mmc_block",
     "sdhci_pci",
     "sdhci_acpi",
-    "sha256_ssse3",
-    "crc32c_intel",
     "tpm_tis",
     "tpm_crb",
     "hv_storvsc",
     "vmw_pvscsi",
-    "usbhid",
-    "hid_generic",
 ];
 /// Largest module, packed or unpacked, in bytes.
 const MAX_MODULE_BYTES: u64 = 64 << 20;
@@ -73,11 +67,16 @@ pub struct ModuleSet {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-/// Collects the modules for kernel `release`.
+/// Collects the modules for kernel `release`: those of every initrd, `extra`, and of `if_there` what the kernel has.
 ///
 /// # Errors
-/// A required one is missing, or one cannot be read or unpacked.
-pub fn collect(boot: &Tree, release: &str, extra: &[String]) -> Result<ModuleSet, ModuleError> {
+/// A required or an extra one is missing, or one cannot be read or unpacked.
+pub fn collect(
+    boot: &Tree,
+    release: &str,
+    extra: &[String],
+    if_there: &[&str],
+) -> Result<ModuleSet, ModuleError> {
     let base = format!("/usr/lib/modules/{release}");
     let text = |name: &str| -> Result<String, ModuleError> {
         let bytes = boot.read_file(format!("{base}/{name}"), MAX_TEXT_BYTES)?;
@@ -102,7 +101,7 @@ pub fn collect(boot: &Tree, release: &str, extra: &[String]) -> Result<ModuleSet
             });
         }
     }
-    for name in OPTIONAL {
+    for name in DRIVERS.iter().chain(&FASTER_HASH).chain(if_there) {
         // Absent or built in: then there is nothing to load.
         let _known = index.add(name, &mut wanted);
     }

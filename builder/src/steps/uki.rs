@@ -1,10 +1,10 @@
 //! The UKI: assembled from the target's stub and kernel, our initrd and text sections; PCRs predicted; signed.
 
+use crate::cmdline::{self, KernelAbility};
 use crate::plan::Plan;
 use crate::steps::keys::KeySet;
 use bennu_erofs::{Tree, TreeError};
 use bennu_formats::RootHash;
-use bennu_formats::cmdline::ROOT_HASH_PARAMETER;
 use bennu_formats::digest::Sha256Digest;
 use bennu_formats::manifest::PredictedPcrs;
 use bennu_uki::measure::{self, Bank, Phase, StubVersion};
@@ -16,8 +16,8 @@ const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 const LOADER: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 /// Largest kernel, stub or loader in bytes.
 const MAX_PART_BYTES: u64 = 256 << 20;
-/// Seconds until a panicked kernel restarts: long enough to read the screen.
-const PANIC_SECONDS: u32 = 5;
+/// Largest kernel configuration in bytes.
+const MAX_CONFIG_BYTES: u64 = 4 << 20;
 
 /// Why there is no UKI.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +65,8 @@ pub struct BootParts {
     pub release: String,
     /// Kernel image.
     pub kernel: Vec<u8>,
+    /// What it can do.
+    pub ability: KernelAbility,
     /// systemd-stub.
     pub stub: Vec<u8>,
     /// systemd-boot, unsigned.
@@ -97,7 +99,18 @@ impl BootParts {
                 break;
             }
         }
+        let mut config = Vec::new();
+        for path in [
+            format!("/boot/config-{release}"),
+            format!("/usr/lib/modules/{release}/config"),
+        ] {
+            if boot.get_following(&path)?.is_some() {
+                config = boot.read_file(&path, MAX_CONFIG_BYTES)?;
+                break;
+            }
+        }
         Ok(Self {
+            ability: KernelAbility::of(release, &String::from_utf8_lossy(&config)),
             kernel: kernel.ok_or_else(|| UkiError::NoKernelImage {
                 release: release.clone(),
             })?,
@@ -118,19 +131,6 @@ pub struct Uki {
     pub stub_version: String,
 }
 
-/// The whole kernel command line. `gpt` accepts the backup GPT when the primary is torn; gpt-auto would mount
-/// what nobody signed.
-pub fn cmdline(plan: &Plan, root_hash: &RootHash) -> String {
-    let ours = format!(
-        "{ROOT_HASH_PARAMETER}{root_hash} panic={PANIC_SECONDS} gpt systemd.gpt_auto=0 systemd.volatile=no"
-    );
-    if plan.cmdline.is_empty() {
-        ours
-    } else {
-        format!("{ours} {}", plan.cmdline)
-    }
-}
-
 /// Assembles, predicts and signs.
 ///
 /// # Errors
@@ -143,7 +143,8 @@ pub fn build(
     initrd: &[u8],
     keys: &KeySet,
 ) -> Result<Uki, UkiError> {
-    let cmdline = cmdline(plan, root_hash);
+    let options = plan.hardening.options(parts.ability);
+    let cmdline = cmdline::compose(root_hash, &options, &plan.cmdline);
     let pcrpkey = keys.policy_public.to_spki_pem()?;
     let mut sections = vec![
         Section {

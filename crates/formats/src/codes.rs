@@ -133,6 +133,8 @@ codes! {
         "sign it with a key named in image.toml, or remove /bennu/first-boot.json from the ESP";
     FirstBootOther = "FIRST-BOOT-OTHER", "the first-boot configuration on the ESP is for another image or another machine",
         "put this machine's own file on the ESP, or remove /bennu/first-boot.json from it";
+    ImaPolicy = "IMA-POLICY", "the kernel did not put the image's IMA rules into force",
+        "read the kernel's words beside the code: correct the rules of [ima] in image.toml, or leave them out";
     SwitchRoot = "SWITCH-ROOT", "the verified root has no init to start or could not become the root",
         "the image was built wrongly: build it again with an init";
     SlotUnhealthy = "SLOT-UNHEALTHY", "the slot started but did not become healthy",
@@ -163,7 +165,7 @@ codes! {
     VerityTree = "VERITY-TREE", "the root file system does not match its hash tree or root hash",
         "the image was changed after it was built: build it again";
     VeritySignature = "VERITY-SIGNATURE", "the PKCS#7 signature over the root hash does not verify",
-        "build the image again with the right db key";
+        "build the release again with the db key that the firmware has, or write its manifest to the slot again";
     GoldenIndex = "GOLDEN-INDEX", "the golden-file index is not the one that the manifest names, or does not agree with the root",
         "build the image again";
     SlotName = "SLOT-NAME", "a partition's label or GUID is not the one that its manifest demands",

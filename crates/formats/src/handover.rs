@@ -7,6 +7,7 @@ use crate::boot_record::Failure;
 use crate::debug_token::UtcDay;
 use crate::decode::Document;
 use crate::digest::{RootHash, Sha256Digest};
+use crate::hardening::HardeningState;
 use crate::manifest::PredictedPcrs;
 use crate::names::{ImageId, ImageVersion};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,38 @@ pub enum SecureBootState {
     Enforced,
     /// `SecureBoot` = 0 or missing.
     Off,
+}
+
+/// Who checked the PKCS#7 signature over the root hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RootHashCheck {
+    /// The kernel, against the firmware's db, besides `bennu-init`'s check of the manifest.
+    ByKernel,
+    /// Nobody: the kernel cannot, or the image leaves it out. The manifest binds the root hash.
+    ManifestOnly,
+}
+
+/// An option of the command line and what the kernel says of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HardeningFact {
+    /// The word on the command line.
+    pub option: String,
+    /// State.
+    pub state: HardeningState,
+}
+
+/// How the kernel was when bennu-init was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelFacts {
+    /// Its release, as `6.12.1-amd64`.
+    pub release: String,
+    /// Hardening of [`crate::hardening::DEFAULT`] that is on the command line.
+    pub hardening: Vec<HardeningFact>,
+    /// Signature over the root hash.
+    pub root_hash_check: RootHashCheck,
+    /// SHA-256 of the IMA rules that were loaded; none where the image has none.
+    pub ima_policy_sha256: Option<Sha256Digest>,
 }
 
 /// The open state volume.
@@ -146,6 +179,8 @@ pub struct Handover {
     pub verity_table: String,
     /// Secure Boot.
     pub secure_boot: SecureBootState,
+    /// Kernel.
+    pub kernel: KernelFacts,
     /// Name of the boot entry on the ESP when this start began.
     pub entry: String,
     /// Starts of this slot since the last healthy one, this one included.

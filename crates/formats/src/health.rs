@@ -31,7 +31,17 @@ pub enum HealthCheck {
     },
 }
 
-/// The image's health checks.
+/// Whether kernel modules may be loaded once the slot is marked good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModulesRule {
+    /// As before: those that are signed by a key the kernel knows.
+    Allowed,
+    /// None until the next start (`kernel.modules_disabled`).
+    Locked,
+}
+
+/// The image's health checks, and what follows when they hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HealthConfig {
@@ -45,6 +55,8 @@ pub struct HealthConfig {
     pub tries: u32,
     /// Starts without becoming healthy before the slot is given up.
     pub max_attempts: u32,
+    /// What happens to module loading when the slot has been marked good.
+    pub modules_after_start: ModulesRule,
 }
 
 impl Document for HealthConfig {

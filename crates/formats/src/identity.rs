@@ -51,13 +51,13 @@ impl IdentityClass {
     /// Where its files are.
     pub fn places(self) -> &'static [Place] {
         match self {
-            Self::MachineId => &[Place::File(MACHINE_ID)],
+            Self::MachineId => &[Place::Single(MACHINE_ID)],
             Self::SshHostKeys => &[Place::Files {
                 directory: "ssh",
                 prefix: "ssh_host_",
                 suffixes: &["_key", "_key.pub"],
             }],
-            Self::Hostname => &[Place::File(HOSTNAME), Place::File("machine-info")],
+            Self::Hostname => &[Place::Single(HOSTNAME), Place::Single("machine-info")],
             Self::Network => &[
                 Place::Files {
                     directory: NETWORK_DIRECTORY,
@@ -72,8 +72,8 @@ impl IdentityClass {
             ],
             Self::TimeZone => &[
                 Place::ZoneLink(LOCALTIME),
-                Place::File("timezone"),
-                Place::File("adjtime"),
+                Place::Single("timezone"),
+                Place::Single("adjtime"),
             ],
             Self::SshAuthorizedKeys => &[Place::Files {
                 directory: AUTHORIZED_KEYS_DIRECTORY,
@@ -103,7 +103,7 @@ pub const MAX_ZONE_BYTES: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// One regular file.
-    File(&'static str),
+    Single(&'static str),
     /// A symbolic link to a time zone.
     ZoneLink(&'static str),
     /// The regular files of a directory with such names.

@@ -20,6 +20,7 @@ pub mod first_boot;
 pub mod floor;
 pub mod guids;
 pub mod handover;
+pub mod hardening;
 pub mod health;
 pub mod identity;
 pub mod ima;

@@ -32,6 +32,8 @@ pub const STATE_SECRET: &str = "state.volume";
 pub const ESP_DEBUG_TOKEN: &str = "bennu/debug-token.json";
 /// On the ESP: the wish for a factory reset ([`crate::factory_reset`]). Written by `bennuctl`, read by `bennu-init`.
 pub const ESP_FACTORY_RESET: &str = "bennu/factory-reset.request";
+/// In the initrd: IMA rules that are loaded before the root starts; no file where the image wants none.
+pub const INITRD_IMA_POLICY: &str = "/etc/bennu/ima-policy";
 /// In the initrd: the empty file system of the state volume ([`crate::state::VolumeTemplate`]).
 pub const INITRD_STATE_TEMPLATE: &str = "/etc/bennu/state.template";
 /// On the ESP: the signed first-boot configuration ([`crate::first_boot`]).

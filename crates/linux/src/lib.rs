@@ -15,6 +15,7 @@ pub mod dm;
 pub mod efivars;
 pub mod ext4;
 pub mod found;
+pub mod ima;
 pub mod keyring;
 pub mod kmsg;
 pub mod memory;

@@ -177,19 +177,22 @@ impl<T: Transport> Client<T> {
     ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
         for attempt in 1..=UNSEAL_ATTEMPTS {
             let mut session = self.start_release_session(srk, how.policy, how.ticket)?;
-            if let Err(error) = self.fulfil_local(&mut session, how.local) {
-                return self.flush_after(session.handle(), Err(error));
-            }
-            let act = self.unseal_object(object, &mut session, how.pin);
+            let act = self
+                .fulfil_local(&mut session, how.local)
+                .and_then(|()| Ok(self.unseal_object(object, &mut session, how.pin)?));
             match self.flush_after(session.handle(), act) {
-                Err(error) if error.base_code() == Some(ResponseCode::PCR_CHANGED) => pause(attempt)?,
-                Err(TpmError::Refused { code, .. }) if code.base() == ResponseCode::POLICY_FAIL => {
+                Err(UnsealError::Tpm(error)) if error.base_code() == Some(ResponseCode::PCR_CHANGED) => {
+                    pause(attempt)?;
+                }
+                Err(UnsealError::Tpm(TpmError::Refused { code, .. }))
+                    if code.base() == ResponseCode::POLICY_FAIL =>
+                {
                     return Err(UnsealError::PolicyRefused { code });
                 }
-                Err(error) if error.base_code() == Some(ResponseCode::AUTH_FAIL) => {
+                Err(UnsealError::Tpm(error)) if error.base_code() == Some(ResponseCode::AUTH_FAIL) => {
                     return Err(UnsealError::WrongPin);
                 }
-                result => return Ok(result?),
+                result => return result,
             }
         }
         Err(UnsealError::PcrsKeepChanging {

@@ -148,7 +148,8 @@ fn each_broken_blob_is_refused_with_its_reason() {
         SealedBlob::decode(&bytes).unwrap_err()
     };
     assert_eq!(with(0, b'X'), BlobError::Magic { found: *b"XennuTPM" });
-    assert_eq!(with(9, 2), BlobError::Version { found: 2 });
+    assert_eq!(with(9, 2), BlobError::Conditions);
+    assert_eq!(with(9, 3), BlobError::Version { found: 3 });
     // Attributes without fixedTPM, then without fixedParent.
     for attributes in [0x490, 0x482] {
         let expected = WireError::Unexpected {

@@ -126,7 +126,8 @@ fn a_listener_sees_neither_the_pin_nor_what_the_tpm_has_of_it() {
     tpm.unseal_with_pin(&blob, &release, &pin(wrong)).unwrap_err();
     let exchanges = tpm.transport_mut().exchanges();
     let unseals = exchanges.iter().filter(|e| code_of(&e.command) == CC_UNSEAL);
-    assert_eq!(unseals.count(), 2, "positive control: it was recorded");
+    // The TPM asks for a wrong PIN once more, when it has noted that one was tried.
+    assert!(unseals.count() >= 2, "positive control: it was recorded");
     let frames: Vec<&[u8]> = exchanges
         .iter()
         .flat_map(|exchange| [exchange.command.as_slice(), exchange.response.as_slice()])

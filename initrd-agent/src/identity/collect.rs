@@ -60,7 +60,7 @@ struct Collector<'a> {
 impl Collector<'_> {
     fn place(&mut self, place: Place) -> io::Result<()> {
         match place {
-            Place::File(path) => self.file(path),
+            Place::Single(path) => self.file(path),
             Place::ZoneLink(path) => self.zone_link(path),
             Place::Files { directory, .. } => {
                 let Some((names, more)) =

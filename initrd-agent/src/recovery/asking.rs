@@ -2,13 +2,12 @@
 
 use super::Case;
 use crate::error::InitError;
-use crate::hardware;
+use crate::hardware::Hardware;
 use crate::journal::Journal;
 use crate::state;
 use bennu_formats::state::StatePin;
 use bennu_linux::console;
 use bennu_linux::console_input::{Asked, Patience, Typed};
-use bennu_linux::modules::ModuleList;
 use bennu_luks::{OpenError, RecoveryKey, VolumeKey};
 use bennu_policy::state::KeyFact;
 use bennu_policy::state::recovery::{self as policy, MOST_KEYS};
@@ -45,15 +44,12 @@ impl Talk<'_> {
 /// Asks. `None`: nobody answered, or no key opened it.
 pub fn ask(
     case: &Case,
-    modules: &ModuleList,
+    hardware: &mut Hardware<'_>,
     error: &InitError,
     journal: &mut Journal,
 ) -> Result<Option<Opened>, InitError> {
-    // A keyboard at USB: its driver, then what that brings.
-    for _ in 0..2 {
-        if let Err(error) = hardware::load_for_hardware(modules) {
-            journal.warn(&error.to_string());
-        }
+    if let Err(error) = hardware.for_prompt(journal) {
+        journal.warn(&error.to_string());
     }
     let mut talk = Talk {
         asked: open(journal),

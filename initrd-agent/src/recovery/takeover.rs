@@ -4,11 +4,12 @@
 //! The latch is closed by then. Nothing here needs what it keeps: sealing takes the storage key alone, an index of a
 //! TPM without an owner is defined and written once freely. The owner's authorisation is made by the next start.
 
+use super::Case;
 use super::asking::Opened;
-use super::{Case, Scene};
 use crate::error::InitError;
 use crate::esp::Mounted;
 use crate::journal::Journal;
+use crate::opened::Boot;
 use crate::secrets;
 use crate::tpm::Measured;
 use bennu_formats::paths;
@@ -19,7 +20,7 @@ use bennu_tpm::{Tpm as _, UnsealError};
 pub fn run(
     case: &Case,
     opened: &Opened,
-    scene: &Scene<'_>,
+    boot: &Boot<'_>,
     tpm: &mut Measured,
     esp: &Mounted,
     journal: &mut Journal,
@@ -38,7 +39,7 @@ pub fn run(
                 ));
             }
             Step::Floor => {
-                let height = scene.manifest.get().security_version;
+                let height = boot.manifest.get().security_version;
                 tpm.client()
                     .begin_floor_at(&case.floor, height)
                     .map_err(InitError::Floor)?;

@@ -5,6 +5,7 @@
 //! Nothing is written. What only root may ask is reported as unknown to others, never left out.
 
 pub mod event_log;
+pub mod kernel;
 pub mod measured;
 pub mod pcrs;
 pub mod render;
@@ -15,7 +16,9 @@ pub mod why;
 
 use crate::documents::{self, DocumentError};
 use bennu_formats::boot_record::Failure;
-use bennu_formats::handover::{DebugStart, FactoryReset, FellBack, Handover, SecureBootState, StateVolume};
+use bennu_formats::handover::{
+    DebugStart, FactoryReset, FellBack, Handover, KernelFacts, SecureBootState, StateVolume,
+};
 use bennu_formats::health::{HealthReport, HealthState};
 use bennu_formats::names::UkiFileName;
 use bennu_formats::{ImageId, ImageVersion, RootHash, Sha256Digest, paths};
@@ -99,6 +102,8 @@ pub struct Status {
     pub manifest_sha256: Sha256Digest,
     /// Secure Boot.
     pub secure_boot: SecureBootState,
+    /// The kernel when bennu-init was done.
+    pub kernel: KernelFacts,
     /// Names of the secrets that were unsealed.
     pub secrets: Vec<String>,
     /// The state volume; none where the image keeps nothing.
@@ -185,6 +190,7 @@ impl Status {
             verified_by: handover.verified_by,
             manifest_sha256: handover.manifest_sha256,
             secure_boot: handover.secure_boot,
+            kernel: handover.kernel,
             secrets: handover.secrets,
             state_volume: handover.state_volume,
             machine: handover.machine,

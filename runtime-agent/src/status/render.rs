@@ -57,6 +57,9 @@ pub fn status(status: &Status) -> String {
         status.verified_by.iter().map(ToString::to_string),
     );
     line(&mut out, "secure boot", secure_boot(status.secure_boot));
+    for (label, text) in super::kernel::lines(&status.kernel) {
+        line(&mut out, label, &text);
+    }
     let secrets = status.secrets.join(", ");
     line(
         &mut out,

@@ -6,8 +6,11 @@
 
 use bennu_esp::{Esp, EspError};
 use bennu_formats::boot_record::BootRecord;
-use bennu_formats::handover::{BlockDevice, Handover, SecureBootState, StateVolume, StepTime};
-use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport};
+use bennu_formats::handover::{
+    BlockDevice, Handover, HardeningFact, KernelFacts, RootHashCheck, SecureBootState, StateVolume, StepTime,
+};
+use bennu_formats::hardening::HardeningState;
+use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, ModulesRule};
 use bennu_formats::manifest::PredictedPcrs;
 use bennu_formats::{ImageVersion, RootHash, Sha256Digest};
 use bennu_linux::kmsg::Level;
@@ -32,6 +35,15 @@ pub struct World {
     pub probes: usize,
     /// Slots whose firmware was to be remembered.
     pub remembered: Vec<ImageVersion>,
+    /// Whether modules can still be loaded, and whether that can be changed.
+    pub modules: Modules,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Modules {
+    Loadable,
+    Locked,
+    Unlockable,
 }
 
 impl World {
@@ -54,6 +66,7 @@ impl World {
             published: Vec::new(),
             probes: 0,
             remembered: Vec::new(),
+            modules: Modules::Loadable,
         }
     }
 
@@ -126,6 +139,19 @@ impl Surroundings for World {
     fn publish(&mut self, report: &HealthReport) {
         self.published.push(report.clone());
     }
+
+    fn lock_modules(&mut self) -> std::io::Result<()> {
+        if self.modules == Modules::Unlockable {
+            return Err(std::io::ErrorKind::PermissionDenied.into());
+        }
+        self.modules = Modules::Locked;
+        Ok(())
+    }
+}
+
+pub fn hardening(option: &str, state: HardeningState) -> HardeningFact {
+    let option = option.into();
+    HardeningFact { option, state }
 }
 
 /// Slot 2 of `demo`, `attempts` starts since it was healthy.
@@ -155,6 +181,15 @@ pub fn handover(attempts: u32) -> Handover {
         verity_device: device("/dev/dm-0", "253:0"),
         verity_table: "0 8 verity 1".into(),
         secure_boot: SecureBootState::Enforced,
+        kernel: KernelFacts {
+            release: "6.12.1-amd64".into(),
+            hardening: vec![
+                hardening("lockdown=integrity", HardeningState::InForce),
+                hardening("slab_nomerge", HardeningState::AskedFor),
+            ],
+            root_hash_check: RootHashCheck::ByKernel,
+            ima_policy_sha256: Some(Sha256Digest([0xdd; 32])),
+        },
         entry: "demo_2+2-1.efi".into(),
         attempts,
         predicted_pcrs: PredictedPcrs {
@@ -201,5 +236,6 @@ pub fn config() -> HealthConfig {
         deadline_s: 60,
         tries: 3,
         max_attempts: 2,
+        modules_after_start: ModulesRule::Allowed,
     }
 }

@@ -69,7 +69,11 @@ impl Machine {
                     "if=none,id=second-disk,format=raw,cache=unsafe,file=",
                     disk.path(),
                 );
-                list.pair("-device", "virtio-blk-pci,drive=second-disk");
+                let device = match wanted {
+                    SecondDiskPlace::Before | SecondDiskPlace::After => "virtio-blk-pci",
+                    SecondDiskPlace::Sata => "ide-hd",
+                };
+                list.pair("-device", &format!("{device},drive=second-disk"));
             }
         };
         add_second(list, SecondDiskPlace::Before);
@@ -91,6 +95,7 @@ impl Machine {
             list.pair("-device", "virtio-blk-pci,drive=disk,bootindex=0");
         }
         add_second(list, SecondDiskPlace::After);
+        add_second(list, SecondDiskPlace::Sata);
     }
 }
 

@@ -73,6 +73,8 @@ pub enum SecondDiskPlace {
     Before,
     /// After the first.
     After,
+    /// On another controller, the chipset's SATA: Linux has another driver for it, which takes longer.
+    Sata,
 }
 
 /// A second disk, which the firmware does not choose by itself.
@@ -106,7 +108,7 @@ pub struct MachineSpec {
     pub tpm: Option<Vec<PcrBank>>,
     /// The disk, virtio-blk with `cache=unsafe`.
     pub disk: DiskSource,
-    /// Another disk, virtio-blk with `cache=unsafe`.
+    /// Another disk, with `cache=unsafe`; virtio-blk unless its place says otherwise.
     pub second_disk: Option<SecondDisk>,
     /// What goes wrong on the TPM's wire; `None`: QEMU talks to swtpm, nothing is between them.
     pub tpm_faults: Option<Vec<TpmFault>>,

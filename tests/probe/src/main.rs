@@ -19,7 +19,7 @@ fn main() {
     show("/proc/mounts");
     show("/usr/lib/os-release");
     show("/proc/sys/kernel/osrelease");
-    for pcr in [0, 4, 5, 7, 11, 12, 13, 15] {
+    for pcr in [0, 4, 5, 7, 10, 11, 12, 13, 15] {
         for bank in ["sha1", "sha256", "sha384"] {
             let path = format!("/sys/class/tpm/tpm0/pcr-{bank}/{pcr}");
             if let Ok(value) = fs::read_to_string(&path) {
@@ -134,6 +134,19 @@ fn run(line: &str) {
     }
 }
 
+fn show_ima() {
+    let list = "/sys/kernel/security/ima/ascii_runtime_measurements";
+    let value = "/sys/class/tpm/tpm0/pcr-sha256/10";
+    let (found, pcr) = (fs::read_to_string(list), fs::read_to_string(value));
+    for line in found.unwrap_or_default().lines() {
+        say(&format!("PROBE IMA {line}"));
+    }
+    say(&format!(
+        "PROBE IMA-PCR {}",
+        pcr.unwrap_or_default().trim().to_lowercase()
+    ));
+}
+
 fn writable() {
     for path in [
         "/probe-was-here",
@@ -191,6 +204,16 @@ fn show_record(record: &[u8], part: &str) {
     }
 }
 
+fn wait_until_locked() {
+    for _ in 0..100 {
+        if fs::read_to_string("/proc/sys/kernel/modules_disabled").is_ok_and(|text| text.trim() == "1") {
+            return say("PROBE MODULES LOCKED");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    say("PROBE modules never became locked");
+}
+
 fn perform(line: &str) {
     let (word, argument) = line.split_once(' ').unwrap_or((line, ""));
     match word {
@@ -200,17 +223,25 @@ fn perform(line: &str) {
             Err(error) => say(&format!("PROBE READ {argument} failed: {error}")),
         },
         // Starts bennud, which is a product binary of this root, and gives it time to mark the slot good.
-        "mark-good" => match std::process::Command::new("/usr/lib/bennu/bennud").spawn() {
-            Ok(mut child) => {
-                wait_until_good();
-                let _stopped = child.kill().and_then(|()| child.wait());
+        "mark-good" | "mark-good-and-lock" => {
+            match std::process::Command::new("/usr/lib/bennu/bennud").spawn() {
+                Ok(mut child) => {
+                    wait_until_good();
+                    if word == "mark-good-and-lock" {
+                        wait_until_locked();
+                    }
+                    let _stopped = child.kill().and_then(|()| child.wait());
+                }
+                Err(error) => say(&format!("PROBE bennud cannot be started: {error}")),
             }
-            Err(error) => say(&format!("PROBE bennud cannot be started: {error}")),
-        },
+        }
         "show-secrets" => show_secrets(),
         "hex" => hex(argument),
         "run" => run(argument),
         "drop-record" => drop_record(argument),
+        "show" => show(argument),
+        // Reads IMA's list and PCR 10 with nothing measured in between: this program is all that runs.
+        "show-ima" => show_ima(),
         // Adds one to the number in a file, which is kept or not.
         "count" => {
             let before: u64 = fs::read_to_string(argument)

@@ -50,6 +50,17 @@ pub fn resign(
     Ok(())
 }
 
+/// Replaces the PKCS#7 signature over the root hash of the slot labelled `label`; its manifest stays as it is.
+pub fn replace_root_hash_signature(disk: &Disk, label: &str, signature: &[u8]) -> Result<()> {
+    let partition = manifest_partition(disk, label)?;
+    let mut sig = VeritySig::decode(&disk.read(partition.number, 0, PARTITION_BYTES)?)?;
+    sig.signature = signature.to_vec();
+    let mut bytes = sig.encode()?;
+    bytes.resize(PARTITION_BYTES, 0);
+    disk.write(partition.number, 0, &bytes)?;
+    Ok(())
+}
+
 /// Flips one byte in the root partition of the slot labelled `label`, in the block that holds `content` (which
 /// must occur exactly once). Gives the number of the block.
 pub fn flip_in_root(disk: &Disk, label: &str, content: &[u8]) -> Result<u64> {

@@ -7,6 +7,7 @@ use bennu_harness::prelude::*;
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The checkout.
 pub fn top() -> PathBuf {
@@ -53,8 +54,15 @@ pub fn run_bennu(args: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Two stories may want the same thing at the same time; one of them makes it.
+fn making() -> MutexGuard<'static, ()> {
+    static MAKING: Mutex<()> = Mutex::new(());
+    MAKING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Makes the keys if they are not there, and the enrolled variable store.
 pub fn variables() -> Result<PathBuf> {
+    let _making = making();
     let keys = keys();
     // Keys of before there were configuration keys are throw-away ones as well.
     if keys.join("THROW-AWAY").exists() && !keys.join("configuration.pub").exists() {
@@ -110,6 +118,7 @@ pub fn release(definition: &str) -> Result<PathBuf> {
     variables()?;
     let name = definition.replace(['/', '.'], "-");
     let release = images_directory()?.join(name);
+    let _making = making();
     if !release.exists() {
         let path = top().join("images").join(definition);
         let cache = target("cache");
@@ -139,6 +148,7 @@ pub fn disk(definitions: &[&str]) -> Result<PathBuf> {
 /// A disk with these releases in its slots.
 pub fn disk_of(name: &str, releases: &[PathBuf]) -> Result<PathBuf> {
     let disk = images_directory()?.join(format!("{name}.raw"));
+    let _making = making();
     if !disk.exists() {
         let mut args = vec!["disk".to_owned(), "--output".to_owned(), text(&disk)];
         args.extend(releases.iter().map(|r| text(r)));

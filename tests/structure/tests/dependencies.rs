@@ -187,6 +187,7 @@ fn the_contract_and_the_decisions_use_no_crate_that_could_do_input_or_output() {
         "bennu-formats",
         "ed25519-dalek",
         "hex",
+        "hmac",
         "serde",
         "serde_json",
         "sha2",

@@ -8,9 +8,11 @@ use bennu_formats::dsse::{Envelope, SLOT_PAYLOAD_TYPE, Signature, key_id};
 use bennu_formats::firmware_record::{DIGEST_DIGITS, FirmwareEvent, FirmwareRecord};
 use bennu_formats::first_boot::{AuthorizedKeys, FirstBoot, NetworkFile};
 use bennu_formats::handover::{
-    BlockDevice, FellBack, Handover, IdentityReport, SecureBootState, StateVolume, StepTime,
+    BlockDevice, FellBack, Handover, HardeningFact, IdentityReport, KernelFacts, RootHashCheck,
+    SecureBootState, StateVolume, StepTime,
 };
-use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState};
+use bennu_formats::hardening::HardeningState;
+use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState, ModulesRule};
 use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::{
     Architecture, BuildParameters, GoldenIndexBinding, POLICY_PCRS, POLICY_REF, PredictedPcrs, RootImage,
@@ -193,6 +195,15 @@ pub fn handover() -> Handover {
         verity_device: device("/dev/dm-0", "253:0"),
         verity_table: "0 8000 verity 1 254:2 254:3 4096 4096 1000 1 sha256 aa bb".into(),
         secure_boot: SecureBootState::Enforced,
+        kernel: KernelFacts {
+            release: "6.12.1-amd64".into(),
+            hardening: vec![HardeningFact {
+                option: "lockdown=integrity".into(),
+                state: HardeningState::InForce,
+            }],
+            root_hash_check: RootHashCheck::ByKernel,
+            ima_policy_sha256: Some(digest("ima")),
+        },
         entry: "demo_2+2-1.efi".into(),
         attempts: 1,
         predicted_pcrs: manifest().pcrs,
@@ -240,6 +251,7 @@ pub fn health() -> HealthConfig {
         deadline_s: 300,
         tries: 3,
         max_attempts: 3,
+        modules_after_start: ModulesRule::Locked,
     }
 }
 

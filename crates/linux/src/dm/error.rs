@@ -56,3 +56,29 @@ pub enum DmError {
         cleanup: Box<DmError>,
     },
 }
+
+impl DmError {
+    /// The kernel's answer to the ioctl that failed (errno(3)); none where no ioctl did.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::OpenControl(source)
+            | Self::Create { source, .. }
+            | Self::Load { source, .. }
+            | Self::Resume { source, .. }
+            | Self::Suspend { source, .. }
+            | Self::ReadTable { source, .. }
+            | Self::ReadStatus { source, .. }
+            | Self::Query { source, .. }
+            | Self::Message { source, .. }
+            | Self::Remove { source, .. }
+            | Self::List(source) => source.raw_os_error(),
+            Self::Cleanup { cause, .. } => cause.errno(),
+            Self::BadText { .. }
+            | Self::Shape { .. }
+            | Self::ReadBack { .. }
+            | Self::State { .. }
+            | Self::Node { .. } => None,
+        }
+    }
+}

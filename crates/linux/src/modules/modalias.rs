@@ -1,17 +1,25 @@
-//! What the hardware asks for: the `modalias` files below `/sys/devices`.
+//! What the hardware asks for: the `modalias` of each device on each bus, `/sys/bus/<bus>/devices/<device>/modalias`.
 
 use std::collections::BTreeSet;
+use std::fs::ReadDir;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::bounded::{self, ReadError};
 
-/// Longest modalias in bytes: one sysfs page (CPU and DMI aliases run to hundreds of bytes).
+/// Longest modalias in bytes: one sysfs page.
 const MODALIAS_LIMIT: usize = 4096;
-/// Deepest directory below `/sys/devices` that is looked into; real ones stay under 20.
-const DEPTH_LIMIT: usize = 40;
-/// Most directories that are looked into.
-const DIRECTORIES_LIMIT: usize = 200_000;
+/// Most devices that are looked at.
+const DEVICES_LIMIT: usize = 65_536;
+/// Buses without hardware that could lead to a disk. What CPUs ask for is loaded by name.
+const PASSED_OVER: [&str; 6] = [
+    "clockevents",
+    "clocksource",
+    "cpu",
+    "event_source",
+    "memory",
+    "workqueue",
+];
 
 /// Why the hardware could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -21,61 +29,59 @@ pub enum ModaliasError {
     List { path: PathBuf, source: io::Error },
     #[error("cannot read a modalias: {0}")]
     Read(#[from] ReadError),
-    #[error("more than {limit} directories below {path}")]
+    #[error("more than {limit} devices below {path}")]
     TooMany { path: PathBuf, limit: usize },
 }
 
-/// Collects the distinct modaliases below a directory (`/sys/devices`), sorted. Links are not followed
-/// and devices that vanish meanwhile are left out; so are empty and non-text modaliases.
+/// Collects the distinct modaliases of the devices on the buses below a directory (`/sys/bus`), sorted. Devices that
+/// vanish meanwhile are left out; so are empty and non-text modaliases, and devices without one.
 ///
 /// # Errors
 /// [`ModaliasError`].
-pub fn modaliases(devices: &Path) -> Result<BTreeSet<String>, ModaliasError> {
+pub fn modaliases(buses: &Path) -> Result<BTreeSet<String>, ModaliasError> {
     let mut found = BTreeSet::new();
-    let mut pending = vec![(devices.to_owned(), 0)];
-    let mut looked_into = 0;
-    while let Some((directory, depth)) = pending.pop() {
-        looked_into += 1;
-        if looked_into > DIRECTORIES_LIMIT {
-            return Err(ModaliasError::TooMany {
-                path: devices.to_owned(),
-                limit: DIRECTORIES_LIMIT,
-            });
+    let mut looked_at = 0;
+    for bus in names(buses, list(buses)?)? {
+        if PASSED_OVER.iter().any(|passed| bus.ends_with(passed)) {
+            continue;
         }
-        let entries = match std::fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if depth > 0 && bounded::is_vanished(&error) => continue,
-            Err(source) => {
-                return Err(ModaliasError::List {
-                    path: directory,
-                    source,
+        let devices = bus.join("devices");
+        let entries = match list(&devices) {
+            Err(ModaliasError::List { source, .. }) if bounded::is_vanished(&source) => continue,
+            other => other?,
+        };
+        for device in names(&devices, entries)? {
+            looked_at += 1;
+            if looked_at > DEVICES_LIMIT {
+                return Err(ModaliasError::TooMany {
+                    path: buses.to_owned(),
+                    limit: DEVICES_LIMIT,
                 });
             }
-        };
-        for entry in entries {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) if bounded::is_vanished(&error) => break,
-                Err(source) => {
-                    return Err(ModaliasError::List {
-                        path: directory,
-                        source,
-                    });
-                }
-            };
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() && depth < DEPTH_LIMIT => pending.push((entry.path(), depth + 1)),
-                Ok(kind) if kind.is_file() && entry.file_name() == "modalias" => {
-                    found.extend(one(&entry.path())?);
-                }
-                Ok(_) => {}
-                Err(error) if bounded::is_vanished(&error) => {}
-                Err(source) => {
-                    return Err(ModaliasError::List {
-                        path: entry.path(),
-                        source,
-                    });
-                }
+            found.extend(one(&device.join("modalias"))?);
+        }
+    }
+    Ok(found)
+}
+
+fn list(path: &Path) -> Result<ReadDir, ModaliasError> {
+    std::fs::read_dir(path).map_err(|source| ModaliasError::List {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn names(path: &Path, entries: ReadDir) -> Result<Vec<PathBuf>, ModaliasError> {
+    let mut found = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => found.push(entry.path()),
+            Err(error) if bounded::is_vanished(&error) => break,
+            Err(source) => {
+                return Err(ModaliasError::List {
+                    path: path.to_owned(),
+                    source,
+                });
             }
         }
     }
@@ -86,6 +92,7 @@ fn one(path: &Path) -> Result<Option<String>, ModaliasError> {
     match bounded::read_text(path, MODALIAS_LIMIT) {
         Ok(text) => Ok((!text.is_empty()).then_some(text)),
         Err(ReadError::NotText { .. }) => Ok(None),
+        // A device without a modalias, or one that has just gone.
         Err(error) if error.is_vanished() => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -95,19 +102,33 @@ fn one(path: &Path) -> Result<Option<String>, ModaliasError> {
 mod tests {
     use super::*;
 
+    fn device(root: &Path, bus: &str, name: &str, modalias: Option<&str>) {
+        let real = root.join("devices").join(name);
+        std::fs::create_dir_all(&real).unwrap();
+        if let Some(text) = modalias {
+            std::fs::write(real.join("modalias"), text).unwrap();
+        }
+        let devices = root.join("bus").join(bus).join("devices");
+        std::fs::create_dir_all(&devices).unwrap();
+        std::os::unix::fs::symlink(&real, devices.join(name)).unwrap();
+    }
+
     #[test]
-    fn modaliases_are_found_at_any_depth_once_each_and_not_through_links() {
+    fn modaliases_are_found_on_every_bus_once_each_but_not_those_of_cpus() {
         let dir = tempfile::tempdir().unwrap();
-        let pci = dir.path().join("pci0000:00/0000:00:01.0/virtio0");
-        std::fs::create_dir_all(&pci).unwrap();
-        std::fs::write(pci.join("modalias"), "virtio:d00000002v00001AF4\n").unwrap();
-        std::fs::write(pci.join("../modalias"), "pci:v00001AF4\n").unwrap();
-        std::fs::create_dir(dir.path().join("twin")).unwrap();
-        std::fs::write(dir.path().join("twin/modalias"), "pci:v00001AF4\n").unwrap();
-        std::fs::write(dir.path().join("modalias"), "\n").unwrap();
-        std::os::unix::fs::symlink(&pci, dir.path().join("link")).unwrap();
-        std::os::unix::fs::symlink(dir.path(), pci.join("subsystem")).unwrap();
-        let found = modaliases(dir.path()).unwrap();
+        device(dir.path(), "pci", "0000:00:01.0", Some("pci:v00001AF4\n"));
+        device(dir.path(), "pci", "0000:00:02.0", Some("pci:v00001AF4\n"));
+        device(dir.path(), "pci", "0000:00:03.0", Some("\n"));
+        device(
+            dir.path(),
+            "virtio",
+            "virtio0",
+            Some("virtio:d00000002v00001AF4\n"),
+        );
+        device(dir.path(), "scsi", "host0", None);
+        device(dir.path(), "cpu", "cpu0", Some("cpu:type:x86\n"));
+        std::fs::create_dir(dir.path().join("bus/empty")).unwrap();
+        let found = modaliases(&dir.path().join("bus")).unwrap();
         assert_eq!(
             Vec::from_iter(found),
             ["pci:v00001AF4", "virtio:d00000002v00001AF4"]

@@ -32,12 +32,14 @@ fn fault(code: Code) -> BootAction {
         | Code::ManifestGeometry
         | Code::ManifestPolicy
         | Code::VerityTable
+        | Code::VeritySignature
         | Code::VerityReadBack
         | Code::VerityCorrupt
         | Code::RootMount
         | Code::RootIdentity
         | Code::PcrUnexpected
         | Code::SecretUnseal
+        | Code::ImaPolicy
         | Code::SwitchRoot
         | Code::SlotUnhealthy
         | Code::SlotPanic
@@ -87,7 +89,6 @@ fn fault(code: Code) -> BootAction {
         | Code::UkiDigest
         | Code::UkiPcr
         | Code::VerityTree
-        | Code::VeritySignature
         | Code::GoldenIndex
         | Code::SlotName => BootAction::Halt,
     }

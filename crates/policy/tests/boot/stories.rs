@@ -222,6 +222,8 @@ fn every_code_leads_to_its_action_and_only_the_slots_own_faults_make_it_bad() {
     for code in [
         Code::ManifestRootHash,
         Code::VerityCorrupt,
+        Code::VeritySignature,
+        Code::ImaPolicy,
         Code::SecretUnseal,
         Code::BelowFloor,
         Code::Internal,

@@ -1,6 +1,7 @@
 //! TPM2_CreatePrimary of the attestation key (Part 3, 24.1), TPM2_Quote (18.4), TPM2_ReadClock (29.1).
 
-use super::object::{creation, creation_data};
+use super::object::creation_data;
+use super::storage::CREATE_PRIMARY;
 use crate::attestation::{AttestationPublic, ClockInfo, MAX_QUALIFYING, Quote, decode_signature, template};
 use crate::client::{Call, Client, Handle};
 use crate::code::{alg, cc, rh};
@@ -35,19 +36,7 @@ impl<T: Transport> Client<T> {
     ///
     /// [`TpmError`]; [`crate::ResponseCode::BAD_AUTH`] where the endorsement hierarchy has an authValue.
     pub fn attestation_key(&mut self) -> Result<AttestationKey, TpmError> {
-        const NAME: &str = "TPM2_CreatePrimary";
-        let sensitive = Writer::new()
-            .sized(&[])
-            .sized(&[])
-            .finish()
-            .map_err(TpmError::Encode)?;
-        let template = template().finish().map_err(TpmError::Encode)?;
-        let handles = [Handle::plain(rh::ENDORSEMENT)];
-        let parameters = creation(&sensitive, &template);
-        let call = Call::new(NAME, cc::CREATE_PRIMARY, &handles, parameters)
-            .auth(Auth::Password(&[]), Encrypted::NONE)
-            .returns_handle();
-        let reply = self.run(call)?;
+        let reply = self.create_primary(rh::ENDORSEMENT, &[], template())?;
         let decoded = reply.decode(|reader| {
             let public = AttestationPublic::decode(reader.sized("public area")?)?;
             creation_data(reader)?;
@@ -59,7 +48,7 @@ impl<T: Transport> Client<T> {
                 public,
             }),
             false => Err(TpmError::NameDiffers {
-                command: NAME,
+                command: CREATE_PRIMARY,
                 expected: public.name,
                 found,
             }),

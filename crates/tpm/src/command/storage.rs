@@ -2,7 +2,7 @@
 //! TPM2_EvictControl (28.5), TPM2_HierarchyChangeAuth (24.8), TPM2_Clear (24.6).
 
 use super::object::{creation, creation_data};
-use crate::client::{Call, Client, Handle};
+use crate::client::{Call, Client, Handle, Reply};
 use crate::code::{ResponseCode, cc, rh};
 use crate::error::TpmError;
 use crate::public::{Name, SrkPublic, srk_template};
@@ -196,30 +196,14 @@ impl<T: Transport> Client<T> {
     }
 
     fn create_srk(&mut self, owner_auth: &[u8]) -> Result<StorageKey, TpmError> {
-        const NAME: &str = "TPM2_CreatePrimary";
-        let sensitive = Writer::new()
-            .sized(&[])
-            .sized(&[])
-            .finish()
-            .map_err(TpmError::Encode)?;
-        let template = srk_template().finish().map_err(TpmError::Encode)?;
-        let handles = [Handle::plain(rh::OWNER)];
-        let call = Call::new(
-            NAME,
-            cc::CREATE_PRIMARY,
-            &handles,
-            creation(&sensitive, &template),
-        )
-        .auth(Auth::Password(owner_auth), Encrypted::NONE)
-        .returns_handle();
-        let reply = self.run(call)?;
+        let reply = self.create_primary(rh::OWNER, owner_auth, srk_template())?;
         let decoded = reply.decode(|reader| {
             let public = SrkPublic::decode(reader.sized("public area")?)?;
             creation_data(reader)?;
             Ok((public, reader.sized("name")?.to_vec()))
         });
         let checked = decoded.and_then(|(public, name)| {
-            check_name(NAME, &public, &name)?;
+            check_name(CREATE_PRIMARY, &public, &name)?;
             Ok(StorageKey {
                 handle: reply.handle,
                 public,
@@ -229,6 +213,32 @@ impl<T: Transport> Client<T> {
             Ok(key) => Ok(key),
             Err(error) => self.flush_after(reply.handle, Err(error)),
         }
+    }
+}
+
+/// Name of the command as in Part 3.
+pub(super) const CREATE_PRIMARY: &str = "TPM2_CreatePrimary";
+
+impl<T: Transport> Client<T> {
+    /// Makes a primary key of a hierarchy from a template, without data of the caller's.
+    pub(super) fn create_primary(
+        &mut self,
+        hierarchy: u32,
+        auth: &[u8],
+        template: Writer,
+    ) -> Result<Reply, TpmError> {
+        let sensitive = Writer::new()
+            .sized(&[])
+            .sized(&[])
+            .finish()
+            .map_err(TpmError::Encode)?;
+        let template = template.finish().map_err(TpmError::Encode)?;
+        let handles = [Handle::plain(hierarchy)];
+        let parameters = creation(&sensitive, &template);
+        let call = Call::new(CREATE_PRIMARY, cc::CREATE_PRIMARY, &handles, parameters)
+            .auth(Auth::Password(auth), Encrypted::NONE)
+            .returns_handle();
+        self.run(call)
     }
 }
 

@@ -40,6 +40,8 @@ fn boots_the_newest_slot(context: &mut Context) -> Result<()> {
     }
     expect_line(&first, "PROBE /proc/mounts: /dev/dm-0 / erofs ro")?;
 
+    steps_add_up(&first)?;
+
     // The second start opens the same secret and makes no new one.
     let second = boot_to_probe(&mut machine)?;
     ensure!(
@@ -49,6 +51,29 @@ fn boots_the_newest_slot(context: &mut Context) -> Result<()> {
     ensure!(
         secret_mark(&second, "machine")? == secret_mark(&first, "machine")?,
         "the secret changed"
+    );
+    Ok(())
+}
+
+/// What `bennuctl boot-times` shows leaves nothing out: each step begins where the one before ended, up to the switch.
+fn steps_add_up(lines: &[String]) -> Result<()> {
+    let report = hand_over(lines)?;
+    let steps = report["steps"].as_array().context("no steps in the hand-over")?;
+    let number = |step: &serde_json::Value, name: &str| step[name].as_u64().context("no time of a step");
+    let mut end = None;
+    for step in steps {
+        let (start, took) = (number(step, "start_ms")?, number(step, "took_ms")?);
+        // None is shown as shorter than a millisecond.
+        ensure!(
+            end.is_none_or(|end: u64| start.abs_diff(end) <= 1),
+            "expected no time between steps, found {end:?} ms before {step}"
+        );
+        end = Some(start + took);
+    }
+    let last = steps.last().map(|step| &step["step"]);
+    ensure!(
+        last.is_some_and(|step| step == "esp: root reached"),
+        "expected the last step before the switch, found {last:?}"
     );
     Ok(())
 }

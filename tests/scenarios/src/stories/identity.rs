@@ -65,15 +65,12 @@ fn survives(context: &mut Context) -> Result<()> {
         expect_line(&first, &format!("PROBE DONE set {path} "))?;
     }
 
-    // Everything that was not flushed is lost right after the change was acknowledged.
+    // Everything that was not flushed is lost right after the change was acknowledged. Often nothing is: the change
+    // itself was flushed.
     machine.set_disk_faults(Some(Vec::new()));
     let on = machine.power_on()?;
     let marker = "PROBE DONE set /etc/hostname 644 second-name";
-    let (_, cut) = faults::power_cut_losing(on, marker, INITRD, Survivors::Nothing)?;
-    ensure!(
-        cut.held.writes > 0,
-        "expected writes without a flush, found {cut:?}"
-    );
+    faults::power_cut_losing(on, marker, INITRD, Survivors::Nothing)?;
 
     let third = boot_to_probe(&mut machine)?;
     expect_kept(&third, "second-name")?;

@@ -11,8 +11,10 @@ mod factory_reset;
 mod falls_back_when_never_healthy;
 mod first_boot;
 mod floor;
+mod floor_index;
 mod identity;
 mod interposer;
+mod kernel_side;
 mod lying_disk;
 mod manifests;
 mod no_shell;
@@ -22,6 +24,8 @@ mod recovery_key;
 mod recovery_screen;
 mod rigs;
 mod root_blocks;
+mod root_hash_signature;
+mod sata_disk;
 mod second_disk;
 mod secrets;
 mod slots_in_swapped_order;
@@ -44,6 +48,7 @@ pub fn all() -> Vec<Story> {
         smbios::stories(),
         falls_back_when_never_healthy::stories(),
         floor::stories(),
+        floor_index::stories(),
         changed_uki::stories(),
         root_blocks::stories(),
         manifests::stories(),
@@ -51,6 +56,9 @@ pub fn all() -> Vec<Story> {
         recovery_screen::stories(),
         secrets::stories(),
         second_disk::stories(),
+        sata_disk::stories(),
+        kernel_side::stories(),
+        root_hash_signature::stories(),
         lying_disk::stories(),
         unreadable_root::stories(),
         verity_superblock::stories(),

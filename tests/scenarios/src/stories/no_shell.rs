@@ -119,7 +119,7 @@ fn check(entry: &Entry) -> Result<()> {
         ensure!(elf && kind == RELOCATABLE, "expected a kernel module");
         ensure!(mode & 0o111 == 0, "expected no executable, found mode {mode:o}");
     } else {
-        let known = ["etc/bennu/trust.json", "lib/modules/list"];
+        let known = ["etc/bennu/trust.json", "etc/bennu/ima-policy", "lib/modules/list"];
         ensure!(known.contains(&name.as_str()), "expected no such file");
         ensure!(!elf && mode & 0o111 == 0, "expected data, found mode {mode:o}");
     }
