@@ -171,7 +171,7 @@ pub fn take_entry(
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'|';
     let template = std::str::from_utf8(name)
         .ok()
-        .filter(|name| !name.is_empty() && *name != "ima" && name.as_bytes().iter().all(|b| allowed(b)))
+        .filter(|name| !name.is_empty() && *name != "ima" && name.as_bytes().iter().all(allowed))
         .ok_or(ImaError::Template { entry: number })?;
     let Some(data_bytes) = cursor.number() else {
         return Ok(None);

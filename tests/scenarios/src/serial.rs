@@ -137,3 +137,13 @@ pub fn pcr(lines: &[String], bank: &str, index: u32) -> Result<String> {
     let line = expect_line(lines, &format!("PROBE PCR {bank} {index} "))?;
     line.rsplit(' ').next().map(str::to_owned).context("no value")
 }
+
+/// A file that the probe handed out.
+pub fn hex_file(lines: &[String], path: &str) -> Result<Vec<u8>> {
+    let begin = format!("PROBE HEX {path} ");
+    let parts = lines.iter().filter_map(|line| line.split_once(&begin));
+    let hex: String = parts.map(|(_, hex)| hex.trim()).collect();
+    let bytes = hex::decode(&hex).with_context(|| format!("{path}: expected hex, found {hex}"))?;
+    expect_line(lines, &format!("PROBE HEX-END {path} {}", bytes.len()))?;
+    Ok(bytes)
+}

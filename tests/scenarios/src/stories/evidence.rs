@@ -147,13 +147,3 @@ fn answers(lines: &[String], program: &str) -> Vec<Answer> {
     }
     answers
 }
-
-/// A file that the probe handed out.
-fn hex_file(lines: &[String], path: &str) -> Result<Vec<u8>> {
-    let begin = format!("PROBE HEX {path} ");
-    let parts = lines.iter().filter_map(|line| line.split_once(&begin));
-    let hex: String = parts.map(|(_, hex)| hex.trim()).collect();
-    let bytes = hex::decode(&hex).with_context(|| format!("{path}: expected hex, found {hex}"))?;
-    expect_line(lines, &format!("PROBE HEX-END {path} {}", bytes.len()))?;
-    Ok(bytes)
-}

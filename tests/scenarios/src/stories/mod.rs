@@ -12,6 +12,7 @@ mod falls_back_when_never_healthy;
 mod first_boot;
 mod floor;
 mod floor_index;
+mod golden;
 mod identity;
 mod interposer;
 mod kernel_side;
@@ -57,6 +58,7 @@ pub fn all() -> Vec<Story> {
         secrets::stories(),
         second_disk::stories(),
         sata_disk::stories(),
+        golden::stories(),
         kernel_side::stories(),
         root_hash_signature::stories(),
         lying_disk::stories(),
