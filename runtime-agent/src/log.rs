@@ -5,13 +5,16 @@
 
 mod files;
 
+use crate::records::{HeadKey, QuoteError, TpmSigner};
 use crate::status::Answer;
-use bennu_records::{MAX_LINE_BYTES, Proof, Report, verify};
+use bennu_records::{HeadVerifier, MAX_LINE_BYTES, Proof, Report, verify};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+/// Most bytes of a file with an attestation key.
+const MAX_SIGNER_BYTES: u64 = 256;
 /// Most files of a log.
 const MAX_FILES: usize = 4096;
 
@@ -43,6 +46,12 @@ pub enum LogError {
     /// More files than a log has.
     #[error("expected at most {MAX_FILES} files, found more")]
     TooMany,
+    /// The TPM does not give its key.
+    #[error(transparent)]
+    Tpm(#[from] QuoteError),
+    /// A file that is no attestation key.
+    #[error("{0}: expected an attestation key, 130 hex digits")]
+    Signer(PathBuf),
     /// A line that is no key.
     #[error("{path}, line {line}: expected the first key of a segment, 64 lower-case hex digits")]
     Key {
@@ -65,6 +74,12 @@ pub struct Question {
     /// A line of the log that was kept elsewhere and must be in it
     #[arg(long, value_name = "FILE")]
     pub kept: Option<PathBuf>,
+    /// Believe heads that this machine's TPM signed (needs root)
+    #[arg(long, conflicts_with = "signer")]
+    pub tpm: bool,
+    /// Believe heads by the attestation key in this file, 130 hex digits (`bennuctl certificates --json` shows it)
+    #[arg(long, value_name = "FILE")]
+    pub signer: Option<PathBuf>,
 }
 
 /// The report, in words and as JSON.
@@ -74,6 +89,7 @@ pub struct Verdict {
     verdict: &'static str,
     lines: u64,
     by_key: u64,
+    by_head: u64,
     last_seq: Option<u64>,
     chain: Option<String>,
     findings: Vec<Place>,
@@ -101,7 +117,25 @@ pub fn check(question: &Question) -> Result<Verdict, LogError> {
     if let Some(path) = &question.kept {
         proof.kept = Some(files::read(path, MAX_LINE_BYTES as u64 + 1)?);
     }
+    let signer = match (question.tpm, &question.signer) {
+        (false, None) => None,
+        (_, path) => Some(head_key(path.as_deref())?),
+    };
+    proof.signer = signer.as_ref().map(|key| key as &dyn HeadVerifier);
     Ok(Verdict::of(verify(&files, &proof)))
+}
+
+/// The attestation key in a file; without one, this machine's.
+///
+/// # Errors
+/// [`LogError::Read`], [`LogError::TooLong`], [`LogError::Signer`], [`LogError::Tpm`].
+pub fn head_key(path: Option<&Path>) -> Result<HeadKey, LogError> {
+    let Some(path) = path else {
+        return Ok(TpmSigner::open()?.key());
+    };
+    let bytes = files::read(path, MAX_SIGNER_BYTES)?;
+    let text = String::from_utf8_lossy(&bytes);
+    HeadKey::from_hex(&text).ok_or_else(|| LogError::Signer(path.to_owned()))
 }
 
 impl Verdict {
@@ -117,6 +151,7 @@ impl Verdict {
             verdict: if report.refused { "refused" } else { "good" },
             lines: report.lines,
             by_key: report.by_key,
+            by_head: report.by_head,
             last_seq: report.end.map(|(seq, _)| seq),
             chain: report.end.map(|(_, chain)| chain.to_string()),
             findings: report.findings.into_iter().map(place).collect(),
@@ -161,8 +196,8 @@ impl Verdict {
             .map_or_else(|| "none".to_owned(), |seq| seq.to_string());
         let _infallible = writeln!(
             out,
-            "{word}: {} lines, {} proven by their own keys; last number {last}",
-            self.lines, self.by_key
+            "{word}: {} lines, {} proven by their own keys, {} by signed heads; last number {last}",
+            self.lines, self.by_key, self.by_head
         );
         out
     }

@@ -139,6 +139,8 @@ codes! {
         "the image was built wrongly: build it again with an init";
     SlotUnhealthy = "SLOT-UNHEALTHY", "the slot started but did not become healthy",
         "read the health check's words beside the code; install a fixed release";
+    SlotDrifted = "SLOT-DRIFTED", "the running system drifted from what was verified, so the other slot was taken",
+        "read `bennuctl certificates` on the system that runs now; install a fixed release";
     SlotPanic = "SLOT-PANIC", "the kernel panicked in this slot",
         "read the kernel's words beside the code; install a fixed release";
     RootIo = "ROOT-IO", "a block of the root file system or its hash tree could not be read",

@@ -11,6 +11,7 @@ pub mod codes;
 pub mod debug_token;
 pub mod decode;
 pub mod digest;
+pub mod drift;
 pub mod dsse;
 pub mod escrow;
 pub mod factory_reset;

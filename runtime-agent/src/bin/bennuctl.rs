@@ -4,9 +4,11 @@ use bennu_esp::Esp;
 use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::handover::Handover;
 use bennu_linux::time;
+use bennu_runtime::certificates::Certificates;
 use bennu_runtime::esp::{self, Access};
 use bennu_runtime::factory_reset;
-use bennu_runtime::log::{self, Question, Verdict};
+use bennu_runtime::log::{self, Question, Verdict, head_key};
+use bennu_runtime::respond::certificates::Store;
 use bennu_runtime::status::event_log::EventLog;
 use bennu_runtime::status::measured::{Facts, Measured, Places};
 use bennu_runtime::status::times::BootTimes;
@@ -16,6 +18,7 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 use std::error::Error;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -75,6 +78,16 @@ enum Command {
     /// Prints the state volume's recovery key, encrypted to the image's escrow key: an age file (needs root; exit status
     /// 1: the ESP has none)
     RecoveryBlob,
+    /// What was seen and done about drift, also in earlier starts and by the slot that ran before, as the TPM signed it
+    /// (needs root; exit status 0: all are signed and none is missing, 1: not, 2: cannot tell)
+    Certificates {
+        /// The attestation key of another TPM, 130 hex digits in a file; default: this machine's
+        #[arg(long, value_name = "FILE")]
+        signer: Option<PathBuf>,
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
     /// The record log
     #[command(subcommand)]
     Log(LogCommand),
@@ -141,6 +154,13 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
             Ok(if log.all_match() { Answer::Yes } else { Answer::No })
         }
         Command::RecoveryBlob => recovery_blob(&sources.handover()?),
+        Command::Certificates { signer, json } => {
+            let key = head_key(signer.as_deref())?;
+            let found = Store::of(&sources.handover()?).read();
+            let certificates = Certificates::of(&found, &key);
+            print(*json, &certificates, Certificates::text)?;
+            Ok(certificates.answer())
+        }
         Command::Log(LogCommand::Verify { question, json }) => {
             let verdict = log::check(question)?;
             print(*json, &verdict, Verdict::text)?;

@@ -1,9 +1,10 @@
 //! The agent of the running system, started by `bennud.service`.
 //!
-//! Reads `/run/bennu/boot.json` and `/usr/lib/bennu/health.json`; writes the ESP and `/run/bennu/health.json`.
-//! Without either input it ends with status 2: systemd starts it again, and restarts the machine after the
+//! Reads `/run/bennu/boot.json`, `/usr/lib/bennu/health.json` and `/usr/lib/bennu/drift.json`; writes the ESP,
+//! `/run/bennu/health.json` and the record log. Without one of the first two inputs, or with a damaged third, it ends with status 2: systemd starts it again, and restarts the machine after the
 //! unit's start limit.
 
+use bennu_formats::drift::DriftConfig;
 use bennu_formats::handover::Handover;
 use bennu_formats::health::{HealthConfig, HealthReport};
 use bennu_formats::paths;
@@ -13,6 +14,7 @@ use bennu_runtime::agent::{Agent, Outcome};
 use bennu_runtime::console::Console;
 use bennu_runtime::documents::{self, DocumentError};
 use bennu_runtime::notify::Notifier;
+use bennu_runtime::respond::Warden;
 use bennu_runtime::restart::restart;
 use bennu_runtime::surroundings::Machine;
 use std::path::Path;
@@ -25,6 +27,7 @@ const STARTED: &str = "/run/bennu/bennud.started";
 struct Inputs {
     handover: Handover,
     config: HealthConfig,
+    drift: Option<DriftConfig>,
     previous: Option<HealthReport>,
     started: Duration,
 }
@@ -45,7 +48,7 @@ fn main() -> ExitCode {
     let mut machine = Machine::new(console, notifier, inputs.handover.esp.clone());
     let agent = Agent::new(&inputs.handover, inputs.config, inputs.started);
     match agent.run(inputs.previous.as_ref(), &mut machine) {
-        Outcome::Good => machine.watch(),
+        Outcome::Good => Warden::new(&inputs.handover, inputs.drift).run(&mut machine),
         Outcome::Restart => restart(&mut machine),
     }
 }
@@ -59,6 +62,7 @@ fn refuse(console: &mut Console, why: &str) -> ExitCode {
 fn read_inputs(console: &mut Console) -> Result<Inputs, DocumentError> {
     let handover = documents::read(Path::new(paths::RUN_HANDOVER))?;
     let config = documents::read(Path::new(paths::ROOT_HEALTH))?;
+    let drift = documents::read_if_there(Path::new(paths::ROOT_DRIFT))?;
     let previous = documents::read_if_there(Path::new(paths::RUN_HEALTH)).unwrap_or_else(|error| {
         console.say(Level::Warning, &format!("{error}; the checks are made again"));
         None
@@ -74,6 +78,7 @@ fn read_inputs(console: &mut Console) -> Result<Inputs, DocumentError> {
     Ok(Inputs {
         handover,
         config,
+        drift,
         previous,
         started,
     })

@@ -27,7 +27,7 @@ fn question(dir: &TempDir) -> Question {
     Question {
         paths: vec![dir.path().join("log")],
         keys: Some(keys),
-        kept: None,
+        ..Question::default()
     }
 }
 
@@ -40,7 +40,7 @@ fn a_log_is_good_with_its_keys_and_gaps_are_told_in_printable_words() {
         (Answer::Yes, 8, 8)
     );
     let text = verdict.text();
-    let expected = "good: 8 lines, 8 proven by their own keys; last number 7\n";
+    let expected = "good: 8 lines, 8 proven by their own keys, 0 by signed heads; last number 7\n";
     assert!(text.ends_with(expected), "{text}");
     assert!(
         text.contains("jsonl:3: note: 7 events of exec \u{fffd}[2J were lost"),

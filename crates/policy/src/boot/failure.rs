@@ -42,6 +42,7 @@ fn fault(code: Code) -> BootAction {
         | Code::ImaPolicy
         | Code::SwitchRoot
         | Code::SlotUnhealthy
+        | Code::SlotDrifted
         | Code::SlotPanic
         | Code::RootIo
         | Code::BelowFloor
@@ -103,6 +104,7 @@ fn may_pass(code: Code) -> bool {
         BootAction::FallBack => matches!(
             code,
             Code::SlotUnhealthy
+                | Code::SlotDrifted
                 | Code::SlotPanic
                 | Code::RootIo
                 | Code::UkiNotStarted
