@@ -8,6 +8,7 @@ mod error;
 
 pub use error::DefinitionError;
 
+use bennu_formats::drift::EnforcedAction;
 use bennu_formats::health::HealthCheck;
 use bennu_formats::identity::{EtcPath, IdentityClass};
 use bennu_formats::trust::SecretSpec;
@@ -215,6 +216,17 @@ partial! {
 }
 
 partial! {
+    /// `[drift]`
+    DriftSection {
+        /// Milliseconds between two rounds of the watch.
+        interval_ms: u32,
+    } lists {
+        /// Actions that are done and not only told.
+        enforce: EnforcedAction,
+    }
+}
+
+partial! {
     /// `[keys]`
     KeysSection {
         /// Directory made by `bennu keys generate`, relative to the definition.
@@ -281,6 +293,8 @@ pub struct Definition {
     pub identity: IdentitySection,
     /// `[first_boot]`
     pub first_boot: FirstBootSection,
+    /// `[drift]`
+    pub drift: DriftSection,
     /// `[keys]`
     pub keys: KeysSection,
     /// `[health]`
@@ -363,6 +377,7 @@ impl Definition {
             debug: self.debug.merged(over.debug),
             identity: self.identity.merged(over.identity),
             first_boot: self.first_boot.merged(over.first_boot),
+            drift: self.drift.merged(over.drift),
             keys: self.keys.merged(over.keys),
             health: self.health.merged(over.health),
             agents: over.agents.or(self.agents),

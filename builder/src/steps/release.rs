@@ -161,7 +161,7 @@ fn build_in(plan: &Plan, dir: &Path, tools: &Tools<'_>) -> Result<Release> {
     let boot: &Tree = other.as_ref().unwrap_or(&source);
     let parts = BootParts::read(boot)?;
     let initrd = initrd::build(plan, boot, &parts.release, &keys, tools.agents)?;
-    let (mut tree, os_release) = root::compose(plan, source, tools.agents)?;
+    let (mut tree, os_release) = root::compose(plan, source, tools.agents, keys.trusted_release_keys())?;
     let now = Timestamp::from_seconds(i64::try_from(plan.epoch).unwrap_or(i64::MAX));
     let step = tools.progress.spinner("golden-file index");
     let index = golden::add(&mut tree, now)?;

@@ -5,7 +5,10 @@ use crate::plan::Plan;
 use crate::steps::agents::{AgentError, Agents};
 use crate::steps::os_release;
 use bennu_erofs::{Content, Kind, Metadata, Timestamp, Tree, TreeError};
+use bennu_formats::decode::Document as _;
+use bennu_formats::drift::DriftConfig;
 use bennu_formats::paths;
+use bennu_formats::trust::ReleaseKey;
 use std::path::PathBuf;
 
 /// Left out of every root: the kernel and its initrd live in the UKI.
@@ -20,6 +23,7 @@ const MOUNT_POINTS: [(&str, u32); 7] = [
     ("/var", 0o755),
     ("/etc", 0o755),
 ];
+const PURGED_TARGET: &str = include_str!("../../assets/purged.target");
 const BENNUD_UNIT: &str = include_str!("../../assets/bennud.service");
 
 /// Why a root cannot be composed.
@@ -50,8 +54,11 @@ pub enum RootError {
     /// An agent.
     #[error("root: {0}")]
     Agent(#[from] AgentError),
-    /// The health configuration cannot be written as JSON.
-    #[error("root: health configuration: {0}")]
+    /// The drift configuration would be refused.
+    #[error("root: {0}")]
+    Drift(#[from] bennu_formats::decode::DecodeError),
+    /// The health or the drift configuration cannot be written as JSON.
+    #[error("root: configuration: {0}")]
     Health(serde_json::Error),
 }
 
@@ -59,7 +66,12 @@ pub enum RootError {
 ///
 /// # Errors
 /// See [`RootError`].
-pub fn compose(plan: &Plan, mut tree: Tree, agents: &Agents) -> Result<(Tree, String), RootError> {
+pub fn compose(
+    plan: &Plan,
+    mut tree: Tree,
+    agents: &Agents,
+    release_keys: Vec<ReleaseKey>,
+) -> Result<(Tree, String), RootError> {
     let now = Timestamp::from_seconds(i64::try_from(plan.epoch).unwrap_or(i64::MAX));
     let mut editor = Editor { tree: &mut tree, now };
     for path in ALWAYS_EXCLUDED
@@ -79,6 +91,7 @@ pub fn compose(plan: &Plan, mut tree: Tree, agents: &Agents) -> Result<(Tree, St
     editor.definition_files(plan, &plan.root)?;
     if plan.agents == AgentsRule::Included {
         editor.agents(plan, agents)?;
+        editor.drift(plan, release_keys)?;
     }
     let text = editor.identity(plan)?;
     tree.clamp_mtimes(now);
@@ -148,6 +161,27 @@ impl Editor<'_> {
         let mut health = serde_json::to_vec_pretty(&plan.health).map_err(RootError::Health)?;
         health.push(b'\n');
         self.text(paths::ROOT_HEALTH, 0o644, &health)
+    }
+
+    /// What bennud does about drift, and where it leaves a machine that has nothing to protect any more.
+    fn drift(&mut self, plan: &Plan, release_keys: Vec<ReleaseKey>) -> Result<(), RootError> {
+        let config = DriftConfig {
+            schema: DriftConfig::SCHEMA,
+            interval_ms: plan.drift_interval_ms,
+            enforced: plan.drift_enforced.clone(),
+            release_keys,
+            release_threshold: plan.release_threshold,
+        };
+        let mut bytes = serde_json::to_vec_pretty(&config).map_err(RootError::Health)?;
+        bytes.push(b'\n');
+        // What bennud would refuse is refused here.
+        DriftConfig::decode(&bytes)?;
+        self.text(paths::ROOT_DRIFT, 0o644, &bytes)?;
+        self.text(
+            "/usr/lib/systemd/system/purged.target",
+            0o644,
+            PURGED_TARGET.as_bytes(),
+        )
     }
 
     fn identity(&mut self, plan: &Plan) -> Result<String, RootError> {

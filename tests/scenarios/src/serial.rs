@@ -147,3 +147,34 @@ pub fn hex_file(lines: &[String], path: &str) -> Result<Vec<u8>> {
     expect_line(lines, &format!("PROBE HEX-END {path} {}", bytes.len()))?;
     Ok(bytes)
 }
+
+/// What a program that the probe ran said, and how it ended.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its output.
+    pub text: String,
+    /// Its exit status.
+    pub status: i32,
+}
+
+/// Every run of `program`, in order.
+pub fn answers(lines: &[String], program: &str) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    let mut text = String::new();
+    for line in lines {
+        if let Some((_, end)) = line.split_once("PROBE RUN-END ") {
+            if end.contains(program) {
+                let status = end.rsplit(' ').next().and_then(|word| word.trim().parse().ok());
+                answers.push(Answer {
+                    text: text.clone(),
+                    status: status.unwrap_or(-1),
+                });
+            }
+            text.clear();
+        } else if let Some((_, said)) = line.split_once("PROBE RUN ") {
+            text.push_str(said);
+            text.push('\n');
+        }
+    }
+    answers
+}

@@ -5,6 +5,7 @@ mod changed_uki;
 mod concurrent_extends;
 mod debian;
 mod debug_token;
+mod drift;
 mod esp_injections;
 mod evidence;
 mod factory_reset;
@@ -58,6 +59,7 @@ pub fn all() -> Vec<Story> {
         secrets::stories(),
         second_disk::stories(),
         sata_disk::stories(),
+        drift::stories(),
         golden::stories(),
         kernel_side::stories(),
         root_hash_signature::stories(),
