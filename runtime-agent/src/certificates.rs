@@ -4,6 +4,7 @@
 //! same key, so the reborn system checks what the one before it signed. Writes nothing. Every text of a certificate is
 //! made printable.
 
+use crate::log::printable;
 use crate::records::HeadKey;
 use crate::respond::certificates::Found;
 use crate::status::Answer;
@@ -123,15 +124,4 @@ fn one(out: &mut String, certificate: &Certificate) {
             printable(&act.words)
         );
     }
-}
-
-fn printable(text: &str) -> String {
-    let shown = |c: char| {
-        if c.is_control() {
-            char::REPLACEMENT_CHARACTER
-        } else {
-            c
-        }
-    };
-    text.chars().map(shown).collect()
 }

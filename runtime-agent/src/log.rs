@@ -204,7 +204,7 @@ impl Verdict {
 }
 
 /// Text out of a log, safe to print.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let shown = |c: char| {
         if c.is_control() {
             char::REPLACEMENT_CHARACTER

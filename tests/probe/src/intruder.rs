@@ -10,8 +10,11 @@ use std::process::{Child, Command};
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// The argument that a copy of this program is started with.
-pub const ARGUMENT: &str = "as-an-intruder";
+/// The arguments that this program is started with a second time: as one that no image has, and as a service.
+const INTRUDER: &str = "as-an-intruder";
+const SERVICE: &str = "as-a-service";
+/// Where systemd mounts the hierarchy of control groups.
+const CGROUPS: &str = "/sys/fs/cgroup";
 /// Where nothing forbids execution.
 const FOLDER: &str = "/tmp/intruder";
 
@@ -24,19 +27,25 @@ fn keep(name: &str, child: Child) {
     }
 }
 
-/// What the copy does.
-pub fn live() {
-    say("PROBE INTRUDER RUNS");
+/// What this program does when it is started a second time; whether it is.
+pub fn live() -> bool {
+    match std::env::args().nth(1).as_deref() {
+        Some(INTRUDER) => say("PROBE INTRUDER RUNS"),
+        Some(SERVICE) => say("PROBE SERVICE RUNS"),
+        _ => return false,
+    }
     std::thread::sleep(Duration::from_secs(3600));
+    true
 }
 
 /// The words of this file; whether `word` is one of them.
 pub fn perform(word: &str, argument: &str) -> bool {
     match word {
-        "start-bennud" => match Command::new("/usr/lib/bennu/bennud").spawn() {
-            Ok(child) => keep("bennud", child),
-            Err(error) => say(&format!("PROBE bennud cannot be started: {error}")),
-        },
+        "start-bennud" => {
+            if let Err(error) = start() {
+                say(&format!("PROBE bennud cannot be started: {error}"));
+            }
+        }
         "await" => await_text(argument),
         "pause" => std::thread::sleep(Duration::from_secs(argument.parse().unwrap_or(1))),
         "intrude-execute" => {
@@ -64,6 +73,22 @@ pub fn perform(word: &str, argument: &str) -> bool {
     true
 }
 
+/// `bennud` and a service, each in a control group of its own, as systemd starts them.
+fn start() -> std::io::Result<()> {
+    mount("cgroup2", CGROUPS, "cgroup2", MountFlags::NODEV, None)?;
+    for (name, mut command) in [
+        ("bennud", Command::new("/usr/lib/bennu/bennud")),
+        ("service", Command::new("/sbin/init")),
+    ] {
+        let group = Path::new(CGROUPS).join(name);
+        fs::create_dir(&group)?;
+        let child = command.arg(SERVICE).spawn()?;
+        fs::write(group.join("cgroup.procs"), child.id().to_string())?;
+        keep(name, child);
+    }
+    Ok(())
+}
+
 /// `<directory> <text>`: until a file in it has the text, a minute at most.
 fn await_text(argument: &str) {
     let (folder, text) = argument.split_once(' ').unwrap_or((argument, ""));
@@ -87,7 +112,7 @@ fn execute() -> std::io::Result<()> {
     bytes.push(0);
     fs::write(&path, bytes)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-    let child = Command::new(&path).arg(ARGUMENT).spawn()?;
+    let child = Command::new(&path).arg(INTRUDER).spawn()?;
     keep("intruder", child);
     Ok(())
 }

@@ -19,6 +19,7 @@ pub fn stories() -> Vec<Story> {
         story!("drift-in-dry-run-is-told-and-logged-only", Tier::Fast, dry_run),
         story!("drift-of-two-kinds-destroys-the-secrets", Tier::Fast, purge),
         story!("drift-of-two-kinds-flips-the-slot", Tier::Fast, flip),
+        story!("drift-on-debian-13", Tier::Full, debian_13),
     ]
 }
 
@@ -133,10 +134,10 @@ fn purge(context: &mut Context) -> Result<()> {
     let steps = [
         TWO_SIGNALS,
         "bennud: action certificate 0 is signed and on the ESP",
-        "bennud: state-purge.freeze done",
+        "bennud: state-purge.freeze done: 1 control groups",
         "bennud: state-purge.erase-secrets done: ",
         "bennud: state-purge.wipe-keys done: bennu-state",
-        "bennud: state-purge.kill done",
+        "bennud: state-purge.kill done: 1 control groups",
         "bennud: state-purge.unmount done",
         "bennud: state-purge.drop-caches done",
         "bennud: action certificate 1 is signed and on the ESP",
@@ -146,6 +147,15 @@ fn purge(context: &mut Context) -> Result<()> {
         places.is_sorted(),
         "expected {steps:?} in order, found lines {places:?}"
     );
+    // Who used the secrets is gone; bennud is there.
+    for (line, times) in [
+        ("PROBE RUNS service true", 1),
+        ("PROBE RUNS service false", 1),
+        ("PROBE RUNS bennud true", 2),
+    ] {
+        let found = lines.iter().filter(|found| found.contains(line)).count();
+        ensure!(found == times, "expected `{line}` {times} times, found {found}");
+    }
     // Nothing reads the state volume any more.
     let kept = expect_line(&lines, "PROBE /var/kept")?;
     ensure!(
@@ -209,5 +219,49 @@ fn flip(context: &mut Context) -> Result<()> {
         bail!("expected one verdict, found {logs:?}")
     };
     ensure!(log.status == 0, "{}", log.text);
+    Ok(())
+}
+
+/// With systemd: its units are frozen and killed, and nothing that it starts again finds a secret.
+fn debian_13(context: &mut Context) -> Result<()> {
+    let disk = images::disk(&["demo/reborn.toml", "demo/drift.toml"])?;
+    let mut machine = images::machine_with(context, &disk, 2048)?;
+    {
+        let mut on = machine.power_on()?;
+        on.wait_for_without(
+            "bennud: watching for drift; enforced: ",
+            &["FAILED".into()],
+            MULTI_USER,
+        )?;
+        // A real system, twenty seconds of it: nothing is told.
+        on.wait_for_without("INTRUDER BEGINS", &["bennud: signal ".into()], MULTI_USER)?;
+        on.wait_for_without(ONE_SIGNAL, &["state-purge".into()], MULTI_USER)?;
+        on.wait_for("INTRUDER SEES THE SECRET", MULTI_USER)?;
+        on.wait_for(TWO_SIGNALS, MULTI_USER)?;
+        for step in [
+            "freeze",
+            "erase-secrets",
+            "wipe-keys",
+            "kill",
+            "unmount",
+            "drop-caches",
+        ] {
+            on.wait_for(format!("bennud: state-purge.{step} done: ").as_str(), MULTI_USER)?;
+        }
+        on.wait_for(
+            "bennud: flip-slot done: slot 3 is marked bad; slot 2 verifies",
+            MULTI_USER,
+        )?;
+        expect_reset(&mut on)?;
+    }
+    let mut on = machine.power_on()?;
+    on.wait_for_without("REBORN END", &["FAILED".into()], MULTI_USER)?;
+    let lines = texts(&on);
+    expect_line(
+        &lines,
+        "fell back from 3: SLOT-DRIFTED: drift.two-strong: ima-digest-unknown",
+    )?;
+    expect_line(&lines, "certificate 1 of demo 3, boot ")?;
+    expect_line(&lines, "good: 2 certificates, signed by the TPM")?;
     Ok(())
 }

@@ -59,6 +59,7 @@ pub fn seeds() -> anyhow::Result<Vec<Seed>> {
         ("state_schema", "pinned", golden("state-schema.json")?),
         ("handover", "pinned", golden("boot.json")?),
         ("health", "config", golden("health-config.json")?),
+        ("health", "drift", golden("drift-config.json")?),
         ("health", "waiting", golden("health-waiting.json")?),
         ("health", "good", golden("health-good.json")?),
         ("health", "unhealthy", golden("health-unhealthy.json")?),
