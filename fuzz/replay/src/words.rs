@@ -55,7 +55,7 @@ mod serde_json_value {
     }
     encode! {
         super::SlotManifest super::TrustConfig super::BootRecord super::Handover super::HealthConfig
-        super::HealthReport super::FirmwareRecord super::FirstBoot super::StateSchema
+        super::HealthReport super::DriftConfig super::FirmwareRecord super::FirstBoot super::StateSchema
     }
 }
 

@@ -171,7 +171,7 @@ fn flip(context: &mut Context) -> Result<()> {
     {
         let mut on = machine.power_on()?;
         on.wait_for_without(INTRUDER_RUNS, &["FAILED".into(), "HALTED".into()], INITRD)?;
-        on.wait_for("bennud: state-purge done", INITRD)?;
+        on.wait_for("bennud: state-purge.drop-caches done", INITRD)?;
         on.wait_for("bennud: flip: slot 2 verifies", INITRD)?;
         on.wait_for("bennud: flip-slot done: slot 3 is marked bad", INITRD)?;
         expect_reset(&mut on)?;
