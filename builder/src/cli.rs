@@ -35,6 +35,8 @@ pub enum Command {
     FirstBoot(FirstBootCommand),
     /// Show what is on a disk image
     Inspect(ImageArgs),
+    /// Look files up in the golden-file index of a disk image's roots, or of an index file
+    Index(IndexArgs),
     /// Verify a disk image: boot programs, UKIs, manifests, hash trees, names
     Verify(VerifyArgs),
     /// Make a token that lets one machine start once without its secrets, to be looked at
@@ -181,6 +183,25 @@ pub struct ImageArgs {
     /// Disk image
     pub image: PathBuf,
     /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bennu index`
+#[derive(Debug, Args)]
+pub struct IndexArgs {
+    /// Disk image, or a golden.idx file
+    pub image: PathBuf,
+    /// Show the file of this path
+    #[arg(long, conflicts_with_all = ["digest", "all"])]
+    pub path: Option<String>,
+    /// Show the files with this SHA-256 digest
+    #[arg(long, conflicts_with = "all")]
+    pub digest: Option<Sha256Digest>,
+    /// Show every file
+    #[arg(long)]
+    pub all: bool,
+    /// Report as JSON, one object a line
     #[arg(long)]
     pub json: bool,
 }

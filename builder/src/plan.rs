@@ -1,35 +1,32 @@
 //! The plan: a definition with every default filled in and every value checked, before anything is written.
 
+mod alerts;
+mod checks;
 mod gate;
 mod local;
 mod workloads;
 
-use crate::cmdline::{self, HardeningPlan, HardeningRule};
-use crate::definition::{
-    AcceptedKeys, AgentsRule, Definition, DefinitionError, IdentitySection, SourceKind, SourceSection,
-};
-use crate::size::parse_size;
+pub use alerts::{AlertError, AlertPlan};
+use checks::Checker;
+
+use crate::cmdline::{HardeningPlan, HardeningRule};
+use crate::definition::{AcceptedKeys, AgentsRule, Definition, DefinitionError, SourceSection};
 use crate::steps::ima::ImaPlan;
+use bennu_formats::drift::{self, EnforcedAction};
 use bennu_formats::gate::GateConfig;
 use bennu_formats::health::{HealthConfig, ModulesRule};
-use bennu_formats::identity::{IdentityClass, IdentityRule};
+use bennu_formats::identity::IdentityRule;
 use bennu_formats::manifest::Architecture;
 use bennu_formats::trust::{LocalRule, RecoveryRule, SecretSpec, SecureBootRule, StateRule};
-use bennu_formats::units::{BLOCK_BYTES, Bytes};
+use bennu_formats::units::Bytes;
 use bennu_formats::{ImageId, ImageVersion};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Default length of the ESP: three UKIs of 32 MiB and some room.
 const DEFAULT_ESP: Bytes = Bytes(128 << 20);
 /// Default length of a slot's root partition.
 const DEFAULT_SLOT: Bytes = Bytes(1 << 30);
-/// Default length of the state partition as flashed; it grows to the disk's end later.
-const DEFAULT_STATE: Bytes = Bytes(128 << 20);
-/// 16 MiB of LUKS2 header and the smallest file system.
-const LEAST_STATE: Bytes = Bytes((16 << 20) + bennu_formats::state::FILE_SYSTEM_BYTES);
-/// 2026-01-01T00:00:00Z: the time in every header when `SOURCE_DATE_EPOCH` is not set, because a build that
-/// depends on the clock cannot be repeated.
-const DEFAULT_EPOCH: u64 = 1_767_225_600;
 
 /// What overrides the definition from the command line.
 #[derive(Debug, Clone, Default)]
@@ -91,6 +88,8 @@ pub struct Plan {
     pub recovery: RecoveryRule,
     /// PIN, Secure Boot binding, reset at the machine.
     pub local: LocalRule,
+    /// Where the record log is sent to.
+    pub alerts: Option<AlertPlan>,
     /// Public keys whose debug tokens count.
     pub debug_keys: Vec<PathBuf>,
     /// Keys.
@@ -99,6 +98,10 @@ pub struct Plan {
     pub release_threshold: u32,
     /// Which keys may be used.
     pub accept: AcceptedKeys,
+    /// Milliseconds between two rounds of the watch for drift.
+    pub drift_interval_ms: u32,
+    /// What is done about drift, each once; in dry run everything else.
+    pub drift_enforced: Vec<EnforcedAction>,
     /// Health checks.
     pub health: HealthConfig,
     /// The execution gate.
@@ -219,6 +222,7 @@ impl Plan {
             state_rule,
             local: local::rule(&check, &definition.state, state_rule, secure_boot)?,
             recovery: check.recovery(definition.state.recovery, state_rule)?,
+            alerts: AlertPlan::of(definition.alerts, &check)?,
             debug_keys: definition.debug.keys,
             keys: over.keys.or(definition.keys.directory).ok_or_else(|| {
                 check.missing(
@@ -228,6 +232,16 @@ impl Plan {
             })?,
             release_threshold: definition.keys.release_threshold.unwrap_or(1),
             accept: definition.keys.accept.unwrap_or(AcceptedKeys::Production),
+            drift_interval_ms: check.within(
+                "drift.interval_ms",
+                "200 to 600000",
+                definition.drift.interval_ms.unwrap_or(drift::DEFAULT_INTERVAL_MS),
+                drift::INTERVAL_MS,
+            )?,
+            // An image and what it extends may name the same one.
+            drift_enforced: BTreeSet::from_iter(definition.drift.enforce)
+                .into_iter()
+                .collect(),
             health: HealthConfig {
                 schema: 1,
                 checks: definition.health.check,
@@ -251,139 +265,5 @@ impl Plan {
     /// `<image id>_<version>`.
     pub fn name(&self) -> String {
         bennu_formats::names::slot_label(&self.image_id, &self.version)
-    }
-}
-
-struct Checker<'a> {
-    path: &'a Path,
-}
-
-impl Checker<'_> {
-    fn missing(&self, key: &'static str, advice: &'static str) -> DefinitionError {
-        DefinitionError::Missing {
-            path: self.path.to_owned(),
-            key,
-            advice,
-        }
-    }
-
-    fn value(&self, key: &'static str, expected: &'static str, found: String) -> DefinitionError {
-        DefinitionError::Value {
-            path: self.path.to_owned(),
-            key,
-            expected,
-            found,
-        }
-    }
-
-    fn within(
-        &self,
-        key: &'static str,
-        expected: &'static str,
-        found: u32,
-        range: std::ops::RangeInclusive<u32>,
-    ) -> Result<u32, DefinitionError> {
-        if range.contains(&found) {
-            Ok(found)
-        } else {
-            Err(self.value(key, expected, found.to_string()))
-        }
-    }
-
-    fn size(&self, key: &'static str, text: Option<&str>, default: Bytes) -> Result<Bytes, DefinitionError> {
-        let Some(text) = text else { return Ok(default) };
-        parse_size(text)
-            .filter(|size| size.0 > 0 && size.0.is_multiple_of(256 * BLOCK_BYTES))
-            .ok_or_else(|| self.value(key, "a multiple of 1 MiB as `512MiB`", text.to_owned()))
-    }
-
-    /// Length of the state partition; an encrypted one has room for header and file system.
-    fn state(&self, text: Option<&str>, rule: StateRule) -> Result<Bytes, DefinitionError> {
-        const KEY: &str = "disk.state_size";
-        let size = self.size(KEY, text, DEFAULT_STATE)?;
-        if rule == StateRule::Encrypted && size.0 < LEAST_STATE.0 {
-            return Err(self.value(
-                KEY,
-                "at least 80MiB for an encrypted state volume",
-                text.unwrap_or("nothing").to_owned(),
-            ));
-        }
-        Ok(size)
-    }
-
-    fn identity(&self, section: IdentitySection) -> Result<IdentityRule, DefinitionError> {
-        let rule = IdentityRule {
-            classes: section.persist.unwrap_or_else(|| IdentityClass::DEFAULT.to_vec()),
-            paths: section.paths,
-        };
-        if rule.is_bounded() {
-            Ok(rule)
-        } else {
-            Err(self.value("identity.paths", "at most 64 paths", rule.paths.len().to_string()))
-        }
-    }
-
-    /// A volatile state has no recovery key: whoever names an escrow key expects one.
-    fn recovery(
-        &self,
-        rule: Option<RecoveryRule>,
-        state: StateRule,
-    ) -> Result<RecoveryRule, DefinitionError> {
-        match (rule, state) {
-            (Some(RecoveryRule::Escrow(key)), StateRule::Volatile) => Err(self.value(
-                "state.recovery",
-                "an escrow key only with state.kind = \"encrypted\"",
-                key.to_string(),
-            )),
-            (rule, _) => Ok(rule.unwrap_or(RecoveryRule::Console)),
-        }
-    }
-
-    fn source(&self, key: &'static str, source: &SourceSection) -> Result<(), DefinitionError> {
-        match source.kind {
-            None => Err(self.missing(key, "write kind = \"debian\", \"directory\" or \"tar\"")),
-            Some(SourceKind::Debian) if source.suite.is_none() => Err(self.missing(
-                "suite",
-                "a debian source needs suite = \"trixie\" or \"bookworm\"",
-            )),
-            Some(SourceKind::Directory | SourceKind::Tar) if source.path.is_none() => {
-                Err(self.missing("path", "a directory or tar source needs path = \"…\""))
-            }
-            Some(_) => Ok(()),
-        }
-    }
-
-    fn hardening(&self, plan: HardeningPlan) -> Result<HardeningPlan, DefinitionError> {
-        let expected = "names of options of the hardening (docs/reference/kernel-hardening.md)";
-        match plan.unknown() {
-            None => Ok(plan),
-            Some(name) => Err(self.value("boot.hardening_without", expected, name.to_owned())),
-        }
-    }
-
-    /// What Bennu itself puts there, or what would undo it, is not for the definition.
-    fn cmdline(&self, text: String, hardening: &HardeningPlan) -> Result<String, DefinitionError> {
-        const KEY: &str = "boot.cmdline";
-        let printable = text.bytes().all(|b| (0x20..0x7f).contains(&b));
-        if !printable || text.len() > cmdline::MAX_TEXT_BYTES {
-            return Err(self.value(KEY, "at most 1024 printable ASCII characters", text));
-        }
-        match cmdline::refused(&text, hardening) {
-            None => Ok(text),
-            Some((word, why)) => Err(self.value(KEY, why.expected(), word)),
-        }
-    }
-
-    fn epoch(&self) -> Result<u64, DefinitionError> {
-        match std::env::var("SOURCE_DATE_EPOCH") {
-            Err(_) => Ok(DEFAULT_EPOCH),
-            Ok(text) => text.parse().map_err(|_| {
-                self.value(
-                    "SOURCE_DATE_EPOCH",
-                    "seconds since 1970 as a decimal number",
-                    text,
-                )
-            }),
-        }
     }
 }

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// Most bytes of a number in decimal with its newline.
 const MAX_NUMBER_BYTES: usize = 24;
+/// Most bytes of a line that is kept for a later `bennud` of the same boot.
+const MAX_WORDS_BYTES: usize = 256;
 
 /// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +87,30 @@ pub fn read_if_there<T: Document>(path: &Path) -> Result<Option<T>, DocumentErro
 /// # Errors
 /// [`DocumentError::Encode`], [`DocumentError::Write`].
 pub fn write_report(path: &Path, report: &HealthReport) -> Result<(), DocumentError> {
-    let mut bytes = serde_json::to_vec_pretty(report).map_err(|source| DocumentError::Encode {
+    write(path, report)
+}
+
+/// Text of the first call in this boot, kept in `path`: `words` where there is none yet.
+///
+/// # Errors
+/// [`DocumentError::Read`] for a file that is there and cannot be read, [`DocumentError::Write`].
+pub fn first_words(path: &Path, words: &str) -> Result<String, DocumentError> {
+    match bounded::read_text(path, MAX_WORDS_BYTES) {
+        Ok(text) => Ok(text),
+        Err(error) if error.is_absent() => {
+            replace(path, words.as_bytes())?;
+            Ok(words.to_owned())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes a document; a reader sees the old one or the new one.
+///
+/// # Errors
+/// [`DocumentError::Encode`], [`DocumentError::Write`].
+pub fn write(path: &Path, document: &impl serde::Serialize) -> Result<(), DocumentError> {
+    let mut bytes = serde_json::to_vec_pretty(document).map_err(|source| DocumentError::Encode {
         path: path.to_owned(),
         source,
     })?;

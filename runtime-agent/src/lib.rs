@@ -1,24 +1,31 @@
 //! The runtime agent: what runs in the verified root.
 //!
 //! `bennud` makes the health checks that the image names, marks the slot good on the ESP or has the machine
-//! restarted, and stays. `bennuctl` shows people what happened. Both read `/run/bennu/boot.json`, which
-//! `bennu-init` wrote; only `bennud` writes: the ESP (boot record, name of the boot entry) and
-//! `/run/bennu/health.json`. On failure `bennud` ends, systemd starts it again, and after five times restarts
-//! the machine; `bennu-init` counts the attempts.
+//! restarted, and watches for drift from then on ([`watch`], [`respond`]). `bennuctl` shows people what happened. Both
+//! read `/run/bennu/boot.json`, which `bennu-init` wrote; only `bennud` writes: the ESP (boot record, name of the boot
+//! entry, action certificates), `/run/bennu/health.json` and the record log ([`records`]). On failure `bennud` ends,
+//! systemd starts it again, and after five times restarts the machine; `bennu-init` counts the attempts.
 
 pub mod agent;
+pub mod certificates;
 pub mod console;
+pub mod control;
 pub mod documents;
 pub mod esp;
 pub mod factory_reset;
 pub mod firmware_record;
+pub mod forward;
 pub mod gate;
 pub mod generate;
 pub mod health;
+pub mod log;
 pub mod mark;
 pub mod notify;
 pub mod profiles;
+pub mod records;
+pub mod respond;
 pub mod restart;
 pub mod status;
 pub mod surroundings;
 pub mod tracing;
+pub mod watch;

@@ -94,6 +94,23 @@ pub fn mark_unhealthy(esp: &Esp, slot: &Slot, words: &str, max_attempts: u32) ->
     })
 }
 
+/// Gives the slot up because the running system drifted from what was verified; `None`, and nothing is written, where
+/// no other slot may start.
+///
+/// # Errors
+/// The ESP could not be read or written.
+pub fn mark_drifted(esp: &Esp, slot: &Slot, words: &str) -> Result<Option<Failure>, EspError> {
+    let (mut record, _) = record_of(esp, slot)?;
+    let names = esp.entries(&slot.image_id)?;
+    let entries: Vec<Entry> = names.iter().map(Entry::from).collect();
+    let Some(failure) = boot::on_drift(&mut record, &slot.version, words, &entries) else {
+        return Ok(None);
+    };
+    esp.write_boot_record(&record)?;
+    mark_bad(esp, slot)?;
+    Ok(Some(failure))
+}
+
 /// An entry that is gone cannot be started: as good as a bad one.
 fn mark_bad(esp: &Esp, slot: &Slot) -> Result<Option<UkiFileName>, EspError> {
     match esp.rename_entry(&slot.image_id, &slot.version, UkiFileName::bad) {

@@ -4,6 +4,7 @@ mod build;
 mod debug_token;
 mod first_boot;
 mod generate;
+mod index;
 mod inspect;
 mod keys;
 mod sign;
@@ -39,6 +40,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Disk(args) => build::disk(&args, &progress),
         Command::FirstBoot(command) => first_boot::run(&command),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Index(args) => index::run(&args),
         Command::Verify(args) => verify::run(&args, &progress),
         Command::Vm(command) => vm::run(command),
         Command::Generate(command) => generate::run(command),

@@ -5,6 +5,7 @@
 //! image (a medium that fails, a file that is not there) is [`ReadFailed`], never "the image is bad".
 
 mod esp;
+pub mod golden;
 mod root;
 mod uki;
 

@@ -1,9 +1,11 @@
 //! The EROFS root of a slot: os-release, and figures for `bennu inspect`.
 
+use super::golden::{self, ImageError};
 use super::{DiskImage, ReadFailed};
 use crate::steps::os_release;
 use bennu_disk::gpt::Partition;
 use bennu_erofs::{FileType, Image, ReadError, Window};
+use bennu_formats::Sha256Digest;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -84,6 +86,27 @@ impl<'a> RootTree<'a> {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Digests of the golden-file index on the root, if there is one, and of the one made anew.
+    ///
+    /// # Errors
+    /// The medium fails. The inner error: the file system is damaged, or what lies there is no index.
+    pub fn golden_digests(
+        &self,
+    ) -> Result<Result<(Option<Sha256Digest>, Sha256Digest), ImageError>, ReadFailed> {
+        golden_answer(golden::in_image(&self.image).and_then(|found| {
+            let made = Sha256Digest::of(&golden::of_image(&self.image)?);
+            Ok((found.map(|(_, digest)| digest), made))
+        }))
+    }
+
+    /// The golden-file index on the root with its digest; `None` where there is none.
+    ///
+    /// # Errors
+    /// As for [`RootTree::golden_digests`].
+    pub fn golden_index(&self) -> Result<Result<FoundIndex<'_, 'a>, ImageError>, ReadFailed> {
+        golden_answer(golden::in_image(&self.image))
+    }
+
     /// Counts what is there.
     ///
     /// # Errors
@@ -126,6 +149,20 @@ impl<'a> RootTree<'a> {
             .sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         found.largest.truncate(LARGEST);
         Ok(found)
+    }
+}
+
+/// [`golden::Found`] of a root.
+pub type FoundIndex<'i, 'a> = golden::Found<'i, Window<&'a File>>;
+
+fn golden_answer<T>(found: Result<T, ImageError>) -> Result<Result<T, ImageError>, ReadFailed> {
+    match found {
+        Err(ImageError::Erofs(ReadError::Read { source, .. }))
+            if source.kind() != io::ErrorKind::UnexpectedEof =>
+        {
+            Err(ReadFailed::new("root file system", source))
+        }
+        other => Ok(other),
     }
 }
 

@@ -190,6 +190,9 @@ fn show_manifest(manifest: &SlotManifest, out: &mut Lines) {
     out.field("TPM policy", manifest.tpm_policy.approved_policy);
     out.field("PCR 11 in initrd", manifest.pcrs.pcr11_enter_initrd);
     out.field("state schema", manifest.state_schema);
+    if let Some(index) = &manifest.golden_index {
+        out.field("golden index", index.sha256);
+    }
 }
 
 impl RootView {

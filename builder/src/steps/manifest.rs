@@ -8,8 +8,8 @@ use bennu_formats::digest::{RootHash, Sha256Digest};
 use bennu_formats::dsse::{self, Envelope, SLOT_PAYLOAD_TYPE, Signature};
 use bennu_formats::floor;
 use bennu_formats::manifest::{
-    BuildParameters, POLICY_PCRS, POLICY_REF, PredictedPcrs, RootImage, SlotManifest, TpmPolicy, UkiBinding,
-    VerityParameters,
+    BuildParameters, GoldenIndexBinding, POLICY_PCRS, POLICY_REF, PredictedPcrs, RootImage, SlotManifest,
+    TpmPolicy, UkiBinding, VerityParameters,
 };
 use bennu_formats::units::{Blocks4K, Bytes};
 use bennu_formats::verity_sig::{BennuMember, VeritySig};
@@ -59,6 +59,7 @@ pub struct RootFacts {
 pub fn compose(
     plan: &Plan,
     root: &RootFacts,
+    index: GoldenIndexBinding,
     uki: &Uki,
     keys: &KeySet,
 ) -> Result<SlotManifest, ManifestError> {
@@ -94,6 +95,7 @@ pub fn compose(
         pcrs: uki.pcrs.clone(),
         tpm_policy: policy(&uki.pcrs, plan.security_version, keys)?,
         state_schema: plan.state_schema,
+        golden_index: Some(index),
         build: BuildParameters {
             source_date_epoch: plan.epoch,
             builder: concat!("bennu ", env!("CARGO_PKG_VERSION")).into(),

@@ -1,5 +1,5 @@
 //! The steps of a build, one file each, in the order in which [`crate::steps::release::build`] takes them:
-//! source → root → initrd → verity → uki → manifest → release directory; and disk, which takes releases.
+//! source → root (with its golden-file index) → initrd → verity → uki → manifest → release directory; and disk, which takes releases.
 
 pub mod agents;
 mod chain;
@@ -8,6 +8,7 @@ pub mod disk;
 pub mod enrolment;
 pub mod first_boot;
 pub mod gate;
+pub mod golden;
 pub mod ima;
 pub mod initrd;
 pub mod keys;

@@ -1,13 +1,16 @@
 //! The root tree: source, minus exclusions, plus files and links of the definition, plus agents and identity.
 
 use crate::definition::{AgentsRule, FileEntry, SourceSection};
-use crate::plan::Plan;
+use crate::plan::{AlertError, AlertPlan, Plan};
 use crate::steps::agents::{AgentError, Agents};
 use crate::steps::gate::GateError;
 use crate::steps::os_release;
 use bennu_erofs::{Content, Kind, Metadata, Timestamp, Tree, TreeError};
+use bennu_formats::decode::Document as _;
+use bennu_formats::drift::DriftConfig;
 use bennu_formats::gate::GateMode;
 use bennu_formats::paths;
+use bennu_formats::trust::ReleaseKey;
 use std::path::PathBuf;
 
 /// Left out of every root: the kernel and its initrd live in the UKI.
@@ -22,7 +25,11 @@ const MOUNT_POINTS: [(&str, u32); 7] = [
     ("/var", 0o755),
     ("/etc", 0o755),
 ];
+const PURGED_TARGET: &str = include_str!("../../assets/purged.target");
 const BENNUD_UNIT: &str = include_str!("../../assets/bennud.service");
+/// Only in images that name a syslog server.
+const ALERT_UNIT: &str = include_str!("../../assets/bennu-alert.service");
+
 /// Why a root cannot be composed.
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {
@@ -51,9 +58,15 @@ pub enum RootError {
     /// An agent.
     #[error("root: {0}")]
     Agent(#[from] AgentError),
-    /// The health configuration cannot be written as JSON.
-    #[error("root: health configuration: {0}")]
+    /// The drift configuration would be refused.
+    #[error("root: {0}")]
+    Drift(#[from] bennu_formats::decode::DecodeError),
+    /// The health or the drift configuration cannot be written as JSON.
+    #[error("root: configuration: {0}")]
     Health(serde_json::Error),
+    /// The alert configuration.
+    #[error("root: {0}")]
+    Alert(#[from] AlertError),
     /// A workload that the root does not have.
     #[error("root: workloads.units {0}: expected a unit of the root, found none; name one that is there")]
     Workload(String),
@@ -66,7 +79,12 @@ pub enum RootError {
 ///
 /// # Errors
 /// See [`RootError`].
-pub fn compose(plan: &Plan, mut tree: Tree, agents: &Agents) -> Result<(Tree, String), RootError> {
+pub fn compose(
+    plan: &Plan,
+    mut tree: Tree,
+    agents: &Agents,
+    release_keys: Vec<ReleaseKey>,
+) -> Result<(Tree, String), RootError> {
     let now = Timestamp::from_seconds(i64::try_from(plan.epoch).unwrap_or(i64::MAX));
     let mut editor = Editor { tree: &mut tree, now };
     for path in ALWAYS_EXCLUDED
@@ -86,6 +104,7 @@ pub fn compose(plan: &Plan, mut tree: Tree, agents: &Agents) -> Result<(Tree, St
     editor.definition_files(plan, &plan.root)?;
     if plan.agents == AgentsRule::Included {
         editor.agents(plan, agents)?;
+        editor.drift(plan, release_keys)?;
     }
     let text = editor.identity(plan)?;
     tree.clamp_mtimes(now);
@@ -156,11 +175,49 @@ impl Editor<'_> {
         health.push(b'\n');
         self.text(paths::ROOT_HEALTH, 0o644, &health)?;
         self.chain(plan)?;
+        if let Some(alerts) = &plan.alerts {
+            self.alerts(alerts)?;
+        }
         if plan.gate.mode == GateMode::None {
             Ok(())
         } else {
             self.gate(plan)
         }
+    }
+
+    /// What bennud does about drift, and where it leaves a machine that has nothing to protect any more.
+    fn drift(&mut self, plan: &Plan, release_keys: Vec<ReleaseKey>) -> Result<(), RootError> {
+        let config = DriftConfig {
+            schema: DriftConfig::SCHEMA,
+            interval_ms: plan.drift_interval_ms,
+            enforced: plan.drift_enforced.clone(),
+            release_keys,
+            release_threshold: plan.release_threshold,
+        };
+        let mut bytes = serde_json::to_vec_pretty(&config).map_err(RootError::Health)?;
+        bytes.push(b'\n');
+        // What bennud would refuse is refused here.
+        DriftConfig::decode(&bytes)?;
+        self.text(paths::ROOT_DRIFT, 0o644, &bytes)?;
+        self.text(
+            "/usr/lib/systemd/system/purged.target",
+            0o644,
+            PURGED_TARGET.as_bytes(),
+        )
+    }
+
+    /// The syslog server and the unit that sends to it.
+    fn alerts(&mut self, alerts: &AlertPlan) -> Result<(), RootError> {
+        self.text(paths::ROOT_ALERTS, 0o644, &alerts.document()?)?;
+        self.text(
+            "/usr/lib/systemd/system/bennu-alert.service",
+            0o644,
+            ALERT_UNIT.as_bytes(),
+        )?;
+        self.link(
+            "/usr/lib/systemd/system/multi-user.target.wants/bennu-alert.service",
+            "../bennu-alert.service",
+        )
     }
 
     fn identity(&mut self, plan: &Plan) -> Result<String, RootError> {

@@ -1,6 +1,6 @@
 //! Why `bennu verify` refuses: one variant for each failed act, each with a stable code.
 
-use crate::image::RootError;
+use crate::image::{RootError, golden::ImageError};
 use crate::sentence::sentence;
 use bennu_disk::fat::reader::ReadError;
 use bennu_disk::gpt::TableError;
@@ -227,6 +227,19 @@ pub enum Refusal {
     /// The root file system.
     #[error("{0}")]
     Root(RootError),
+    /// The golden-file index.
+    #[error("golden-file index: {0}")]
+    Golden(ImageError),
+    /// The index on the root is not the manifest's, or the root's.
+    #[error("golden-file index: expected {expected} {whose}, found {found}")]
+    GoldenDigest {
+        /// Digest.
+        expected: Sha256Digest,
+        /// Whose.
+        whose: &'static str,
+        /// Digest found, or what was found instead.
+        found: String,
+    },
     /// os-release.
     #[error("os-release in {place}: expected {key}={expected}, found {found}")]
     Identity {
@@ -274,6 +287,7 @@ impl Refusal {
             Self::Geometry { .. } => Code::ManifestGeometry,
             Self::VerityParams(_) | Self::Verity(_) | Self::Superblock { .. } => Code::VerityTree,
             Self::Root(_) => Code::RootMount,
+            Self::Golden(_) | Self::GoldenDigest { .. } => Code::GoldenIndex,
             Self::Identity { .. } => Code::RootIdentity,
         }
     }

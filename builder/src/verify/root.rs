@@ -28,7 +28,8 @@ pub struct Root<'a> {
 }
 
 impl Root<'_> {
-    /// Checks superblock, tree and data with the manifest's parameters against `root_hash`.
+    /// Checks superblock, tree and data with the manifest's parameters against `root_hash`; whether every block
+    /// matches.
     ///
     /// # Errors
     /// The medium fails.
@@ -37,19 +38,21 @@ impl Root<'_> {
         manifest: &SlotManifest,
         root_hash: &RootHash,
         section: &mut Section,
-    ) -> Result<(), Undecided> {
+    ) -> Result<bool, Undecided> {
         let params = match self.params(manifest) {
             Ok(params) => params,
             Err(refusal) => {
                 section.record("hash tree", Err(refusal));
-                return Ok(());
+                return Ok(false);
             }
         };
         let verity = self.partitions.verity;
         let hash = Window::new(self.image.file(), verity.byte_offset(), verity.byte_len());
         section.record("verity superblock", superblock(&hash, &params)?);
-        section.record("hash tree", self.blocks(&hash, &params, root_hash)?);
-        Ok(())
+        let blocks = self.blocks(&hash, &params, root_hash)?;
+        let sound = blocks.is_ok();
+        section.record("hash tree", blocks);
+        Ok(sound)
     }
 
     /// The manifest's parameters, checked to fit the partitions.
@@ -119,6 +122,43 @@ impl Root<'_> {
             .map_err(Refusal::Root)
             .and_then(|text| identity_of("the root", &text, identity));
         section.record("root os-release", result);
+        Ok(())
+    }
+}
+
+impl Root<'_> {
+    /// Compares the golden-file index on the root with the manifest, and with one made anew from the root.
+    ///
+    /// # Errors
+    /// The medium fails.
+    pub fn check_golden(&self, manifest: &SlotManifest, section: &mut Section) -> Result<(), Undecided> {
+        let Some(expected) = &manifest.golden_index else {
+            let words = "none: the release was built before there were any";
+            section.add("golden-file index", Finding::Remark(words.to_owned()));
+            return Ok(());
+        };
+        let tree = match RootTree::open(self.image, self.partitions.root, manifest.root.bytes.0)? {
+            Ok(tree) => tree,
+            Err(error) => {
+                section.record("golden-file index", Err(Refusal::Root(error)));
+                return Ok(());
+            }
+        };
+        let result = match tree.golden_digests()? {
+            Err(error) => Err(Refusal::Golden(error)),
+            Ok((found, _)) if found != Some(expected.sha256) => Err(Refusal::GoldenDigest {
+                expected: expected.sha256,
+                whose: "as in the manifest",
+                found: found.map_or_else(|| "no index".to_owned(), |found| found.to_string()),
+            }),
+            Ok((_, made)) if made != expected.sha256 => Err(Refusal::GoldenDigest {
+                expected: made,
+                whose: "after what is on the root",
+                found: expected.sha256.to_string(),
+            }),
+            Ok(_) => Ok(format!("{}, and the root agrees with it", expected.sha256)),
+        };
+        section.record("golden-file index", result);
         Ok(())
     }
 }

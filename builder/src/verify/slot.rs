@@ -17,6 +17,7 @@ use bennu_policy::verify::{ReleaseTrust, SlotFacts, Verified, verify_slot};
 use bennu_uki::root_hash;
 
 const NO_UKI: &str = "the slot has no UKI that can be read";
+const NO_ROOT: &str = "the root does not match its hash tree";
 const NO_MANIFEST: &str = "the slot has no manifest that can be decoded";
 
 /// What a slot is expected to be.
@@ -132,11 +133,17 @@ impl SlotCheck<'_> {
                     partitions: self.partitions,
                     progress: self.progress,
                 };
-                root.check_tree(manifest, &expected.root_hash, &mut self.section)?;
-                root.check_identity(manifest.root.bytes, identity.as_ref(), &mut self.section)
+                let sound = root.check_tree(manifest, &expected.root_hash, &mut self.section)?;
+                root.check_identity(manifest.root.bytes, identity.as_ref(), &mut self.section)?;
+                if sound {
+                    return root.check_golden(manifest, &mut self.section);
+                }
+                self.section
+                    .add("golden-file index", Finding::NotChecked(NO_ROOT));
+                Ok(())
             }
             None => {
-                for name in ["TPM policy", "hash tree", "root"] {
+                for name in ["TPM policy", "hash tree", "root", "golden-file index"] {
                     self.section.add(name, Finding::NotChecked(NO_MANIFEST));
                 }
                 Ok(())

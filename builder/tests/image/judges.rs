@@ -293,6 +293,7 @@ fn owners_modes_capabilities_and_xattrs_of_a_tar_come_through() {
         .build("tar.toml", &release, &["--disk".as_ref(), disk.as_os_str()])
         .ends_with(0);
     workshop.verify(&disk).ends_with(0);
+    crate::golden::agrees_with_archive(&disk, &ARCHIVED, &CAPABILITY);
     let root = release.join("root.erofs");
     let image = Image::open(File::open(&root).unwrap()).unwrap();
     for (path, mode, uid, gid) in ARCHIVED {

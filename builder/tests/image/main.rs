@@ -11,6 +11,7 @@
 
 mod attacks;
 mod change;
+mod golden;
 mod inspect;
 mod judges;
 mod refusals;

@@ -4,12 +4,15 @@
 //! them: every read is bounded, every name is parsed, nothing is executed or followed. The power may be cut at any
 //! moment: what that leaves of each write is said there, and why in [`files`].
 
+mod census;
+mod certificates;
 mod error;
 mod files;
 mod record;
 mod reset;
 mod volume;
 
+pub use census::Census;
 pub use error::EspError;
 pub use files::MAX_DIRECTORY_ENTRIES;
 pub use record::{FoundRecord, OtherCopy};
@@ -288,6 +291,32 @@ impl Esp {
             });
         }
         files::write(&Mounted, &path, &bytes)
+    }
+
+    /// Writes an action certificate over the one eight numbers before it, and flushes. A power cut may leave none, or one
+    /// that does not verify, in that place.
+    ///
+    /// # Errors
+    /// Longer than an envelope may be, or writing failed.
+    pub fn write_certificate(&self, number: u64, envelope: &[u8]) -> Result<(), EspError> {
+        certificates::write(&self.root, number, envelope)
+    }
+
+    /// The action certificates that are there: at most eight, in no order; untrusted, each with at most one byte more
+    /// than an envelope may have.
+    ///
+    /// # Errors
+    /// One is there and cannot be read.
+    pub fn certificates(&self) -> Result<Vec<Vec<u8>>, EspError> {
+        certificates::read(&self.root)
+    }
+
+    /// Digests of everything outside `/bennu`, by path.
+    ///
+    /// # Errors
+    /// A folder or a file cannot be read, or there are too many.
+    pub fn census(&self) -> Result<Census, EspError> {
+        census::take(&self.root)
     }
 
     fn secret_path(&self, name: &str) -> PathBuf {

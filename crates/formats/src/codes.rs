@@ -149,6 +149,8 @@ codes! {
         "use a kernel with the BPF LSM and Linux 6.12 or later, or set the gate's mode in image.toml";
     SlotUnhealthy = "SLOT-UNHEALTHY", "the slot started but did not become healthy",
         "read the health check's words beside the code; install a fixed release";
+    SlotDrifted = "SLOT-DRIFTED", "the running system drifted from what was verified, so the other slot was taken",
+        "read `bennuctl certificates` on the system that runs now; install a fixed release";
     SlotPanic = "SLOT-PANIC", "the kernel panicked in this slot",
         "read the kernel's words beside the code; install a fixed release";
     RootIo = "ROOT-IO", "a block of the root file system or its hash tree could not be read",
@@ -176,6 +178,8 @@ codes! {
         "the image was changed after it was built: build it again";
     VeritySignature = "VERITY-SIGNATURE", "the PKCS#7 signature over the root hash does not verify",
         "build the release again with the db key that the firmware has, or write its manifest to the slot again";
+    GoldenIndex = "GOLDEN-INDEX", "the golden-file index is not the one that the manifest names, or does not agree with the root",
+        "build the image again";
     SlotName = "SLOT-NAME", "a partition's label or GUID is not the one that its manifest demands",
         "build the image again";
 }

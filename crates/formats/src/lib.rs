@@ -5,12 +5,14 @@
 //! No I/O, no clock, no `unsafe` in here. A decoder checks the length first, then the schema version, then
 //! decodes; what it returns is [`Unverified`] wherever somebody else could have written the bytes.
 
+pub mod alerts;
 pub mod boot_record;
 pub mod cmdline;
 pub mod codes;
 pub mod debug_token;
 pub mod decode;
 pub mod digest;
+pub mod drift;
 pub mod dsse;
 pub mod escrow;
 pub mod factory_reset;
@@ -24,6 +26,7 @@ pub mod handover;
 pub mod hardening;
 pub mod health;
 pub mod identity;
+pub mod ima;
 pub mod initrd_modules;
 pub mod manifest;
 pub mod names;

@@ -19,7 +19,7 @@ pub const POLICY_PCRS: [u32; 4] = [11, 12, 13, 15];
 /// Most sections that a manifest names; systemd-stub 257 measures 11.
 pub const MAX_SECTIONS: usize = 16;
 /// Members that this version of the format knows; a name in `critical` outside this list is a refusal.
-const KNOWN_MEMBERS: [&str; 13] = [
+const KNOWN_MEMBERS: [&str; 14] = [
     "schema",
     "critical",
     "image_id",
@@ -32,6 +32,7 @@ const KNOWN_MEMBERS: [&str; 13] = [
     "pcrs",
     "tpm_policy",
     "state_schema",
+    "golden_index",
     "build",
 ];
 
@@ -150,6 +151,15 @@ pub struct TpmPolicy {
     pub signature: Vec<u8>,
 }
 
+/// What binds the golden-file index, which cannot list itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoldenIndexBinding {
+    /// SHA-256 of the file [`crate::paths::ROOT_GOLDEN_INDEX`] on the root.
+    pub sha256: Sha256Digest,
+    /// Length in bytes.
+    pub bytes: Bytes,
+}
+
 /// How the image was built; informative.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildParameters {
@@ -186,6 +196,9 @@ pub struct SlotManifest {
     pub tpm_policy: TpmPolicy,
     /// Schema version of the state volume that this release writes.
     pub state_schema: u32,
+    /// Golden-file index; releases built before it was there have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub golden_index: Option<GoldenIndexBinding>,
     /// Build parameters.
     pub build: BuildParameters,
 }

@@ -45,6 +45,9 @@ pub const RUN_STATE: &str = "/run/bennu/state";
 /// File name suffix of a sealed secret.
 pub const SEALED_SUFFIX: &str = ".sealed";
 
+/// On the ESP: action certificates, `<prefix><number modulo 8>.json`. Written by `bennud`, read by it and `bennuctl`.
+pub const ESP_CERTIFICATE_PREFIX: &str = "bennu/certificate-";
+
 /// In the running system: what bennu-init did ([`crate::handover::Handover`]).
 pub const RUN_HANDOVER: &str = "/run/bennu/boot.json";
 /// In the running system: the event log of everything we extended, CEL-JSON, one record a line.
@@ -62,6 +65,10 @@ pub const RUN_RESET_KEY: &str = "/run/bennu/factory-reset.key";
 pub const RUN_RESET_PENDING: &str = "/run/bennu/factory-reset.pending";
 /// In the root image: health checks and tries ([`crate::health::HealthConfig`]).
 pub const ROOT_HEALTH: &str = "/usr/lib/bennu/health.json";
+/// In the root image: what is done about drift ([`crate::drift::DriftConfig`]).
+pub const ROOT_DRIFT: &str = "/usr/lib/bennu/drift.json";
+/// In the root image: what every other file of it is (`docs/spec/golden-index.md`).
+pub const ROOT_GOLDEN_INDEX: &str = "/usr/lib/bennu/golden.idx";
 /// In the running system: `bennud`'s state for `bennuctl` ([`crate::health::HealthReport`]).
 pub const RUN_HEALTH: &str = "/run/bennu/health.json";
 /// In the root image: what the execution gate does ([`crate::gate::GateConfig`]). Missing: there is no gate.
@@ -74,3 +81,20 @@ pub const ROOT_PROFILES: &str = "/usr/lib/bennu/profiles.json";
 pub const VAR_TRACE: &str = "/var/log/bennu/trace.jsonl";
 /// In the running system: what the gate denied ([`crate::gate::GateReport`]).
 pub const RUN_GATE: &str = "/run/bennu/gate.json";
+/// On the state volume: the record log, a directory of files of JSON lines (`docs/spec/records.md`), 0700.
+pub const STATE_RECORDS: &str = "/var/lib/bennu/records";
+/// In the running system: the same where the image keeps no state.
+pub const RUN_RECORDS: &str = "/run/bennu/records";
+/// On the state volume: action certificates of earlier starts, one a file, 0700.
+pub const STATE_CERTIFICATES: &str = "/var/lib/bennu/certificates";
+/// In the running system: what `bennud` must not forget when it is started again: budgets and counters, 0600.
+pub const RUN_DRIFT_MEMORY: &str = "/run/bennu/drift-memory.json";
+/// In the root image: where the record log is sent to ([`crate::alerts::AlertConfig`]).
+pub const ROOT_ALERTS: &str = "/usr/lib/bennu/alerts.json";
+/// On the state volume: how far the record log has been sent.
+pub const STATE_ALERT_CURSOR: &str = "/var/lib/bennu-alert/cursor.json";
+/// On the state volume: certificate chain and key of this machine for the syslog server, PEM; put there by whoever sets the
+/// machine up.
+pub const STATE_ALERT_CLIENT: &str = "/var/lib/bennu-alert/client.pem";
+/// In the running system: where `bennud` answers questions.
+pub const RUN_CONTROL: &str = "/run/bennu/control.sock";

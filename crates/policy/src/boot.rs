@@ -308,3 +308,22 @@ pub fn on_unhealthy(
     slot.bad = Some(failure.clone());
     (failure, failure::fall_back_or_halt(record, this, entries))
 }
+
+/// The running system drifted from what was verified: its slot is given up, if there is another one to start. `None`,
+/// and nothing is changed, where there is none. What drifted is the running system, not the slot's bytes: where
+/// nothing else may start any more the mark may be forgiven.
+pub fn on_drift(
+    record: &mut BootRecord,
+    this: &ImageVersion,
+    words: &str,
+    entries: &[Entry],
+) -> Option<Failure> {
+    if failure::fall_back_or_halt(record, this, entries) != BootAction::FallBack {
+        return None;
+    }
+    let failure = Failure::new(Code::SlotDrifted, words);
+    let slot = record.slot_mut(this);
+    slot.bad = Some(failure.clone());
+    slot.last_failure = Some(failure.clone());
+    Some(failure)
+}

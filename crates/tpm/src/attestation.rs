@@ -13,7 +13,7 @@ mod verify;
 
 pub use statement::{ClockInfo, QuoteStatement};
 #[cfg(feature = "verify-quote")]
-pub use verify::{QuoteError, verify_quote};
+pub use verify::{QuoteError, verify_quote, verify_statement};
 
 use crate::code::{ECC_NIST_P256, alg};
 use crate::public::{Name, coordinate, expect_bytes};

@@ -43,7 +43,7 @@ mod wire;
 pub use api::{Event, Measured, Tpm};
 pub use attestation::{AttestationPublic, ClockInfo, MAX_QUALIFYING, Quote, QuoteStatement};
 #[cfg(feature = "verify-quote")]
-pub use attestation::{QuoteError, verify_quote};
+pub use attestation::{QuoteError, verify_quote, verify_statement};
 pub use blob::{BlobError, SealedBlob};
 pub use client::Client;
 pub use code::ResponseCode;

@@ -4,6 +4,7 @@ use bennu_formats::boot_record::BootRecord;
 use bennu_formats::debug_token::machine_identity;
 use bennu_formats::decode::Document;
 use bennu_formats::digest::RootHash;
+use bennu_formats::drift::DriftConfig;
 use bennu_formats::dsse::Envelope;
 use bennu_formats::escrow::EscrowKey;
 use bennu_formats::factory_reset::ResetRequest;
@@ -57,7 +58,7 @@ mod serde_json_value {
     encode! {
         super::SlotManifest super::TrustConfig super::BootRecord super::Handover super::HealthConfig
         super::HealthReport super::FirmwareRecord super::FirstBoot super::StateSchema super::GateConfig super::GateReport
-        super::ProfileSet
+        super::ProfileSet super::DriftConfig
     }
 }
 
@@ -209,10 +210,11 @@ pub fn gate(bytes: &[u8]) -> bool {
     round_trip::<GateReport>(bytes) || config
 }
 
-/// Health configuration and report.
+/// Health configuration and report, drift configuration.
 pub fn health(bytes: &[u8]) -> bool {
     let config = round_trip::<HealthConfig>(bytes);
-    round_trip::<HealthReport>(bytes) || config
+    let drift = round_trip::<DriftConfig>(bytes);
+    round_trip::<HealthReport>(bytes) || config || drift
 }
 
 /// The kernel command line.

@@ -4,9 +4,12 @@ use bennu_esp::Esp;
 use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::handover::Handover;
 use bennu_linux::time;
+use bennu_runtime::certificates::Certificates;
 use bennu_runtime::esp::{self, Access};
 use bennu_runtime::factory_reset;
 use bennu_runtime::generate::{self, Generate};
+use bennu_runtime::log::{self, Question, Verdict, head_key};
+use bennu_runtime::respond::certificates::Store;
 use bennu_runtime::status::chain::Chain;
 use bennu_runtime::status::event_log::EventLog;
 use bennu_runtime::status::measured::{Facts, Measured, Places};
@@ -17,6 +20,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use serde::Serialize;
 use std::error::Error;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -89,6 +93,31 @@ enum Command {
     /// Write man pages or shell completions
     #[command(subcommand)]
     Generate(Generate),
+    /// What was seen and done about drift, also in earlier starts and by the slot that ran before, as the TPM signed it
+    /// (needs root; exit status 0: all are signed and none is missing, 1: not, 2: cannot tell)
+    Certificates {
+        /// The attestation key of another TPM, 130 hex digits in a file; default: this machine's
+        #[arg(long, value_name = "FILE")]
+        signer: Option<PathBuf>,
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// The record log
+    #[command(subcommand)]
+    Log(LogCommand),
+}
+
+#[derive(Subcommand)]
+enum LogCommand {
+    /// Find any edit, cut, reorder, duplicate or gap (exit status 0: as written, 1: refused, 2: cannot tell)
+    Verify {
+        #[command(flatten)]
+        question: Question,
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -149,6 +178,18 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
         Command::Generate(what) => {
             generate::run(what, Arguments::command())?;
             Ok(Answer::Yes)
+        }
+        Command::Certificates { signer, json } => {
+            let key = head_key(signer.as_deref())?;
+            let found = Store::of(&sources.handover()?).read();
+            let certificates = Certificates::of(&found, &key);
+            print(*json, &certificates, Certificates::text)?;
+            Ok(certificates.answer())
+        }
+        Command::Log(LogCommand::Verify { question, json }) => {
+            let verdict = log::check(question)?;
+            print(*json, &verdict, Verdict::text)?;
+            Ok(verdict.answer())
         }
     }
 }

@@ -1,13 +1,16 @@
 //! The agent of the running system, started by `bennud.service`.
 //!
-//! Reads `/run/bennu/boot.json` and `/usr/lib/bennu/health.json`; writes the ESP and `/run/bennu/health.json`.
-//! Without either input it ends with status 2: systemd starts it again, and restarts the machine after the
-//! unit's start limit.
+//! Reads `/run/bennu/boot.json`, `/usr/lib/bennu/health.json` and `/usr/lib/bennu/drift.json`; writes the ESP,
+//! `/run/bennu/health.json` and the record log. Without one of the first two inputs, or with a damaged third, it ends with
+//! status 2: systemd starts it again, and restarts the machine after the unit's start limit.
 //!
 //! `bennud gate`, started once by `bennu-gate.service` before it, sets up the execution gate that the image asks for
 //! and ends: status 0 when it stands, 1 when it does not.
+//!
+//! `bennud forward`, started by `bennu-alert.service`, sends the record log to a syslog server.
 
 use bennu_formats::Code;
+use bennu_formats::drift::DriftConfig;
 use bennu_formats::gate::GateMode;
 use bennu_formats::handover::Handover;
 use bennu_formats::health::{HealthConfig, HealthReport};
@@ -16,10 +19,14 @@ use bennu_linux::kmsg::Level;
 use bennu_linux::time;
 use bennu_runtime::agent::{Agent, Outcome};
 use bennu_runtime::console::Console;
+use bennu_runtime::control;
 use bennu_runtime::documents::{self, DocumentError};
+use bennu_runtime::forward::Forwarder;
 use bennu_runtime::gate::{self, NoGate};
 use bennu_runtime::notify::Notifier;
+use bennu_runtime::respond::Warden;
 use bennu_runtime::restart::restart;
+use bennu_runtime::status::Sources;
 use bennu_runtime::surroundings::Machine;
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,6 +38,7 @@ const STARTED: &str = "/run/bennu/bennud.started";
 struct Inputs {
     handover: Handover,
     config: HealthConfig,
+    drift: Option<DriftConfig>,
     previous: Option<HealthReport>,
     started: Duration,
 }
@@ -40,10 +48,26 @@ fn main() -> ExitCode {
     match std::env::args_os().nth(1) {
         None => watch(console),
         Some(word) if word == "gate" => set_up_gate(&mut console),
+        Some(word) if word == "forward" => forward(&mut console),
         Some(word) => refuse(
             &mut console,
-            &format!("expected no argument or `gate`, found {word:?}"),
+            &format!("expected no argument, `gate` or `forward`, found {word:?}"),
         ),
+    }
+}
+
+/// Sends the record log for as long as the machine runs; ends only when it cannot begin.
+fn forward(console: &mut Console) -> ExitCode {
+    let mut say = |level, words: &str| console.say(level, words);
+    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let ready = Notifier::open(std::env::var_os("NOTIFY_SOCKET"));
+    match (ready, Forwarder::open(&hostname, &mut say)) {
+        (Ok(notifier), Ok(forwarder)) => {
+            let _untold = notifier.ready();
+            forwarder.run(&notifier, &mut say)
+        }
+        (Err(error), _) => refuse(console, &error.to_string()),
+        (_, Err(error)) => refuse(console, &error.to_string()),
     }
 }
 
@@ -98,6 +122,9 @@ fn watch(mut console: Console) -> ExitCode {
     if let Err(error) = notifier.ready() {
         console.say(Level::Warning, &error.to_string());
     }
+    if let Err(error) = control::start(Path::new(paths::RUN_CONTROL), Sources::default()) {
+        console.say(Level::Warning, &format!("control socket: {error}"));
+    }
     let mut machine = Machine::new(console, notifier, inputs.handover.esp.clone());
     let agent = Agent::new(&inputs.handover, inputs.config, inputs.started);
     let outcome = match gate {
@@ -105,7 +132,8 @@ fn watch(mut console: Console) -> ExitCode {
         Err(error) => agent.run_without_gate(&error.to_string(), &mut machine),
     };
     match outcome {
-        Outcome::Good | Outcome::Unhealthy => machine.watch(),
+        Outcome::Good => Warden::new(&inputs.handover, inputs.drift).run(&mut machine),
+        Outcome::Unhealthy => machine.watch(),
         Outcome::Restart => restart(&mut machine),
     }
 }
@@ -119,6 +147,7 @@ fn refuse(console: &mut Console, why: &str) -> ExitCode {
 fn read_inputs(console: &mut Console) -> Result<Inputs, DocumentError> {
     let handover = documents::read(Path::new(paths::RUN_HANDOVER))?;
     let config = documents::read(Path::new(paths::ROOT_HEALTH))?;
+    let drift = documents::read_if_there(Path::new(paths::ROOT_DRIFT))?;
     let previous = documents::read_if_there(Path::new(paths::RUN_HEALTH)).unwrap_or_else(|error| {
         console.say(Level::Warning, &format!("{error}; the checks are made again"));
         None
@@ -134,6 +163,7 @@ fn read_inputs(console: &mut Console) -> Result<Inputs, DocumentError> {
     Ok(Inputs {
         handover,
         config,
+        drift,
         previous,
         started,
     })

@@ -70,7 +70,11 @@ pub fn rows(at_handover: &BTreeMap<u32, Sha256Digest>, directory: &Path) -> Vec<
     at_handover.iter().map(row).collect()
 }
 
-fn read(directory: &Path, pcr: u32) -> Result<Sha256Digest, String> {
+/// One PCR of the SHA-256 bank in `directory`.
+///
+/// # Errors
+/// The kernel does not tell; in words.
+pub fn read(directory: &Path, pcr: u32) -> Result<Sha256Digest, String> {
     let path = directory.join(pcr.to_string());
     let text = bounded::read_text(&path, MAX_FILE_BYTES).map_err(|error| error.to_string())?;
     // The kernel writes upper case.

@@ -137,3 +137,44 @@ pub fn pcr(lines: &[String], bank: &str, index: u32) -> Result<String> {
     let line = expect_line(lines, &format!("PROBE PCR {bank} {index} "))?;
     line.rsplit(' ').next().map(str::to_owned).context("no value")
 }
+
+/// A file that the probe handed out.
+pub fn hex_file(lines: &[String], path: &str) -> Result<Vec<u8>> {
+    let begin = format!("PROBE HEX {path} ");
+    let parts = lines.iter().filter_map(|line| line.split_once(&begin));
+    let hex: String = parts.map(|(_, hex)| hex.trim()).collect();
+    let bytes = hex::decode(&hex).with_context(|| format!("{path}: expected hex, found {hex}"))?;
+    expect_line(lines, &format!("PROBE HEX-END {path} {}", bytes.len()))?;
+    Ok(bytes)
+}
+
+/// What a program that the probe ran said, and how it ended.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its output.
+    pub text: String,
+    /// Its exit status.
+    pub status: i32,
+}
+
+/// Every run of `program`, in order.
+pub fn answers(lines: &[String], program: &str) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    let mut text = String::new();
+    for line in lines {
+        if let Some((_, end)) = line.split_once("PROBE RUN-END ") {
+            if end.contains(program) {
+                let status = end.rsplit(' ').next().and_then(|word| word.trim().parse().ok());
+                answers.push(Answer {
+                    text: text.clone(),
+                    status: status.unwrap_or(-1),
+                });
+            }
+            text.clear();
+        } else if let Some((_, said)) = line.split_once("PROBE RUN ") {
+            text.push_str(said);
+            text.push('\n');
+        }
+    }
+    answers
+}

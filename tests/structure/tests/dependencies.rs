@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-erofs",
             "bennu-verity",
             "bennu-uki",
+            "bennu-golden",
         ],
     ),
     (
@@ -46,6 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-ebpf",
             "bennu-uki",
             "bennu-records",
+            "bennu-golden",
             "bennu-eventlog",
         ],
     ),
@@ -56,6 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bennu-ebpf", &["bennu-formats"]),
     ("bennu-records", &["bennu-formats"]),
     ("bennu-esp", &["bennu-formats"]),
+    ("bennu-golden", &["bennu-formats"]),
     // Digests and banks are the TPM client's.
     ("bennu-eventlog", &["bennu-formats", "bennu-tpm"]),
     // Libraries that are useful alone.
@@ -87,6 +90,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-linux",
             "bennu-esp",
             "bennu-luks",
+            "bennu-golden",
+            "bennu-records",
             "bennu-eventlog",
         ],
     ),

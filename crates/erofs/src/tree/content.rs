@@ -141,6 +141,27 @@ impl Content {
         self.len() == 0
     }
 
+    /// Gives the content to `visit` in order, in pieces as long as `buffer` at most. An empty `buffer` gives
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`ContentError`] for a source that cannot be read or has changed its length.
+    pub fn for_each_piece(
+        &self,
+        buffer: &mut [u8],
+        mut visit: impl FnMut(&[u8]),
+    ) -> Result<(), ContentError> {
+        let reader = self.open()?;
+        let mut done = 0;
+        while done < self.len() && !buffer.is_empty() {
+            let count = (self.len() - done).min(buffer.len() as u64) as usize;
+            reader.read_exact_at(&mut buffer[..count], done)?;
+            visit(&buffer[..count]);
+            done += count as u64;
+        }
+        Ok(())
+    }
+
     /// Opens the content to read at any offset.
     pub(crate) fn open(&self) -> Result<ContentReader<'_>, ContentError> {
         match self {

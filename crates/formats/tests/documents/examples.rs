@@ -18,8 +18,8 @@ use bennu_formats::hardening::HardeningState;
 use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState, ModulesRule};
 use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::{
-    Architecture, BuildParameters, POLICY_PCRS, POLICY_REF, PredictedPcrs, RootImage, SlotManifest,
-    TpmPolicy, UkiBinding, VerityParameters,
+    Architecture, BuildParameters, GoldenIndexBinding, POLICY_PCRS, POLICY_REF, PredictedPcrs, RootImage,
+    SlotManifest, TpmPolicy, UkiBinding, VerityParameters,
 };
 use bennu_formats::names::{ImageId, ImageVersion};
 use bennu_formats::profile::ProfileSet;
@@ -98,6 +98,10 @@ pub fn manifest() -> SlotManifest {
             signature: (0..=255).collect(),
         },
         state_schema: 1,
+        golden_index: Some(GoldenIndexBinding {
+            sha256: digest("golden index"),
+            bytes: Bytes(1_234_567),
+        }),
         build: BuildParameters {
             source_date_epoch: 1_750_000_000,
             builder: "bennu 0.1.0".into(),

@@ -145,6 +145,7 @@ fn every_member_without_a_default_is_required() {
                 "state_volume",
                 "identity",
                 "state_readable_from",
+                "golden_index",
             ];
             let optional =
                 whole[name].is_null() || T::NAME != TrustConfig::NAME && may_lack.contains(&name.as_str());

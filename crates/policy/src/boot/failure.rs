@@ -42,6 +42,7 @@ fn fault(code: Code) -> BootAction {
         | Code::ImaPolicy
         | Code::SwitchRoot
         | Code::SlotUnhealthy
+        | Code::SlotDrifted
         | Code::SlotPanic
         | Code::RootIo
         | Code::BelowFloor
@@ -94,6 +95,7 @@ fn fault(code: Code) -> BootAction {
         | Code::UkiDigest
         | Code::UkiPcr
         | Code::VerityTree
+        | Code::GoldenIndex
         | Code::SlotName => BootAction::Halt,
     }
 }
@@ -107,6 +109,7 @@ fn may_pass(code: Code) -> bool {
         BootAction::FallBack => matches!(
             code,
             Code::SlotUnhealthy
+                | Code::SlotDrifted
                 | Code::SlotPanic
                 | Code::RootIo
                 | Code::UkiNotStarted

@@ -75,6 +75,7 @@ pub fn manifest() -> SlotManifest {
             signature: vec![10; 256],
         },
         state_schema: 1,
+        golden_index: None,
         build: BuildParameters {
             source_date_epoch: 1_700_000_000,
             builder: "bennu 0.1.0".into(),

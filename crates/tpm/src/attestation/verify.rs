@@ -46,7 +46,29 @@ pub fn verify_quote(
     qualifying: &[u8],
     pcrs: &PcrValues,
 ) -> Result<QuoteStatement, QuoteError> {
-    let verifying = VerifyingKey::from_sec1_bytes(&key.sec1()).map_err(|_| QuoteError::Key)?;
+    let statement = verify_statement(quote, &key.sec1(), qualifying)?;
+    let expected = pcrs.combined();
+    if statement.pcrs != pcrs.mask() || statement.pcr_digest != expected {
+        return Err(QuoteError::Pcrs {
+            expected: PolicyDigest(expected),
+            found: PolicyDigest(statement.pcr_digest),
+        });
+    }
+    Ok(statement)
+}
+
+/// Verifies the signature by the key with this point (SEC 1, uncompressed), then that `qualifying` was signed along.
+/// What PCRs the statement names is the caller's to judge.
+///
+/// # Errors
+///
+/// [`QuoteError::Key`], [`QuoteError::Signature`], [`QuoteError::Statement`], [`QuoteError::Qualifying`].
+pub fn verify_statement(
+    quote: &Quote,
+    point: &[u8; 65],
+    qualifying: &[u8],
+) -> Result<QuoteStatement, QuoteError> {
+    let verifying = VerifyingKey::from_sec1_bytes(point).map_err(|_| QuoteError::Key)?;
     let signature = Signature::from_slice(&quote.signature).map_err(|_| QuoteError::Signature)?;
     verifying
         .verify_prehash(&sha256(&[&quote.statement]), &signature)
@@ -54,13 +76,6 @@ pub fn verify_quote(
     let statement = QuoteStatement::decode(&quote.statement)?;
     if statement.qualifying != qualifying {
         return Err(QuoteError::Qualifying);
-    }
-    let expected = pcrs.combined();
-    if statement.pcrs != pcrs.mask() || statement.pcr_digest != expected {
-        return Err(QuoteError::Pcrs {
-            expected: PolicyDigest(expected),
-            found: PolicyDigest(statement.pcr_digest),
-        });
     }
     Ok(statement)
 }

@@ -57,7 +57,7 @@ fn accounted(context: &mut Context) -> Result<()> {
             && changed.status == 1,
         "expected the missing record to be noticed, found {changed:?}"
     );
-    let logs = self::answers(&lines, "bennuctl event-log");
+    let logs = crate::serial::answers(&lines, "bennuctl event-log");
     let [good, changed] = &logs[..] else {
         bail!("expected two tables, found {logs:?}")
     };
@@ -114,43 +114,4 @@ fn debian_13(context: &mut Context) -> Result<()> {
     expect_line(&lines, "user-space  phase enter-initrd")?;
     expect_line(&lines, "user-space  phase ready")?;
     Ok(())
-}
-
-/// What a program that the probe ran said, and how it ended.
-#[derive(Debug)]
-struct Answer {
-    text: String,
-    status: i32,
-}
-
-/// Every run of `program`, in order.
-fn answers(lines: &[String], program: &str) -> Vec<Answer> {
-    let mut answers = Vec::new();
-    let mut text = String::new();
-    for line in lines {
-        if let Some((_, end)) = line.split_once("PROBE RUN-END ") {
-            if end.contains(program) {
-                let status = end.rsplit(' ').next().and_then(|word| word.trim().parse().ok());
-                answers.push(Answer {
-                    text: text.clone(),
-                    status: status.unwrap_or(-1),
-                });
-            }
-            text.clear();
-        } else if let Some((_, said)) = line.split_once("PROBE RUN ") {
-            text.push_str(said);
-            text.push('\n');
-        }
-    }
-    answers
-}
-
-/// A file that the probe handed out.
-fn hex_file(lines: &[String], path: &str) -> Result<Vec<u8>> {
-    let begin = format!("PROBE HEX {path} ");
-    let parts = lines.iter().filter_map(|line| line.split_once(&begin));
-    let hex: String = parts.map(|(_, hex)| hex.trim()).collect();
-    let bytes = hex::decode(&hex).with_context(|| format!("{path}: expected hex, found {hex}"))?;
-    expect_line(lines, &format!("PROBE HEX-END {path} {}", bytes.len()))?;
-    Ok(bytes)
 }

@@ -5,6 +5,7 @@ mod changed_uki;
 mod concurrent_extends;
 mod debian;
 mod debug_token;
+mod drift;
 mod esp_injections;
 mod evidence;
 mod factory_reset;
@@ -14,6 +15,7 @@ mod floor;
 mod floor_index;
 mod foreign_initrd;
 mod gate;
+mod golden;
 mod identity;
 mod interposer;
 mod kernel_side;
@@ -69,6 +71,8 @@ pub fn all() -> Vec<Story> {
         secrets::stories(),
         second_disk::stories(),
         sata_disk::stories(),
+        drift::stories(),
+        golden::stories(),
         kernel_side::stories(),
         root_hash_signature::stories(),
         lying_disk::stories(),

@@ -143,7 +143,7 @@ fn may_be_met(world: &World, slot: Slot, code: Code) -> bool {
         Code::BelowFloor => world.below_floor[slot as usize],
         // Before the ESP is found nobody knows whose a panic was; nor does it prove anything.
         Code::SlotPanic => panics(code) || world.faults.iter().any(|f| f.contains(&Fault::DiesEarly)),
-        Code::SlotUnhealthy | Code::UkiNotStarted => true,
+        Code::SlotUnhealthy | Code::SlotDrifted | Code::UkiNotStarted => true,
         Code::Esp => world.esp_fails,
         Code::StateSchema => {
             faults.contains(&Fault::Fails(code)) || world.newer_raises_state && slot == Slot::Older

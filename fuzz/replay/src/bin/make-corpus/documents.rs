@@ -62,6 +62,7 @@ pub fn seeds() -> anyhow::Result<Vec<Seed>> {
         ("gate", "report", golden("gate-report.json")?),
         ("gate", "profiles", golden("profiles.json")?),
         ("health", "config", golden("health-config.json")?),
+        ("health", "drift", golden("drift-config.json")?),
         ("health", "waiting", golden("health-waiting.json")?),
         ("health", "good", golden("health-good.json")?),
         ("health", "unhealthy", golden("health-unhealthy.json")?),

@@ -8,6 +8,7 @@ mod boot;
 mod disks;
 mod documents;
 mod machine;
+mod runtime;
 mod state;
 
 use anyhow::Context as _;
@@ -26,6 +27,7 @@ fn main() -> anyhow::Result<()> {
     seeds.extend(boot::seeds(&root())?);
     seeds.extend(machine::seeds());
     seeds.extend(state::seeds()?);
+    seeds.extend(runtime::seeds()?);
     let mut total = 0;
     for (target, name, bytes) in &seeds {
         let folder = root().join("fuzz/corpus").join(target);

@@ -1,0 +1,95 @@
+//! What `bennud` may do about drift: `/usr/lib/bennu/drift.json`.
+//!
+//! Written by `bennu build` into the verified root from `[drift]` of image.toml; read by `bennud`. An image without
+//! the file is watched and nothing is done about it (dry run). A file that is there and damaged cannot be: dm-verity
+//! proves it; `bennud` ends with status 2.
+
+use crate::decode::{DecodeError, Document};
+use crate::trust::ReleaseKey;
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds between two rounds of the watch where the image says nothing: the cost stays below 0.5 % of a core.
+pub const DEFAULT_INTERVAL_MS: u32 = 5_000;
+/// Shortest and longest time between two rounds.
+pub const INTERVAL_MS: std::ops::RangeInclusive<u32> = 200..=600_000;
+
+/// An action that an image enforces; all others are told and not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EnforcedAction {
+    /// Kill what the signal names.
+    Kill,
+    /// Freeze every control group but those of systemd and `bennud`.
+    FreezeCgroup,
+    /// Destroy the secrets of the running system.
+    StatePurge,
+    /// Mark the slot bad and restart into the other one.
+    FlipSlot,
+    /// Restart.
+    FailSafe,
+    /// Stay where nothing runs.
+    Recovery,
+}
+
+impl EnforcedAction {
+    /// Every one.
+    pub const ALL: [Self; 6] = [
+        Self::Kill,
+        Self::FreezeCgroup,
+        Self::StatePurge,
+        Self::FlipSlot,
+        Self::FailSafe,
+        Self::Recovery,
+    ];
+}
+
+/// The configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DriftConfig {
+    /// Schema number; 1.
+    pub schema: u32,
+    /// Milliseconds between two rounds.
+    pub interval_ms: u32,
+    /// What is enforced.
+    pub enforced: Vec<EnforcedAction>,
+    /// Release keys, for the other slot's manifest before a flip.
+    pub release_keys: Vec<ReleaseKey>,
+    /// How many of them must have signed.
+    pub release_threshold: u32,
+}
+
+impl Document for DriftConfig {
+    const NAME: &'static str = "drift configuration";
+    const SCHEMA: u32 = 1;
+    const MAX_BYTES: usize = 16 * 1024;
+
+    fn check(&self) -> Result<(), DecodeError> {
+        let bad = |member, expected, found: String| {
+            Err(DecodeError::BadValue {
+                document: Self::NAME,
+                member,
+                expected,
+                found,
+            })
+        };
+        if !INTERVAL_MS.contains(&self.interval_ms) {
+            return bad("interval_ms", "200 to 600000", self.interval_ms.to_string());
+        }
+        if self.enforced.len() > EnforcedAction::ALL.len() {
+            return bad("enforced", "each action once", self.enforced.len().to_string());
+        }
+        let keys = &self.release_keys;
+        if !(1..=16).contains(&keys.len()) || keys.iter().any(|key| key.0.len() != 32) {
+            return bad("release_keys", "1 to 16 keys of 32 bytes", keys.len().to_string());
+        }
+        if !(1..=keys.len() as u32).contains(&self.release_threshold) {
+            return bad(
+                "release_threshold",
+                "1 to the number of keys",
+                self.release_threshold.to_string(),
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! The drift configuration: its pinned bytes, its limits, and what is refused.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests
+
+use bennu_formats::decode::{DecodeError, Document as _};
+use bennu_formats::drift::{DriftConfig, EnforcedAction};
+use bennu_formats::trust::ReleaseKey;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn example() -> DriftConfig {
+    DriftConfig {
+        schema: 1,
+        interval_ms: 5000,
+        enforced: EnforcedAction::ALL.to_vec(),
+        release_keys: vec![ReleaseKey(vec![7; 32])],
+        release_threshold: 1,
+    }
+}
+
+fn pinned() -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/drift-config.json");
+    if std::env::var_os("BENNU_BLESS").is_some() {
+        std::fs::write(&path, serde_json::to_vec_pretty(&example()).unwrap()).unwrap();
+    }
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn the_drift_configuration_has_its_pinned_bytes() {
+    assert_eq!(DriftConfig::decode(&pinned()).unwrap(), example());
+    assert_eq!(pinned(), serde_json::to_vec_pretty(&example()).unwrap());
+    assert_eq!(DriftConfig::MAX_BYTES, 16 * 1024);
+}
+
+#[test]
+fn a_value_beyond_its_bounds_is_refused_by_its_member() {
+    for (member, value) in [
+        ("interval_ms", json!(199)),
+        ("interval_ms", json!(600_001)),
+        ("enforced", json!(vec!["kill"; 7])),
+        ("release_keys", json!([])),
+        ("release_threshold", json!(0)),
+        ("release_threshold", json!(2)),
+    ] {
+        let mut changed: Value = serde_json::from_slice(&pinned()).unwrap();
+        assert!(
+            DriftConfig::decode(changed.to_string().as_bytes()).is_ok(),
+            "control"
+        );
+        changed[member] = value;
+        let refused = DriftConfig::decode(changed.to_string().as_bytes());
+        assert!(
+            matches!(&refused, Err(DecodeError::BadValue { member: found, .. }) if *found == member),
+            "{member}: {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn an_action_that_no_image_can_enforce_is_refused() {
+    let mut changed: Value = serde_json::from_slice(&pinned()).unwrap();
+    changed["enforced"] = json!(["deny"]);
+    let refused = DriftConfig::decode(changed.to_string().as_bytes());
+    assert!(
+        matches!(refused, Err(DecodeError::Malformed { .. })),
+        "{refused:?}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = DriftConfig::decode(&bytes);
+    }
+}

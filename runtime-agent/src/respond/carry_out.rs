@@ -1,0 +1,228 @@
+//! Carrying a decision out, in its order.
+
+use super::{Acted, Warden, certify, kill, other, purge, report};
+use crate::health::command;
+use crate::mark::{self, Slot};
+use crate::records::Journal;
+use crate::surroundings::Surroundings;
+use bennu_formats::paths;
+use bennu_linux::kmsg::Level;
+use bennu_linux::reboot::{End, end};
+use bennu_linux::time;
+use bennu_policy::drift::{Action, Decision};
+use serde_json::json;
+use std::convert::Infallible;
+use std::path::Path;
+use std::time::Duration;
+
+/// Leaves nothing but systemd and `bennud` running.
+const ISOLATE: [&str; 4] = [command::SYSTEMCTL, "--no-block", "isolate", "purged.target"];
+/// How long systemd has to accept that.
+const ISOLATE_LIMIT: Duration = Duration::from_secs(10);
+
+impl Warden {
+    /// Record and alert, then certificate, then everything up to the purge; then the slot, which is decided anew.
+    pub(super) fn answer(&mut self, decision: Decision, world: &mut impl Surroundings) {
+        self.tell(&decision, world);
+        let destructive = decision.plan.iter().any(|step| step.action.cannot_be_undone());
+        if destructive {
+            self.certify(&decision, &report::planned(&decision), world);
+        }
+        let mut acted = report::withheld(&decision);
+        for step in &decision.plan {
+            if step.action.is_report() || step.action == Action::FlipSlot {
+                continue;
+            }
+            let rule = step.why.rule();
+            acted.extend(self.act(step.action, &rule, world));
+        }
+        for known in &mut self.known {
+            known.seen.answered = true;
+        }
+        let flip = decision.plan.iter().find(|step| step.action == Action::FlipSlot);
+        if let Some(step) = flip {
+            let flipped = self.flip(&step.why.rule(), &decision, &acted, world);
+            acted.push(flipped);
+        }
+        if destructive {
+            self.certify(&decision, &acted, world);
+        }
+        if self.halted {
+            self.wait_for_a_person(world);
+        }
+    }
+
+    fn tell(&mut self, decision: &Decision, world: &mut impl Surroundings) {
+        let body = report::body(decision);
+        self.line = self.note(body, world);
+        self.sign_head(world);
+        if decision.plan.iter().any(|step| step.action == Action::Alert) {
+            world.say(Level::Alert, &format!("ALERT {}", decision.reason));
+        }
+    }
+
+    /// Takes one action; gives what became of it.
+    fn act(&mut self, action: Action, rule: &str, world: &mut impl Surroundings) -> Vec<Acted> {
+        if let Err(error) = self.memory.count(action) {
+            world.say(Level::Error, &error);
+        }
+        let done = match action {
+            Action::StatePurge => return self.purge(rule, world),
+            Action::Kill => kill::programs(self.known.iter().filter(|known| !known.seen.answered)),
+            Action::FreezeCgroup => purge::freeze(),
+            Action::FailSafe => {
+                world.say(Level::Alert, "restarting: the boot decides anew");
+                self.restart(world)
+            }
+            Action::Recovery => Ok("waiting for a person".to_owned()),
+            Action::Record | Action::Alert | Action::FlipSlot => return Vec::new(),
+            Action::Deny | Action::CutNetwork | Action::RepairInactiveSlot => {
+                Err("this version of bennud cannot do it".to_owned())
+            }
+        };
+        if done.is_err()
+            && let Err(error) = self.memory.does_not_hold(action)
+        {
+            world.say(Level::Error, &error);
+        }
+        let acted = report::acted(action.name(), rule, done, time::since_boot_ms());
+        world.say(Level::Alert, &report::sentence(&acted));
+        self.note(report::act_body(&acted), world);
+        if action == Action::Recovery {
+            self.halted = true;
+        }
+        vec![acted]
+    }
+
+    fn purge(&mut self, rule: &str, world: &mut impl Surroundings) -> Vec<Acted> {
+        // The volume beneath the log loses its key: the log ends in good order before.
+        self.note(json!({"event": "state-purge-begins"}), world);
+        self.sign_head(world);
+        if let Err(error) = self.journal.stop() {
+            world.say(Level::Error, &error.to_string());
+        }
+        self.journal = Journal::at(Path::new(paths::RUN_RECORDS));
+        self.halted = true;
+        let done = purge::purge(|| world.pause(Duration::ZERO));
+        let failed = done.iter().any(|step| step.result.is_err());
+        let mut acted: Vec<Acted> = Vec::new();
+        for step in done {
+            let name = format!("state-purge.{}", step.step);
+            let act = report::acted(&name, rule, step.result, step.up_ms);
+            world.say(Level::Alert, &report::sentence(&act));
+            acted.push(act);
+        }
+        let whole = match failed {
+            false => Ok("all steps".to_owned()),
+            true => Err("not all steps succeeded".to_owned()),
+        };
+        acted.push(report::acted(
+            Action::StatePurge.name(),
+            rule,
+            whole,
+            time::since_boot_ms(),
+        ));
+        acted
+    }
+
+    /// Verifies the other slot, decides anew, writes the last certificate, marks this slot bad, restarts. Comes back
+    /// only where that cannot be, with the reason.
+    fn flip(
+        &mut self,
+        rule: &str,
+        decision: &Decision,
+        acted: &[Acted],
+        world: &mut impl Surroundings,
+    ) -> Acted {
+        let refused =
+            |words: String| report::acted(Action::FlipSlot.name(), rule, Err(words), time::since_boot_ms());
+        let Some(config) = self.config.clone() else {
+            return refused("there is no drift configuration".to_owned());
+        };
+        let found = other::look(&self.handover, &config, &mut || world.pause(Duration::ZERO));
+        world.say(Level::Alert, &format!("flip: {}", found.words));
+        let again = self.decide(&found.slot);
+        if !again.plan.iter().any(|step| step.action == Action::FlipSlot) {
+            let because = again.withheld.iter().find(|w| w.action == Action::FlipSlot);
+            let why = because.map_or("not called for", |withheld| withheld.because.words());
+            return refused(format!("{why}: {}", found.words));
+        }
+        if let Err(error) = self.memory.count(Action::FlipSlot) {
+            world.say(Level::Error, &error);
+        }
+        let slot = Slot::of(&self.handover);
+        let words = decision.reason.clone();
+        match world.on_esp(|esp| mark::mark_drifted(esp, &slot, &words)) {
+            Ok(Some(_)) => {}
+            Ok(None) => return refused("no other slot may start".to_owned()),
+            Err(error) => return refused(error.to_string()),
+        }
+        let words = format!("slot {} is marked bad; {}", slot.version, found.words);
+        let flipped = report::acted(Action::FlipSlot.name(), rule, Ok(words), time::since_boot_ms());
+        world.say(Level::Alert, &report::sentence(&flipped));
+        let acts: Vec<Acted> = acted.iter().cloned().chain([flipped]).collect();
+        self.certify(decision, &acts, world);
+        match self.restart(world) {
+            Ok(_) => refused("the machine did not restart".to_owned()),
+            Err(error) => refused(error),
+        }
+    }
+
+    /// Signs and keeps one certificate; that it cannot be is told, and holds nothing up.
+    fn certify(&mut self, decision: &Decision, acts: &[Acted], world: &mut impl Surroundings) {
+        let Some(signer) = &mut self.signer else {
+            return world.say(Level::Critical, "no certificate: the TPM does not sign");
+        };
+        let about = certify::Subject {
+            next: self.next,
+            decision,
+            known: &self.known,
+            acts,
+            line: self.line,
+        };
+        let (number, _) = self.next;
+        let kept = certify::certify(&self.handover, signer, &about)
+            .map_err(|error| error.to_string())
+            .and_then(|(envelope, digest)| {
+                self.store.keep(number, &envelope)?;
+                Ok(digest)
+            });
+        match kept {
+            Ok(digest) => {
+                self.next = (number + 1, digest);
+                world.say(
+                    Level::Alert,
+                    &format!("action certificate {number} is signed and on the ESP"),
+                );
+                let body = json!({"event": "certificate", "number": number, "sha256": digest.to_string()});
+                self.note(body, world);
+            }
+            Err(error) => world.say(Level::Critical, &format!("no certificate: {error}")),
+        }
+    }
+
+    /// Nothing runs and nothing is left to protect: systemd takes what is left away, and a person has to come.
+    fn wait_for_a_person(&mut self, world: &mut impl Surroundings) -> ! {
+        world.say(
+            Level::Alert,
+            "nothing is watched any more: the machine waits for a person",
+        );
+        if let Err(error) = command::run(&ISOLATE, ISOLATE_LIMIT) {
+            world.say(Level::Error, &format!("purged.target: {error}"));
+        }
+        loop {
+            world.pause(Duration::from_secs(60));
+        }
+    }
+
+    /// At once: what is frozen or killed cannot be stopped in good order.
+    fn restart(&mut self, world: &mut impl Surroundings) -> Result<String, String> {
+        if let Err(error) = self.journal.stop() {
+            world.say(Level::Error, &error.to_string());
+        }
+        let ended: Result<Infallible, _> = end(End::Reboot);
+        match ended {
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}

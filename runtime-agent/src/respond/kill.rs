@@ -1,0 +1,68 @@
+//! Killing what a signal names: every process that executes a file of that name and is not ours.
+
+use super::Known;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::path::Path;
+
+/// Kills the programs that these sightings name.
+///
+/// # Errors
+/// The list of processes cannot be read, or one was not killed; in words.
+pub fn programs<'k>(known: impl Iterator<Item = &'k Known>) -> Result<String, String> {
+    let programs: Vec<&str> = known
+        .filter_map(|known| known.sighting.program.as_deref())
+        .collect();
+    if programs.is_empty() {
+        return Ok("no program was named".to_owned());
+    }
+    let own = rustix::process::getpid();
+    let mut killed = 0;
+    let mut failed = None;
+    let entries = fs::read_dir("/proc").map_err(|error| format!("/proc: {error}"))?;
+    for entry in entries.flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some(pid) = pid
+            .and_then(Pid::from_raw)
+            .filter(|pid| *pid != own && !pid.is_init())
+        else {
+            continue;
+        };
+        let Ok(executed) = fs::read_link(entry.path().join("exe")) else {
+            continue;
+        };
+        if !programs.iter().any(|program| same(&executed, program)) {
+            continue;
+        }
+        match kill_process(pid, Signal::KILL) {
+            Ok(()) => killed += 1,
+            Err(error) => failed = Some(format!("process {}: {error}", pid.as_raw_nonzero())),
+        }
+    }
+    match failed {
+        None => Ok(format!("{killed} processes")),
+        Some(why) => Err(why),
+    }
+}
+
+/// A file that was removed since has ` (deleted)` behind its name, and the path in the log is the opener's.
+fn same(executed: &Path, program: &str) -> bool {
+    let executed = executed.to_string_lossy();
+    let executed = executed.strip_suffix(" (deleted)").unwrap_or(&executed);
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    executed == program || (!name(program).is_empty() && name(executed) == name(program))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_known_by_its_path_or_its_name_also_when_it_was_removed() {
+        for executed in ["/run/x/intruder", "/run/x/intruder (deleted)", "/mnt/intruder"] {
+            assert!(same(Path::new(executed), "/run/x/intruder"), "{executed}");
+        }
+        assert!(!same(Path::new("/run/x/intruders"), "/run/x/intruder"));
+        assert!(!same(Path::new("/run/x/a"), ""));
+    }
+}

@@ -1,0 +1,280 @@
+//! What `bennud` does about drift: signals in, one pure decision, actions out, each recorded, announced and certified.
+//!
+//! The decision is `policy::drift`'s. Here it is carried out, in its order, with two promises kept by the order of the
+//! code: nothing is destroyed before the certificate is on the ESP and the alert is out (or both were tried: a TPM or
+//! an ESP that an intruder silenced does not keep the secrets open), and the other slot is verified whole before this
+//! one is marked bad. Normative for the words: `docs/explanation/drift-ladder.md`.
+
+mod carry_out;
+pub mod certificates;
+mod certify;
+mod kill;
+mod memory;
+mod other;
+pub mod purge;
+mod report;
+
+use crate::records::{Journal, TpmSigner, place};
+use crate::surroundings::Surroundings;
+use crate::watch::{Sighting, Watch};
+use bennu_formats::Sha256Digest;
+use bennu_formats::drift::{DEFAULT_INTERVAL_MS, DriftConfig, EnforcedAction};
+use bennu_formats::handover::Handover;
+use bennu_linux::kmsg::Level;
+use bennu_linux::time;
+use bennu_policy::drift::{self, Action, ActionSet, Decision, Facts, OtherSlot, Seen};
+use bennu_records::certificate::Outcome;
+use certificates::Store;
+use memory::Memory;
+use serde_json::json;
+use std::time::Duration;
+
+/// Before the decision asks for a flip nobody reads a whole slot: it is taken as good, and verified when it counts.
+const NOT_LOOKED_AT: OtherSlot = OtherSlot {
+    present: true,
+    verifies: true,
+    marked_bad: false,
+    security_version: u64::MAX,
+    floor: 0,
+};
+/// Most sightings that are remembered.
+const MAX_KNOWN: usize = 256;
+
+/// A sighting and when it came.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// For the decision.
+    pub seen: Seen,
+    /// First time, milliseconds since the machine started.
+    pub first_ms: u64,
+    /// What.
+    pub sighting: Sighting,
+}
+
+/// What became of an action.
+#[derive(Debug, Clone)]
+pub struct Acted {
+    /// Stable name.
+    pub action: String,
+    /// Stable name of the rule.
+    pub rule: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why not, or what was done.
+    pub words: String,
+    /// When it ended.
+    pub up_ms: Option<u64>,
+}
+
+/// The watch and what it leads to, in one start.
+pub struct Warden {
+    handover: Handover,
+    config: Option<DriftConfig>,
+    watch: Watch,
+    journal: Journal,
+    signer: Option<TpmSigner>,
+    store: Store,
+    known: Vec<Known>,
+    memory: Memory,
+    /// For the next certificate.
+    next: (u64, Sha256Digest),
+    /// Line of the decision, and the chain after it.
+    line: (u64, Sha256Digest),
+    unsigned_lines: bool,
+    /// Nothing is watched any more: a person has to come.
+    halted: bool,
+}
+
+impl Warden {
+    /// The watch of this start. An image without a configuration is watched in dry run.
+    pub fn new(handover: &Handover, config: Option<DriftConfig>) -> Self {
+        Self {
+            handover: handover.clone(),
+            config,
+            watch: Watch::new(handover),
+            journal: Journal::at(place(handover)),
+            signer: None,
+            store: Store::of(handover),
+            known: Vec::new(),
+            memory: Memory::load(),
+            next: (0, Sha256Digest::ZERO),
+            line: (0, Sha256Digest::ZERO),
+            unsigned_lines: false,
+            halted: false,
+        }
+    }
+
+    /// Watches for ever, or until the machine restarts.
+    pub fn run(mut self, world: &mut impl Surroundings) -> ! {
+        self.begin(world);
+        let interval = self
+            .config
+            .as_ref()
+            .map_or(DEFAULT_INTERVAL_MS, |c| c.interval_ms);
+        loop {
+            self.round(world);
+            world.pause(Duration::from_millis(interval.into()));
+        }
+    }
+
+    fn enforced(&self) -> ActionSet {
+        let actions = self.config.iter().flat_map(|config| &config.enforced);
+        actions.fold(ActionSet::NONE, |set, action| set.with(meaning(*action)))
+    }
+
+    /// Tells the log what begins, and takes over what an earlier life left on the ESP.
+    fn begin(&mut self, world: &mut impl Surroundings) {
+        match TpmSigner::open() {
+            Ok(signer) => self.signer = Some(signer),
+            Err(error) => world.say(
+                Level::Error,
+                &format!("{error}; neither heads of the log nor certificates are signed"),
+            ),
+        }
+        let enforced = self.config.as_ref().map_or(&[][..], |config| &config.enforced);
+        let body = json!({
+            "event": "watch-begins",
+            "image": self.handover.image_id.as_str(),
+            "version": self.handover.version.as_str(),
+            "root_hash": self.handover.root_hash.to_string(),
+            "enforced": enforced,
+        });
+        self.note(body, world);
+        let found = self.store.read();
+        self.next = found.next();
+        for trouble in &found.troubles {
+            world.say(Level::Warning, &format!("action certificate: {trouble}"));
+        }
+        match self.store.carry_over(&found) {
+            Ok(new) if new.is_empty() => {}
+            Ok(new) => {
+                self.note(json!({"event": "certificates", "numbers": new}), world);
+                let words = format!(
+                    "{} action certificates of an earlier start; see bennuctl certificates",
+                    new.len()
+                );
+                world.say(Level::Notice, &words);
+            }
+            Err(error) => world.say(
+                Level::Warning,
+                &format!("action certificates are not kept: {error}"),
+            ),
+        }
+        self.sign_head(world);
+        let words = match enforced_words(self.config.as_ref()) {
+            words if words.is_empty() => "watching for drift: dry run, nothing is done about it".to_owned(),
+            words => format!("watching for drift; enforced: {words}"),
+        };
+        world.say(Level::Notice, &words);
+    }
+
+    /// One look at everything, and what follows from it.
+    pub fn round(&mut self, world: &mut impl Surroundings) {
+        let (sightings, troubles) = self.watch.round();
+        for trouble in troubles {
+            world.say(Level::Warning, &trouble);
+            self.note(json!({"event": "cannot-watch", "words": trouble}), world);
+        }
+        let news = self.remember(sightings, world);
+        let decision = self.decide(&NOT_LOOKED_AT);
+        let acts = decision.plan.iter().any(|step| !step.action.is_report());
+        if news || acts {
+            self.answer(decision, world);
+        }
+        if self.unsigned_lines {
+            self.sign_head(world);
+        }
+    }
+
+    /// Adds what is new; what lasts goes on counting and is answered once. Gives whether something is new.
+    fn remember(&mut self, sightings: Vec<Sighting>, world: &mut impl Surroundings) -> bool {
+        let now_ms = time::since_boot_ms();
+        self.known.retain(|known| known.seen.counts(now_ms));
+        let mut news = false;
+        for sighting in sightings {
+            if let Some(known) = self.known.iter_mut().find(|known| known.sighting == sighting) {
+                known.seen.at_ms = now_ms;
+                continue;
+            }
+            if self.known.len() >= MAX_KNOWN {
+                continue;
+            }
+            news = true;
+            let row = sighting.signal.row();
+            let words = format!("signal {} ({}): {}", row.name, row.weight.name(), sighting.detail);
+            world.say(Level::Warning, &words);
+            self.note(
+                json!({
+                    "event": "signal",
+                    "signal": row.name,
+                    "source": row.source.name(),
+                    "weight": row.weight.name(),
+                    "detail": sighting.detail,
+                }),
+                world,
+            );
+            self.known.push(Known {
+                seen: Seen {
+                    signal: sighting.signal,
+                    at_ms: now_ms,
+                    answered: false,
+                },
+                first_ms: now_ms,
+                sighting,
+            });
+        }
+        news
+    }
+
+    fn decide(&self, other: &OtherSlot) -> Decision {
+        let signals: Vec<Seen> = self.known.iter().map(|known| known.seen).collect();
+        drift::decide(&Facts {
+            signals: &signals,
+            now_ms: time::since_boot_ms(),
+            enforced: self.enforced(),
+            spent: self.memory.spent(),
+            in_force: self.memory.in_force(),
+            other: *other,
+            // The watch begins when the slot was marked good, and a slot that was flipped from is marked bad.
+            flips_in_a_row: 0,
+        })
+    }
+
+    fn note(&mut self, body: serde_json::Value, world: &mut impl Surroundings) -> (u64, Sha256Digest) {
+        match self.journal.note(body) {
+            Ok(line) => {
+                self.unsigned_lines = true;
+                line
+            }
+            Err(error) => {
+                world.say(Level::Error, &error.to_string());
+                self.line
+            }
+        }
+    }
+
+    fn sign_head(&mut self, world: &mut impl Surroundings) {
+        let Some(signer) = &mut self.signer else { return };
+        match self.journal.head(signer) {
+            Ok(()) => self.unsigned_lines = false,
+            Err(error) => world.say(Level::Error, &error.to_string()),
+        }
+    }
+}
+
+fn meaning(action: EnforcedAction) -> Action {
+    match action {
+        EnforcedAction::Kill => Action::Kill,
+        EnforcedAction::FreezeCgroup => Action::FreezeCgroup,
+        EnforcedAction::StatePurge => Action::StatePurge,
+        EnforcedAction::FlipSlot => Action::FlipSlot,
+        EnforcedAction::FailSafe => Action::FailSafe,
+        EnforcedAction::Recovery => Action::Recovery,
+    }
+}
+
+fn enforced_words(config: Option<&DriftConfig>) -> String {
+    let actions = config.into_iter().flat_map(|config| &config.enforced);
+    let names: Vec<&str> = actions.map(|action| meaning(*action).name()).collect();
+    names.join(", ")
+}

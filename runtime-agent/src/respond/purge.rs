@@ -1,0 +1,231 @@
+//! State Purge: the secrets of the running system are destroyed (DESIGN §7).
+//!
+//! Unmounting is not erasure: a busy mount survives, and one that is detached keeps what it holds. So, in this order:
+//!
+//! 1. every control group but that of systemd and our own is frozen: from here on nobody uses, copies or re-reads;
+//! 2. the files with secrets are overwritten where they lie, cut to nothing and removed: in place, so that each mount,
+//!    each open file and each mapping of them sees zeros;
+//! 3. each crypt device loses its key in the kernel and becomes a device of errors;
+//! 4. what was frozen is killed, so that copies in its memory go; its service manager has nothing to start it with;
+//! 5. the secrets' mount goes, and clean pages of what was decrypted are dropped.
+//!
+//! The TPM was latched before the root started: nothing opens the sealed copies before the next verified start. Each
+//! step is taken whatever became of those before it, has a time limit, and tells.
+
+use bennu_formats::paths;
+use bennu_linux::cgroup::{CgroupError, Cgroups, Group};
+use bennu_linux::dm::{DeviceMapper, DmError, Name};
+use bennu_linux::mount::{Unmount, unmount};
+use bennu_linux::time;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Longest time for one control group to stop, or to end.
+const GROUP_LIMIT: Duration = Duration::from_millis(1500);
+/// systemd's own control group: PID 1.
+const MANAGER: &str = "init.scope";
+/// Where secrets lie in files: ours, and the copies that systemd gives to units.
+const FOLDERS: [&str; 2] = [paths::RUN_SECRETS, "/run/credentials"];
+/// Deepest folder below.
+const MAX_DEPTH: usize = 4;
+const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
+
+/// What became of one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// Name; stable, for logs and certificates.
+    pub step: &'static str,
+    /// What was done, or what failed.
+    pub result: Result<String, String>,
+    /// When it ended, milliseconds since the machine started.
+    pub up_ms: u64,
+}
+
+/// Takes all steps; `alive` is called between them.
+pub fn purge(mut alive: impl FnMut()) -> Vec<Done> {
+    let mut done = Vec::new();
+    let mut step = |step, result| {
+        done.push(Done {
+            step,
+            result,
+            up_ms: time::since_boot_ms(),
+        });
+        alive();
+    };
+    let others = others();
+    step("freeze", each_group(&others, |group| group.freeze(GROUP_LIMIT)));
+    step("erase-secrets", erase_all());
+    step("wipe-keys", wipe_keys());
+    step("kill", each_group(&others, |group| group.kill(GROUP_LIMIT)));
+    step("unmount", leave_secrets());
+    step("drop-caches", drop_caches());
+    done
+}
+
+/// Freezes every group but that of systemd and our own.
+///
+/// # Errors
+/// In words.
+pub fn freeze() -> Result<String, String> {
+    each_group(&others(), |group| group.freeze(GROUP_LIMIT))
+}
+
+fn others() -> Result<Vec<Group>, CgroupError> {
+    let groups = Cgroups::default();
+    groups.all_but(&[groups.own()?, groups.group(MANAGER)])
+}
+
+fn each_group(
+    groups: &Result<Vec<Group>, CgroupError>,
+    act: impl Fn(&Group) -> Result<(), CgroupError>,
+) -> Result<String, String> {
+    let groups = groups.as_ref().map_err(ToString::to_string)?;
+    let failed: Vec<String> = groups
+        .iter()
+        .filter_map(|group| act(group).err())
+        .map(|error| error.to_string())
+        .collect();
+    match failed.first() {
+        None => Ok(format!("{} control groups", groups.len())),
+        Some(first) => Err(format!(
+            "{} of {} failed, as: {first}",
+            failed.len(),
+            groups.len()
+        )),
+    }
+}
+
+fn erase_all() -> Result<String, String> {
+    let mut files = Vec::new();
+    let mut failed = Vec::new();
+    for folder in FOLDERS {
+        if let Err(error) = list(Path::new(folder), 0, &mut files) {
+            failed.push(format!("{folder}: {error}"));
+        }
+    }
+    files.push(paths::RUN_RESET_KEY.into());
+    let mut erased = 0;
+    for file in &files {
+        match erase(file) {
+            Ok(()) => erased += 1,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => failed.push(format!("{}: {error}", file.display())),
+        }
+    }
+    match failed.first() {
+        None => Ok(format!("{erased} files")),
+        Some(first) => Err(format!("{erased} files; {} failed, as: {first}", failed.len())),
+    }
+}
+
+fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() && depth < MAX_DEPTH {
+            list(&entry.path(), depth + 1, files)?;
+        } else if kind.is_file() {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Zeros over every byte where it lies; then cut and removed.
+fn erase(path: &Path) -> io::Result<()> {
+    let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
+    let mut file = OpenOptions::new().write(true).custom_flags(nofollow).open(path)?;
+    zero(&mut file)?;
+    file.set_len(0)?;
+    fs::remove_file(path)
+}
+
+fn zero(file: &mut File) -> io::Result<()> {
+    let mut left = file.metadata()?.len();
+    file.seek(SeekFrom::Start(0))?;
+    let zeros = [0; 4096];
+    while left > 0 {
+        let part = usize::try_from(left).unwrap_or(usize::MAX).min(zeros.len());
+        file.write_all(&zeros[..part])?;
+        left -= part as u64;
+    }
+    file.sync_data()
+}
+
+fn wipe_keys() -> Result<String, String> {
+    let wipe = || -> Result<Vec<String>, DmError> {
+        let dm = DeviceMapper::open()?;
+        let mut wiped = Vec::new();
+        for (name, _) in dm.devices()? {
+            let name = Name::new(&name)?;
+            if dm.table(&name).is_ok_and(|line| line.target() == "crypt") {
+                dm.wipe_key(&name)?;
+                wiped.push(name.to_string());
+            }
+        }
+        Ok(wiped)
+    };
+    match wipe() {
+        Ok(wiped) if wiped.is_empty() => Ok("no crypt device".to_owned()),
+        Ok(wiped) => Ok(wiped.join(", ")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn leave_secrets() -> Result<String, String> {
+    unmount(Path::new(paths::RUN_SECRETS), Unmount::Now)
+        .map(|()| paths::RUN_SECRETS.to_owned())
+        .map_err(|error| error.to_string())
+}
+
+fn drop_caches() -> Result<String, String> {
+    fs::write(DROP_CACHES, "3\n")
+        .map(|()| "clean pages, names and inodes".to_owned())
+        .map_err(|error| format!("{DROP_CACHES}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    #[test]
+    fn an_erased_file_is_gone_and_who_has_it_open_reads_zeros_or_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("machine");
+        fs::write(&path, vec![7; 5000]).unwrap();
+        let mut open = File::open(&path).unwrap();
+        let mut before = Vec::new();
+        open.read_to_end(&mut before).unwrap();
+        assert_eq!(before, vec![7; 5000], "control");
+        let mut writer = OpenOptions::new().write(true).open(&path).unwrap();
+        zero(&mut writer).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), vec![0; 5000]);
+        erase(&path).unwrap();
+        assert!(!path.exists());
+        open.seek(SeekFrom::Start(0)).unwrap();
+        let mut after = Vec::new();
+        open.read_to_end(&mut after).unwrap();
+        assert!(after.is_empty());
+    }
+
+    #[test]
+    fn a_link_is_not_followed_out_of_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let (outside, link) = (dir.path().join("outside"), dir.path().join("link"));
+        fs::write(&outside, "kept").unwrap();
+        std::os::unix::fs::symlink(&outside, &link).unwrap();
+        assert!(erase(&link).is_err());
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "kept");
+        let mut files = Vec::new();
+        list(dir.path(), 0, &mut files).unwrap();
+        assert_eq!(files, [outside]);
+    }
+}

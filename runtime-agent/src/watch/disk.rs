@@ -1,0 +1,131 @@
+//! The boot disk besides its slots: the partition table and the files of the ESP.
+
+use super::{Baseline, Look, Sighting, Subject};
+use crate::esp::{Access, with_esp};
+use bennu_esp::Census;
+use bennu_formats::Sha256Digest;
+use bennu_formats::handover::{BlockDevice, Handover};
+use bennu_policy::drift::Signal;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+
+/// Protective MBR, header and 128 entries, in bytes; the backup at the end has one sector less (UEFI 2.10, 5.3).
+const TABLE_BYTES: u64 = 34 * 512;
+
+/// The partition table, both copies.
+pub struct Table {
+    disk: String,
+    first: Baseline<Sha256Digest>,
+}
+
+impl Table {
+    /// Of the boot disk.
+    pub fn of(handover: &Handover) -> Self {
+        Self {
+            disk: handover.disk.path.clone(),
+            first: Baseline::default(),
+        }
+    }
+
+    fn read(&self) -> std::io::Result<Vec<u8>> {
+        let mut disk = File::open(&self.disk)?;
+        let mut bytes = vec![0; TABLE_BYTES as usize * 2];
+        let (front, back) = bytes.split_at_mut(TABLE_BYTES as usize);
+        disk.read_exact(front)?;
+        let end = disk.seek(SeekFrom::End(0))?;
+        disk.seek(SeekFrom::Start(end.saturating_sub(TABLE_BYTES - 512)))?;
+        disk.read_exact(&mut back[..TABLE_BYTES as usize - 512])?;
+        Ok(bytes)
+    }
+}
+
+impl Subject for Table {
+    fn name(&self) -> &'static str {
+        "partition table"
+    }
+
+    fn look(&mut self) -> Look {
+        let bytes = self.read().map_err(|e| format!("{}: {e}", self.disk))?;
+        let changed = self
+            .first
+            .first(Sha256Digest::of(&bytes))
+            .filter(|(first, now)| *first != now)
+            .map(|(first, now)| {
+                let words = format!("digest of both copies {first} at the first look, now {now}");
+                Sighting::new(Signal::GptChanged, words)
+            });
+        Ok(changed.into_iter().collect())
+    }
+}
+
+/// Files of the ESP.
+pub struct Files {
+    esp: BlockDevice,
+    first: Baseline<Census>,
+}
+
+impl Files {
+    /// Of the ESP of this start.
+    pub fn of(handover: &Handover) -> Self {
+        Self {
+            esp: handover.esp.clone(),
+            first: Baseline::default(),
+        }
+    }
+}
+
+/// Files that are new, gone or others.
+fn differences(first: &Census, now: &Census) -> Vec<Sighting> {
+    let mut seen = Vec::new();
+    for (path, digest) in now {
+        match first.get(path) {
+            Some(before) if before == digest => {}
+            Some(_) => seen.push(format!("{path} is another file")),
+            None => seen.push(format!("{path} is new")),
+        }
+    }
+    let gone = first.keys().filter(|path| !now.contains_key(*path));
+    seen.extend(gone.map(|path| format!("{path} is gone")));
+    let told = |words: String| Sighting::new(Signal::EspChanged, words);
+    seen.into_iter().map(told).collect()
+}
+
+impl Subject for Files {
+    fn name(&self) -> &'static str {
+        "ESP"
+    }
+
+    fn is_slow(&self) -> bool {
+        true
+    }
+
+    fn look(&mut self) -> Look {
+        let now = with_esp(&self.esp, Access::ReadOnly, |esp| esp.census()).map_err(|e| e.to_string())?;
+        Ok(self
+            .first
+            .first(now)
+            .map(|(first, now)| differences(first, &now))
+            .unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_difference_is_told_with_its_path() {
+        let digest = |byte| Sha256Digest([byte; 32]);
+        let census = |files: &[(&str, u8)]| -> Census {
+            files
+                .iter()
+                .map(|(path, byte)| ((*path).to_owned(), digest(*byte)))
+                .collect()
+        };
+        let first = census(&[("a", 1), ("b", 1), ("c", 1)]);
+        assert_eq!(differences(&first, &first), [], "control");
+        let now = census(&[("a", 1), ("b", 2), ("d", 1)]);
+        let words: Vec<String> = differences(&first, &now).into_iter().map(|s| s.detail).collect();
+        assert_eq!(words, ["b is another file", "d is new", "c is gone"]);
+    }
+}

@@ -1,0 +1,143 @@
+//! The integrity watch: looks at what cannot change on a sound machine, and gives typed signals.
+//!
+//! One file a subject. Each look compares with what was verified (hand-over record, golden-file index, predicted PCRs)
+//! or, where nothing verified exists, with the first look of this boot. Nothing is decided here: `policy::drift` does.
+//! What cannot be read is a signal where that is one (a silent TPM), and otherwise said once.
+//!
+//! Reads: sysfs, procfs, securityfs, the TPM, the boot disk. Writes nothing.
+
+mod clock;
+mod disk;
+mod firmware;
+mod ima;
+mod kernel;
+mod tpm;
+mod verity;
+
+pub use ima::ImaWatch;
+
+use bennu_formats::handover::Handover;
+use bennu_linux::time;
+use bennu_policy::drift::Signal;
+use std::time::Duration;
+
+/// How often the costly subjects are looked at: those that read files of the ESP.
+const SLOWLY: Duration = Duration::from_secs(60);
+
+/// Something that was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// What.
+    pub signal: Signal,
+    /// What exactly, printable; one sighting a text.
+    pub detail: String,
+    /// The program that it is about, for killing.
+    pub program: Option<String>,
+}
+
+impl Sighting {
+    /// A sighting with its words, cut and made printable: they come from paths and from the disk.
+    pub fn new(signal: Signal, detail: impl AsRef<str>) -> Self {
+        let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+        Self {
+            signal,
+            detail: detail.as_ref().chars().take(240).map(printable).collect(),
+            program: None,
+        }
+    }
+}
+
+/// What one subject says: sightings, or why it cannot be looked at.
+pub type Look = Result<Vec<Sighting>, String>;
+
+/// A subject of the watch.
+trait Subject {
+    /// Its name, for words.
+    fn name(&self) -> &'static str;
+    /// Whether it is looked at once a minute only.
+    fn is_slow(&self) -> bool {
+        false
+    }
+    /// Looks. A condition that lasts is told at each look.
+    fn look(&mut self) -> Look;
+}
+
+/// All subjects.
+pub struct Watch {
+    subjects: Vec<(Box<dyn Subject>, Option<String>)>,
+    looked_slowly: Option<Duration>,
+}
+
+impl Watch {
+    /// The subjects of this start.
+    pub fn new(handover: &Handover) -> Self {
+        let subjects: Vec<Box<dyn Subject>> = vec![
+            Box::new(tpm::Pcrs::of(handover)),
+            Box::new(tpm::Counters::default()),
+            Box::new(ima::ImaWatch::new()),
+            Box::new(verity::Root::of(handover)),
+            Box::new(kernel::Modules::default()),
+            Box::new(kernel::Mounts::default()),
+            Box::new(clock::Clock::default()),
+            Box::new(disk::Table::of(handover)),
+            Box::new(disk::Files::of(handover)),
+            Box::new(firmware::Variables::default()),
+        ];
+        Self {
+            subjects: subjects.into_iter().map(|subject| (subject, None)).collect(),
+            looked_slowly: None,
+        }
+    }
+
+    /// One round; gives what was seen, and what is new to say of subjects that cannot be looked at.
+    pub fn round(&mut self) -> (Vec<Sighting>, Vec<String>) {
+        let now = time::monotonic();
+        let slowly = self
+            .looked_slowly
+            .is_none_or(|last| now.saturating_sub(last) >= SLOWLY);
+        if slowly {
+            self.looked_slowly = Some(now);
+        }
+        let (mut seen, mut words) = (Vec::new(), Vec::new());
+        for (subject, told) in &mut self.subjects {
+            if subject.is_slow() && !slowly {
+                continue;
+            }
+            match subject.look() {
+                Ok(sightings) => {
+                    seen.extend(sightings);
+                    *told = None;
+                }
+                Err(why) if told.as_ref() == Some(&why) => {}
+                Err(why) => {
+                    words.push(format!("{}: cannot be watched: {why}", subject.name()));
+                    *told = Some(why);
+                }
+            }
+        }
+        (seen, words)
+    }
+}
+
+/// Compares with the first look.
+#[derive(Debug)]
+struct Baseline<T>(Option<T>);
+
+impl<T> Default for Baseline<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Baseline<T> {
+    /// What was found first, with what is found now; none at the first look.
+    fn first(&mut self, now: T) -> Option<(&T, T)> {
+        match &mut self.0 {
+            Some(first) => Some((first, now)),
+            none => {
+                *none = Some(now);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! PCRs that nothing extends after the boot, and the TPM's own counters.
+
+use super::{Look, Sighting, Subject};
+use crate::records::{DEVICE, boot_id};
+use crate::status::measured::{Facts, Places};
+use bennu_formats::Sha256Digest;
+use bennu_formats::handover::Handover;
+use bennu_formats::manifest::PredictedPcrs;
+use bennu_policy::drift::Signal;
+use bennu_tpm::{Client, ClockInfo, Device};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// PCRs whose value is that of the hand-over for as long as the machine runs.
+const STILL: [u32; 5] = [4, 5, 7, 12, 13];
+
+/// Values of PCRs.
+pub struct Pcrs {
+    places: Places,
+    at_handover: BTreeMap<u32, Sha256Digest>,
+    predicted: PredictedPcrs,
+}
+
+impl Pcrs {
+    /// As they have to be in this start.
+    pub fn of(handover: &Handover) -> Self {
+        Self {
+            places: Places::default(),
+            at_handover: handover.pcrs.clone(),
+            predicted: handover.predicted_pcrs.clone(),
+        }
+    }
+
+    /// What differs. PCR 11 has the value of one of the phases; PCR 15, into which systemd measures, is what the event
+    /// log gives.
+    fn judge(&self, values: &BTreeMap<u8, Sha256Digest>, accounted_15: bool) -> Vec<Sighting> {
+        let changed = |pcr: u32, value: &Sha256Digest, expected: &str| {
+            Sighting::new(
+                Signal::PcrChanged,
+                format!("PCR {pcr} is {value}, expected {expected}"),
+            )
+        };
+        let value = |pcr: u32| u8::try_from(pcr).ok().and_then(|pcr| values.get(&pcr));
+        let mut seen: Vec<Sighting> = STILL
+            .into_iter()
+            .filter_map(|pcr| Some((pcr, value(pcr)?, self.at_handover.get(&pcr)?)))
+            .filter(|(_, now, then)| now != then)
+            .map(|(pcr, now, then)| changed(pcr, now, &then.to_string()))
+            .collect();
+        let p = &self.predicted;
+        let phases = [p.pcr11_leave_initrd, p.pcr11_sysinit, p.pcr11_ready];
+        if let Some(now) = value(11).filter(|now| !phases.contains(now)) {
+            seen.push(changed(11, now, "the value of a phase of this release"));
+        }
+        if let Some(now) = value(15).filter(|_| !accounted_15) {
+            seen.push(changed(15, now, "what the event log gives"));
+        }
+        seen
+    }
+}
+
+impl Subject for Pcrs {
+    fn name(&self) -> &'static str {
+        "PCRs"
+    }
+
+    fn look(&mut self) -> Look {
+        match Facts::gather_settled(&self.places) {
+            Ok(facts) => Ok(self.judge(&facts.sha256(), facts.accounted(15))),
+            Err(why) => Ok(vec![Sighting::new(Signal::TpmSilent, why)]),
+        }
+    }
+}
+
+/// Reset and restart counts.
+#[derive(Default)]
+pub struct Counters {
+    first: Option<ClockInfo>,
+}
+
+impl Counters {
+    fn judge(first: &ClockInfo, now: &ClockInfo) -> Vec<Sighting> {
+        let mut seen = Vec::new();
+        if now.reset_count != first.reset_count {
+            let words = format!(
+                "the TPM was reset while the machine ran: reset count {} at the first look, now {}",
+                first.reset_count, now.reset_count
+            );
+            seen.push(Sighting::new(Signal::TpmReset, words));
+        } else if now.restart_count != first.restart_count {
+            let words = format!(
+                "the TPM restarted: restart count {} at the first look, now {}",
+                first.restart_count, now.restart_count
+            );
+            seen.push(Sighting::new(Signal::TpmRestarted, words));
+        }
+        seen
+    }
+}
+
+impl Subject for Counters {
+    fn name(&self) -> &'static str {
+        "TPM counters"
+    }
+
+    fn look(&mut self) -> Look {
+        let silent = |why: String| Ok(vec![Sighting::new(Signal::TpmSilent, why)]);
+        let now = match Device::open(Path::new(DEVICE)).map(Client::new) {
+            Err(error) => return silent(error.to_string()),
+            Ok(mut tpm) => match tpm.read_clock() {
+                Err(error) => return silent(error.to_string()),
+                Ok(now) => now,
+            },
+        };
+        let first = *self.first.get_or_insert_with(|| remembered(&now));
+        Ok(Self::judge(&first, &now))
+    }
+}
+
+/// The counters of the first look in this boot, also where `bennud` was started again since.
+fn remembered(now: &ClockInfo) -> ClockInfo {
+    let text = format!("{} {} {}\n", boot_id(), now.reset_count, now.restart_count);
+    let kept = crate::documents::first_words(Path::new(COUNTERS), &text).unwrap_or(text);
+    let mut words = kept.split_whitespace().skip(1).map(|word| word.parse::<u32>());
+    match (words.next(), words.next()) {
+        (Some(Ok(reset_count)), Some(Ok(restart_count))) => ClockInfo {
+            reset_count,
+            restart_count,
+            ..*now
+        },
+        _ => *now,
+    }
+}
+
+/// Ours alone.
+const COUNTERS: &str = "/run/bennu/tpm-counters";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(byte: u8) -> Sha256Digest {
+        Sha256Digest([byte; 32])
+    }
+
+    fn pcrs() -> Pcrs {
+        Pcrs {
+            places: Places::default(),
+            at_handover: [4, 5, 7, 10, 11, 12, 13, 15].map(|pcr| (pcr, digest(1))).into(),
+            predicted: PredictedPcrs {
+                sections: BTreeMap::new(),
+                pcr11_sections: digest(20),
+                pcr11_enter_initrd: digest(21),
+                pcr11_leave_initrd: digest(22),
+                pcr11_sysinit: digest(23),
+                pcr11_ready: digest(24),
+                pcr12: digest(1),
+                pcr13: digest(1),
+            },
+        }
+    }
+
+    fn values(changed: &[(u8, u8)]) -> BTreeMap<u8, Sha256Digest> {
+        let mut values: BTreeMap<u8, Sha256Digest> =
+            [4, 5, 7, 10, 12, 13, 15].map(|pcr| (pcr, digest(1))).into();
+        values.insert(11, digest(23));
+        values.extend(changed.iter().map(|(pcr, byte)| (*pcr, digest(*byte))));
+        values
+    }
+
+    #[test]
+    fn each_pcr_that_nothing_extends_is_told_when_it_changes_and_ima_is_not() {
+        let pcrs = pcrs();
+        for phase in [22, 23, 24] {
+            assert_eq!(pcrs.judge(&values(&[(11, phase), (10, 9)]), true), [], "control");
+        }
+        for pcr in [4, 5, 7, 12, 13, 11] {
+            let seen = pcrs.judge(&values(&[(pcr, 9)]), true);
+            assert_eq!(seen.len(), 1, "{pcr}");
+            assert_eq!(seen[0].signal, Signal::PcrChanged);
+            assert!(seen[0].detail.starts_with(&format!("PCR {pcr} is 0909")));
+        }
+        // Before the latch, and one that no event accounts for.
+        assert_eq!(pcrs.judge(&values(&[(11, 21)]), true).len(), 1);
+        assert_eq!(pcrs.judge(&values(&[]), false).len(), 1);
+    }
+
+    #[test]
+    fn a_reset_is_told_from_a_restart_and_both_from_nothing() {
+        let clock = |reset_count, restart_count| ClockInfo {
+            clock_ms: 1,
+            reset_count,
+            restart_count,
+            safe: true,
+        };
+        let signals = |now| -> Vec<Signal> {
+            Counters::judge(&clock(5, 1), &now)
+                .into_iter()
+                .map(|s| s.signal)
+                .collect()
+        };
+        assert_eq!(signals(clock(5, 1)), []);
+        assert_eq!(signals(clock(6, 0)), [Signal::TpmReset]);
+        assert_eq!(signals(clock(5, 2)), [Signal::TpmRestarted]);
+    }
+}

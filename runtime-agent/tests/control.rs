@@ -1,0 +1,129 @@
+//! The control socket, asked as a client would.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod world;
+
+use bennu_formats::health::{HealthReport, HealthState};
+use bennu_runtime::control;
+use bennu_runtime::status::Sources;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+struct Agent {
+    dir: tempfile::TempDir,
+}
+
+impl Agent {
+    fn new() -> Self {
+        let agent = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        let at = |name: &str| agent.dir.path().join(name);
+        std::fs::write(at("boot.json"), serde_json::to_vec(&world::handover(1)).unwrap()).unwrap();
+        let report = HealthReport {
+            schema: 1,
+            health: HealthState::Good { at_ms: 9000 },
+            entry: "demo_2+3-0.efi".into(),
+        };
+        std::fs::write(at("health.json"), serde_json::to_vec(&report).unwrap()).unwrap();
+        let sources = Sources {
+            handover: at("boot.json"),
+            health: at("health.json"),
+            pcrs: agent.dir.path().to_owned(),
+            gate: at("gate.json"),
+            gate_config: at("gate-config.json"),
+            hostname: at("hostname"),
+        };
+        control::start(&agent.socket(), sources).unwrap();
+        agent
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.dir.path().join("control.sock")
+    }
+}
+
+fn ask(socket: &Path, request: &str) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn get(socket: &Path, path: &str) -> String {
+    ask(socket, &format!("GET {path} HTTP/1.1\r\nHost: bennu\r\n\r\n"))
+}
+
+#[test]
+fn prometheus_gets_numbers_and_everybody_the_status() {
+    let agent = Agent::new();
+    let metrics = get(&agent.socket(), "/metrics");
+    assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n"), "{metrics}");
+    for line in [
+        "bennu_slot_health{state=\"good\"} 1",
+        "bennu_slot_health{state=\"waiting\"} 0",
+        "# TYPE bennu_slot info",
+        "# TYPE bennu_floor gauge",
+        "bennu_fell_back 0",
+        "bennu_boot_step_seconds{step=",
+    ] {
+        assert!(metrics.contains(line), "expected {line}, found {metrics}");
+    }
+    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+    let status = get(&agent.socket(), "/v1/status");
+    let (_, body) = status.split_once("\r\n\r\n").unwrap();
+    let status: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(status["health"]["state"], "good");
+    let times = get(&agent.socket(), "/v1/boot-times");
+    assert!(times.contains("\"steps\""), "{times}");
+    let mode = std::fs::metadata(agent.socket()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o666);
+}
+
+#[test]
+fn everything_else_is_refused_with_a_status_and_a_reason() {
+    let agent = Agent::new();
+    for (request, expected) in [
+        ("GET /v2 HTTP/1.1\r\n\r\n".to_owned(), "404 Not Found"),
+        (
+            "POST /v1/status HTTP/1.1\r\n\r\n".to_owned(),
+            "405 Method Not Allowed",
+        ),
+        ("nonsense\r\n\r\n".to_owned(), "400 Bad Request"),
+        (format!("GET /{} HTTP/1.1\r\n", "a".repeat(9000)), "431 "),
+    ] {
+        let answer = ask(&agent.socket(), &request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{answer}");
+    }
+}
+
+#[test]
+fn clients_that_say_nothing_are_let_go_and_do_not_stop_the_others() {
+    let agent = Agent::new();
+    let silent: Vec<UnixStream> = (0..8)
+        .map(|_| UnixStream::connect(agent.socket()).unwrap())
+        .collect();
+    let answer = get(&agent.socket(), "/v1/status");
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    for mut stream in silent {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
+}
+
+#[test]
+fn an_agent_that_starts_again_takes_the_socket_over() {
+    let agent = Agent::new();
+    let sources = Sources {
+        handover: agent.dir.path().join("missing"),
+        ..Sources::default()
+    };
+    control::start(&agent.socket(), sources).unwrap();
+    let answer = get(&agent.socket(), "/metrics");
+    assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable"), "{answer}");
+}
