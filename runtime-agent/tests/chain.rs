@@ -64,6 +64,9 @@ fn a_sound_machine_has_every_layer() {
     assert!(!text.contains("first broken"), "{text}");
 }
 
+/// Breaks one layer of a sound machine.
+type Break<'a> = &'a dyn Fn(&mut Status);
+
 #[test]
 fn each_layer_that_does_not_hold_is_named() {
     let changed = PcrRow {
@@ -73,7 +76,7 @@ fn each_layer_that_does_not_hold_is_named() {
             value: Sha256Digest([1; 32]),
         },
     };
-    let breaks: [(&str, &dyn Fn(&mut Status)); 6] = [
+    let breaks: [(&str, Break<'_>); 6] = [
         ("firmware", &|status| status.secure_boot = SecureBootState::Off),
         ("release", &|status| status.verified_by.clear()),
         ("release", &|status| status.floor = status.security_version + 1),

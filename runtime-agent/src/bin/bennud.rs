@@ -28,6 +28,7 @@ use bennu_runtime::respond::Warden;
 use bennu_runtime::restart::restart;
 use bennu_runtime::status::Sources;
 use bennu_runtime::surroundings::Machine;
+use bennu_runtime::watch::Inbox;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -95,7 +96,7 @@ fn set_up_gate(console: &mut Console) -> ExitCode {
 }
 
 /// The gate that the image asks for, with its events watched from now on.
-fn watch_gate(console: &mut Console) -> Result<(), NoGate> {
+fn watch_gate(console: &mut Console, denied: Inbox) -> Result<(), NoGate> {
     let config = gate::wanted()?;
     let mode = config.mode;
     if mode == GateMode::None {
@@ -103,7 +104,7 @@ fn watch_gate(console: &mut Console) -> Result<(), NoGate> {
     }
     let gate = gate::adopt(mode)?;
     console.say(Level::Info, &format!("gate: {}", mode.as_str()));
-    for fault in gate::followers::start(gate, config) {
+    for fault in gate::followers::start(gate, config, denied) {
         console.say(Level::Error, &fault);
     }
     Ok(())
@@ -118,7 +119,8 @@ fn watch(mut console: Console) -> ExitCode {
         Ok(inputs) => inputs,
         Err(error) => return refuse(&mut console, &error.to_string()),
     };
-    let gate = watch_gate(&mut console);
+    let denied = Inbox::default();
+    let gate = watch_gate(&mut console, denied.clone());
     if let Err(error) = notifier.ready() {
         console.say(Level::Warning, &error.to_string());
     }
@@ -132,8 +134,10 @@ fn watch(mut console: Console) -> ExitCode {
         Err(error) => agent.run_without_gate(&error.to_string(), &mut machine),
     };
     match outcome {
-        Outcome::Good => Warden::new(&inputs.handover, inputs.drift).run(&mut machine),
-        Outcome::Unhealthy => machine.watch(),
+        // An unhealthy slot that has to stay up is watched all the same.
+        Outcome::Good | Outcome::Unhealthy => {
+            Warden::new(&inputs.handover, inputs.drift, denied).run(&mut machine)
+        }
         Outcome::Restart => restart(&mut machine),
     }
 }

@@ -2,13 +2,14 @@
 //! none of it, so one that cannot start is told and the others go on.
 
 use super::{NoGate, watch};
+use crate::watch::Inbox;
 use crate::{profiles, tracing};
 use bennu_ebpf::Gate;
 use bennu_formats::gate::{GateConfig, TraceRule};
 use bennu_policy::gate::Device;
 
-/// Starts them; gives words about those that could not be started.
-pub fn start(gate: Gate, config: GateConfig) -> Vec<String> {
+/// Starts them; what the gate denies goes into `denied` as well. Gives words about those that could not be started.
+pub fn start(gate: Gate, config: GateConfig, denied: Inbox) -> Vec<String> {
     let root = Device::of_kernel(gate.root_dev());
     let mut faults = Vec::new();
     let mut fault = |what: &str, error: NoGate| faults.push(format!("the gate stands, {what}: {error}"));
@@ -18,7 +19,7 @@ pub fn start(gate: Gate, config: GateConfig) -> Vec<String> {
     });
     let units = set.iter().flat_map(|set| &set.profiles);
     let units = units.map(|profile| profile.unit.clone()).collect();
-    if let Err(error) = watch::start(gate, units) {
+    if let Err(error) = watch::start(gate, units, denied) {
         fault("its events are not watched", NoGate::Thread(error));
     }
     if config.trace == TraceRule::On

@@ -2,6 +2,7 @@
 
 use super::sequence::Sequence;
 use crate::tracing::record;
+use crate::watch::Inbox;
 use bennu_ebpf::interface::Event;
 use bennu_formats::gate::{Denial, DenialKind, GateMode, GateReport, MAX_RECENT, Outcome};
 use std::collections::{BTreeMap, VecDeque};
@@ -34,7 +35,7 @@ impl Ledger {
     }
 
     /// Takes the events of one round; gives the lines to tell. A gap in a CPU's numbers stands where it was noticed.
-    pub fn take(&mut self, events: Vec<Event>) -> Vec<String> {
+    pub fn take(&mut self, events: Vec<Event>, denied: &Inbox) -> Vec<String> {
         let mut lines = Vec::new();
         let mut told: BTreeMap<u32, usize> = BTreeMap::new();
         let mut untold = 0_usize;
@@ -42,8 +43,10 @@ impl Ledger {
             let missing = self.seen.missing_before(event.cpu, event.number);
             if missing > 0 {
                 lines.push(format!("GAP: {missing} events of CPU {} were lost", event.cpu));
+                denied.lost(missing);
             }
             let denial = denial(event, &self.units);
+            denied.put(&denial);
             let of_kind = told.entry(denial.kind.number()).or_default();
             *of_kind += 1;
             if *of_kind <= MAX_LINES {
@@ -174,7 +177,7 @@ mod tests {
     #[test]
     fn an_event_becomes_one_line_without_control_characters() {
         let mut ledger = Ledger::new(GateMode::Enforce, 253 << 20 | 1, vec![]);
-        let lines = ledger.take(vec![event(0, 9)]);
+        let lines = ledger.take(vec![event(0, 9)], &Inbox::default());
         assert_eq!(
             lines,
             [
@@ -193,10 +196,12 @@ mod tests {
     fn a_gap_in_a_cpus_numbers_is_shown_and_two_cpus_count_for_themselves() {
         let mut ledger = Ledger::new(GateMode::Enforce, 0, vec![]);
         assert_eq!(
-            ledger.take(vec![event(0, 7), event(1, 100), event(0, 8)]).len(),
+            ledger
+                .take(vec![event(0, 7), event(1, 100), event(0, 8)], &Inbox::default())
+                .len(),
             3
         );
-        let lines = ledger.take(vec![event(0, 12), event(1, 101)]);
+        let lines = ledger.take(vec![event(0, 12), event(1, 101)], &Inbox::default());
         assert_eq!(lines.len(), 3);
         assert_eq!(lines[0], "GAP: 3 events of CPU 0 were lost");
     }
@@ -224,7 +229,7 @@ mod tests {
             peer,
             ..event(0, 2)
         };
-        let lines = ledger.take(vec![inet, unix]);
+        let lines = ledger.take(vec![inet, unix], &Inbox::default());
         assert!(
             lines[0].starts_with("WARNED connect: ")
                 && lines[0].ends_with(", profile web.service, to 10.0.0.1:443"),
@@ -244,7 +249,7 @@ mod tests {
             kind: DenialKind::Pin,
             ..event(0, 1001)
         });
-        let lines = ledger.take(flood);
+        let lines = ledger.take(flood, &Inbox::default());
         assert_eq!(lines.len(), MAX_LINES + 2);
         assert!(lines[MAX_LINES].starts_with("DENIED pin: "), "{lines:?}");
         assert_eq!(

@@ -6,6 +6,7 @@
 use super::report::Ledger;
 use crate::console::Console;
 use crate::documents;
+use crate::watch::Inbox;
 use bennu_ebpf::{Gate, GateError};
 use bennu_formats::paths;
 use bennu_linux::kmsg::Level;
@@ -18,22 +19,22 @@ const MOST_EVENTS: usize = 4096;
 /// Pause after a round with events, so that a flood costs little.
 const BREATH: Duration = Duration::from_millis(200);
 
-/// Starts the thread; `units` are those with profiles, in their order.
+/// Starts the thread; `units` are those with profiles, in their order; the watch for drift reads `denied`.
 ///
 /// # Errors
 /// The system has no thread to give.
-pub fn start(gate: Gate, units: Vec<String>) -> std::io::Result<()> {
+pub fn start(gate: Gate, units: Vec<String>, denied: Inbox) -> std::io::Result<()> {
     let thread = std::thread::Builder::new().name("gate".to_owned());
     // Never joined: it ends with the program.
-    let _thread = thread.spawn(move || watch(gate, units))?;
+    let _thread = thread.spawn(move || watch(gate, units, &denied))?;
     Ok(())
 }
 
-fn watch(mut gate: Gate, units: Vec<String>) {
+fn watch(mut gate: Gate, units: Vec<String>, denied: &Inbox) {
     let mut console = Console::open();
     let mut ledger = Ledger::new(gate.mode(), gate.root_dev(), units);
     loop {
-        if let Err(error) = round(&mut gate, &mut ledger, &mut console) {
+        if let Err(error) = round(&mut gate, &mut ledger, denied, &mut console) {
             console.say(
                 Level::Error,
                 &format!("the gate's events are not watched any more, the gate stands: {error}"),
@@ -43,13 +44,18 @@ fn watch(mut gate: Gate, units: Vec<String>) {
     }
 }
 
-fn round(gate: &mut Gate, ledger: &mut Ledger, console: &mut Console) -> Result<(), GateError> {
+fn round(
+    gate: &mut Gate,
+    ledger: &mut Ledger,
+    denied: &Inbox,
+    console: &mut Console,
+) -> Result<(), GateError> {
     let mut events = Vec::new();
     while events.len() < MOST_EVENTS {
         let Some(event) = gate.next_event() else { break };
         events.push(event);
     }
-    for line in ledger.take(events) {
+    for line in ledger.take(events, denied) {
         console.say(Level::Warning, &line);
     }
     let (events, lost) = gate.counted()?;

@@ -16,7 +16,7 @@ mod report;
 
 use crate::records::{Journal, TpmSigner, place};
 use crate::surroundings::Surroundings;
-use crate::watch::{Sighting, Watch};
+use crate::watch::{Inbox, Sighting, Watch};
 use bennu_formats::Sha256Digest;
 use bennu_formats::drift::{DEFAULT_INTERVAL_MS, DriftConfig, EnforcedAction};
 use bennu_formats::handover::Handover;
@@ -87,11 +87,11 @@ pub struct Warden {
 
 impl Warden {
     /// The watch of this start. An image without a configuration is watched in dry run.
-    pub fn new(handover: &Handover, config: Option<DriftConfig>) -> Self {
+    pub fn new(handover: &Handover, config: Option<DriftConfig>, denied: Inbox) -> Self {
         Self {
             handover: handover.clone(),
             config,
-            watch: Watch::new(handover),
+            watch: Watch::new(handover, denied),
             journal: Journal::at(place(handover)),
             signer: None,
             store: Store::of(handover),

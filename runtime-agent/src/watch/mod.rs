@@ -9,11 +9,13 @@
 mod clock;
 mod disk;
 mod firmware;
+mod gate;
 mod ima;
 mod kernel;
 mod tpm;
 mod verity;
 
+pub use gate::Inbox;
 pub use ima::ImaWatch;
 
 use bennu_formats::handover::Handover;
@@ -69,8 +71,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The subjects of this start.
-    pub fn new(handover: &Handover) -> Self {
+    /// The subjects of this start; the gate puts what it denies into `denied`.
+    pub fn new(handover: &Handover, denied: Inbox) -> Self {
         let subjects: Vec<Box<dyn Subject>> = vec![
             Box::new(tpm::Pcrs::of(handover)),
             Box::new(tpm::Counters::default()),
@@ -78,6 +80,7 @@ impl Watch {
             Box::new(verity::Root::of(handover)),
             Box::new(kernel::Modules::default()),
             Box::new(kernel::Mounts::default()),
+            Box::new(gate::Gate(denied)),
             Box::new(clock::Clock::default()),
             Box::new(disk::Table::of(handover)),
             Box::new(disk::Files::of(handover)),

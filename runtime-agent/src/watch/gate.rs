@@ -1,0 +1,176 @@
+//! What the execution gate denied, as signals. The gate's own thread puts it in, the watch takes it out.
+
+use super::{Look, Sighting, Subject};
+use bennu_formats::gate::{Denial, DenialKind, Outcome};
+use bennu_policy::drift::Signal;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Denials that wait for the next round, at most; what is beyond is counted.
+const MOST: usize = 256;
+
+/// From the gate's thread to the watch.
+#[derive(Debug, Clone, Default)]
+pub struct Inbox(Arc<Mutex<Waiting>>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    denials: VecDeque<Denial>,
+    lost: u64,
+}
+
+impl Inbox {
+    /// Puts a denial in. What only would have been denied is no sign of anything, and neither is bennud's own trial.
+    pub fn put(&self, denial: &Denial) {
+        let trial = denial.kind == DenialKind::AnonymousExec && denial.comm == "bennud" && denial.uid == 0;
+        if denial.outcome != Outcome::Denied || trial {
+            return;
+        }
+        self.with(|waiting| {
+            if waiting.denials.len() == MOST {
+                waiting.lost += 1;
+            } else {
+                waiting.denials.push_back(denial.clone());
+            }
+        });
+    }
+
+    /// So many events of the gate never came.
+    pub fn lost(&self, events: u64) {
+        self.with(|waiting| waiting.lost = waiting.lost.saturating_add(events));
+    }
+
+    fn take(&self) -> Waiting {
+        self.with(std::mem::take)
+    }
+
+    /// A thread that panicked left a list of whole denials.
+    fn with<T>(&self, act: impl FnOnce(&mut Waiting) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The gate's denials.
+pub(super) struct Gate(pub(super) Inbox);
+
+impl Subject for Gate {
+    fn name(&self) -> &'static str {
+        "execution gate"
+    }
+
+    fn look(&mut self) -> Look {
+        let Waiting { denials, lost } = self.0.take();
+        let mut seen: Vec<Sighting> = denials.iter().map(sighting).collect();
+        if lost > 0 {
+            let words = format!("{lost} events of the gate were lost");
+            seen.push(Sighting::new(Signal::EventsLost, words));
+        }
+        Ok(seen)
+    }
+}
+
+fn sighting(denial: &Denial) -> Sighting {
+    let words = format!(
+        "{}: {} ({}:{}), by {} (process {}, user {})",
+        denial.kind.as_str(),
+        denial.kind.meaning(),
+        denial.device,
+        denial.inode,
+        denial.comm,
+        denial.pid,
+        denial.uid
+    );
+    Sighting::new(signal(denial.kind), words)
+}
+
+/// Strong where nothing on a sound machine tries it: the gate's own objects, protected memory, the slots.
+fn signal(kind: DenialKind) -> Signal {
+    match kind {
+        DenialKind::ProcessMemory
+        | DenialKind::BpfObject
+        | DenialKind::DeviceWrite
+        | DenialKind::DeviceMapper
+        | DenialKind::Partitions
+        | DenialKind::Unmount
+        | DenialKind::Pin => Signal::GateTampering,
+        DenialKind::Exec
+        | DenialKind::MapExec
+        | DenialKind::AnonymousExec
+        | DenialKind::ChangedExec
+        | DenialKind::WriteExec
+        | DenialKind::Personality
+        | DenialKind::Trace
+        | DenialKind::Module
+        | DenialKind::Firmware
+        | DenialKind::Kexec
+        | DenialKind::KernelData
+        | DenialKind::BpfLoad
+        | DenialKind::Passthrough
+        | DenialKind::Mount
+        | DenialKind::KernelSetting
+        | DenialKind::Interpreter
+        | DenialKind::Shell
+        | DenialKind::Executable
+        | DenialKind::Connect
+        | DenialKind::Tcp
+        | DenialKind::Cgroup => Signal::GateDenial,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denial(kind: DenialKind, outcome: Outcome, comm: &str) -> Denial {
+        Denial {
+            kind,
+            outcome,
+            at_ms: 7,
+            device: "254:0".into(),
+            inode: 9,
+            pid: 42,
+            uid: 0,
+            comm: comm.into(),
+            cgroup: 1,
+            detail: 0,
+            profile: None,
+            peer: None,
+        }
+    }
+
+    #[test]
+    fn an_attempt_on_the_slots_is_strong_and_a_program_that_may_not_run_is_weak() {
+        let inbox = Inbox::default();
+        let mut gate = Gate(inbox.clone());
+        inbox.put(&denial(DenialKind::DeviceWrite, Outcome::Denied, "dd"));
+        inbox.put(&denial(DenialKind::Exec, Outcome::Denied, "sh"));
+        let seen = gate.look().unwrap();
+        let signals: Vec<Signal> = seen.iter().map(|one| one.signal).collect();
+        assert_eq!(signals, [Signal::GateTampering, Signal::GateDenial]);
+        assert!(seen[0].detail.contains("by dd (process 42, user 0)"), "{seen:?}");
+        assert!(gate.look().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_was_not_denied_and_the_gates_own_trial_are_no_signals() {
+        let inbox = Inbox::default();
+        for outcome in [Outcome::DryRun, Outcome::Warned] {
+            inbox.put(&denial(DenialKind::Pin, outcome, "x"));
+        }
+        inbox.put(&denial(DenialKind::AnonymousExec, Outcome::Denied, "bennud"));
+        assert!(Gate(inbox).look().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_flood_is_bounded_and_counted() {
+        let inbox = Inbox::default();
+        for _ in 0..MOST + 5 {
+            inbox.put(&denial(DenialKind::Exec, Outcome::Denied, "sh"));
+        }
+        inbox.lost(10);
+        let seen = Gate(inbox).look().unwrap();
+        assert_eq!(seen.len(), MOST + 1);
+        assert_eq!(seen[MOST].signal, Signal::EventsLost);
+        assert!(seen[MOST].detail.starts_with("15 events"), "{:?}", seen[MOST]);
+    }
+}
