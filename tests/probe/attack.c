@@ -226,6 +226,7 @@ static int interpreted(const char *path)
 
 static int interpret_verified(void) { return run(INTERPRETER, INTERPRET, "/usr/lib/os-release"); }
 static int interpret_data(void) { return put("/tmp/data") ?: interpreted("/tmp/data"); }
+static int interpret_overlay(void) { return put("/etc/data") ?: interpreted("/etc/data"); }
 static int interpret_kernel(void) { return run(INTERPRETER, INTERPRET, "/proc/self/status"); }
 static int interpret_tmpfs(void) { return put(FIELD "/script") ?: interpreted(FIELD "/script"); }
 static int interpret_dev(void) { return put("/dev/script") ?: interpreted("/dev/script"); }
@@ -784,7 +785,7 @@ static const struct attempt common[] = {
 	CONTROL("read-disk", read_disk), CONTROL("write-esp", write_esp),
 	CONTROL("mount-over-tmp", mount_over_tmp), CONTROL("mount-in-own-namespace", mount_in_own_namespace),
 	CONTROL("load-filter", load_filter), CONTROL("interpret-verified", interpret_verified),
-	CONTROL("interpret-data", interpret_data), CONTROL("interpret-kernel", interpret_kernel),
+	CONTROL("interpret-data", interpret_data), CONTROL("interpret-overlay", interpret_overlay), CONTROL("interpret-kernel", interpret_kernel),
 	ATTACK("exec-descriptor", exec_descriptor), ATTACK("exec-proc-descriptor", exec_proc_descriptor),
 	ATTACK("exec-race-link", exec_race_link), ATTACK("exec-race-rename", exec_race_rename),
 	ATTACK("interpret-tmpfs", interpret_tmpfs), ATTACK("interpret-dev", interpret_dev),
