@@ -51,8 +51,11 @@ static int copy_self(const char *to)
 {
 	char buffer[1 << 16];
 	ssize_t length;
-	int in = open(SELF, O_RDONLY), out = open(to, O_CREAT | O_TRUNC | O_WRONLY, 0755);
+	int in = open(SELF, O_RDONLY), out;
 
+	// A race leaves a link there.
+	unlink(to);
+	out = open(to, O_CREAT | O_TRUNC | O_WRONLY, 0755);
 	if (in < 0 || out < 0)
 		return FAILED;
 	while ((length = read(in, buffer, sizeof buffer)) > 0)
@@ -222,7 +225,8 @@ static int interpreted(const char *path)
 }
 
 static int interpret_verified(void) { return run(INTERPRETER, INTERPRET, "/usr/lib/os-release"); }
-static int interpret_data(void) { return put("/etc/data") ?: interpreted("/etc/data"); }
+static int interpret_data(void) { return put("/tmp/data") ?: interpreted("/tmp/data"); }
+static int interpret_overlay(void) { return put("/etc/data") ?: interpreted("/etc/data"); }
 static int interpret_kernel(void) { return run(INTERPRETER, INTERPRET, "/proc/self/status"); }
 static int interpret_tmpfs(void) { return put(FIELD "/script") ?: interpreted(FIELD "/script"); }
 static int interpret_dev(void) { return put("/dev/script") ?: interpreted("/dev/script"); }
@@ -231,8 +235,8 @@ static int interpret_link(void)
 {
 	int error = put(FIELD "/script");
 
-	unlink("/etc/link");
-	return error || symlink(FIELD "/script", "/etc/link") ? FAILED : interpreted("/etc/link");
+	unlink("/tmp/link");
+	return error || symlink(FIELD "/script", "/tmp/link") ? FAILED : interpreted("/tmp/link");
 }
 
 /* Another file system below the directory that is allowed. */
@@ -240,11 +244,11 @@ static int interpret_bind(void)
 {
 	int error = put(FIELD "/script");
 
-	mkdir("/etc/bound", 0755);
-	if (error || mount(FIELD, "/etc/bound", 0, MS_BIND, 0))
+	mkdir("/tmp/bound", 0755);
+	if (error || mount(FIELD, "/tmp/bound", 0, MS_BIND, 0))
 		return FAILED;
-	error = interpreted("/etc/bound/script");
-	umount2("/etc/bound", MNT_DETACH);
+	error = interpreted("/tmp/bound/script");
+	umount2("/tmp/bound", MNT_DETACH);
 	return error;
 }
 
@@ -781,7 +785,7 @@ static const struct attempt common[] = {
 	CONTROL("read-disk", read_disk), CONTROL("write-esp", write_esp),
 	CONTROL("mount-over-tmp", mount_over_tmp), CONTROL("mount-in-own-namespace", mount_in_own_namespace),
 	CONTROL("load-filter", load_filter), CONTROL("interpret-verified", interpret_verified),
-	CONTROL("interpret-data", interpret_data), CONTROL("interpret-kernel", interpret_kernel),
+	CONTROL("interpret-data", interpret_data), CONTROL("interpret-overlay", interpret_overlay), CONTROL("interpret-kernel", interpret_kernel),
 	ATTACK("exec-descriptor", exec_descriptor), ATTACK("exec-proc-descriptor", exec_proc_descriptor),
 	ATTACK("exec-race-link", exec_race_link), ATTACK("exec-race-rename", exec_race_rename),
 	ATTACK("interpret-tmpfs", interpret_tmpfs), ATTACK("interpret-dev", interpret_dev),

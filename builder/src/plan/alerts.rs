@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const PORT: u16 = 6514;
 
 /// Where the record log is sent to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AlertPlan {
     /// All but the certificates.
     config: AlertConfig,

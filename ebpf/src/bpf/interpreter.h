@@ -41,6 +41,23 @@ INLINE int is_data(struct file *file, u64 program, u32 dev)
 	return 0;
 }
 
+/* Whether a file system opens a file below it for itself, as an overlay does for one that it was asked for, and that has
+ * been through here. It does so by a private copy of a mount, which belongs to no namespace (MNT_NS_INTERNAL), and which
+ * is not one of the kernel's own mounts as that of memfd is. The bit of f_mode that says so is another one since 6.14. */
+INLINE int is_below_another(struct file *file)
+{
+	struct vfsmount *visible = file->f_path.mnt;
+	u64 address = 0, namespace = 0;
+	struct mount *mount;
+
+	if (visible->mnt_flags & MNT_INTERNAL || read_kernel(&address, sizeof(address), &file->f_path.mnt))
+		return 0;
+	address -= (u64)&((struct mount *)0)->mnt;
+	mount = (void *)address;
+	read_kernel(&namespace, sizeof(namespace), &mount->mnt_ns);
+	return namespace == (u64)-EINVAL;
+}
+
 /* Files for reading, since reading is what an interpreter executes by. The kernel's own (procfs, sysfs, cgroups) hold
  * no programs. */
 INLINE int open_by_interpreter(struct gate_config *set, struct file *file, struct inode *inode)
@@ -49,7 +66,7 @@ INLINE int open_by_interpreter(struct gate_config *set, struct file *file, struc
 	unsigned long magic;
 	u64 program;
 
-	if (!(mode & FMODE_READ) || mode & FMODE_BACKING || is_trusted(set, dev))
+	if (!(mode & FMODE_READ) || is_trusted(set, dev))
 		return 0;
 	program = current_program(set);
 	if (!program || !(kind_of_program(program) & IS_CONFINED))
@@ -57,7 +74,7 @@ INLINE int open_by_interpreter(struct gate_config *set, struct file *file, struc
 	magic = inode->i_sb->s_magic;
 	if (magic == PROC_SUPER_MAGIC || magic == SYSFS_MAGIC || magic == CGROUP2_SUPER_MAGIC)
 		return 0;
-	if (is_data(file, program, dev))
+	if (is_data(file, program, dev) || is_below_another(file))
 		return 0;
 	return deny_inode(set, KIND_INTERPRETER, inode, 0);
 }

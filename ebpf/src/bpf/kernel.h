@@ -211,6 +211,7 @@ static struct task_struct *(*current_task)(void) = (void *)158;
 #define BPF_MAP_TYPE_RINGBUF 27
 
 #define EPERM 1
+#define EINVAL 22
 #define SIGKILL 9
 
 #define PROT_WRITE 2
@@ -218,8 +219,6 @@ static struct task_struct *(*current_task)(void) = (void *)158;
 #define READ_IMPLIES_EXEC 0x0400000
 #define FMODE_READ 1
 #define FMODE_WRITE 2
-/* An overlay file system's own opening of the file below: it was asked for the file above before. */
-#define FMODE_BACKING (1u << 25)
 #define PTRACE_MODE_ATTACH 2
 #define PTRACE_MODE_READ 1
 
@@ -237,5 +236,6 @@ static struct task_struct *(*current_task)(void) = (void *)158;
 #define MS_REMOUNT 32
 #define MS_PROPAGATION (1 << 17 | 1 << 18 | 1 << 19 | 1 << 20)
 #define MNT_SHARED 0x1000
+#define MNT_INTERNAL 0x4000
 
 #endif

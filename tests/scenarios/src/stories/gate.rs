@@ -101,6 +101,7 @@ const CONTROLS: &[&str] = &[
     "load-filter",
     "interpret-verified",
     "interpret-data",
+    "interpret-overlay",
     "interpret-kernel",
 ];
 /// Kinds of events that these attacks make.
