@@ -81,9 +81,16 @@ fn every_uki(context: &mut Context) -> Result<()> {
         change_uki(machine.disk()?, slot)?;
     }
     let mut on = machine.power_on()?;
-    on.wait_for_without("B-NO-BOOTABLE-SLOT", &["Linux version".into(), "bennu-init:".into()], INITRD * 3)?;
+    on.wait_for_without(
+        "B-NO-BOOTABLE-SLOT",
+        &["Linux version".into(), "bennu-init:".into()],
+        INITRD * 3,
+    )?;
     on.wait_for("Stopped. Press any key to reset this machine.", INITRD)?;
-    let returned = texts(&on).iter().filter(|l| l.contains("B-LOADER-RETURNED")).count();
+    let returned = texts(&on)
+        .iter()
+        .filter(|l| l.contains("B-LOADER-RETURNED"))
+        .count();
     ensure!(
         returned == STARTS,
         "expected {STARTS} starts of the loader, found {returned}"
