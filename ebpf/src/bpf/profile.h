@@ -156,7 +156,8 @@ INLINE int open_cgroup_file(struct gate_config *set, struct file *file, struct i
 	read_kernel_text(name, sizeof(name), file->f_path.dentry->d_name.name);
 	if (!is_name(name, "cgroup.procs") && !is_name(name, "cgroup.threads"))
 		return 0;
-	if (!current_profile())
+	/* The executor puts itself into the unit's cgroup once more before it starts the unit's program. */
+	if (!current_profile() || is_executor(set))
 		return 0;
 	return deny_inode(set, KIND_CGROUP, inode, 0);
 }
