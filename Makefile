@@ -24,7 +24,8 @@ agents: tools
 	    cmp -s $(TARGET)/static/$(HOST)/release/$$agent $(AGENTS)/$$agent || \
 	    install -m 755 $(TARGET)/static/$(HOST)/release/$$agent $(AGENTS)/$$agent; \
 	done; \
-	crates/bootfallback/build.sh $(AGENTS)/bootfallback.efi
+	crates/bootfallback/build.sh $(AGENTS)/bootfallback.efi; \
+	tests/probe/build-attack $(AGENTS)/bennu-attack
 
 build: agents ## Build bennu and the static agents
 	@source tests/environment; cargo build --locked --release -p bennu

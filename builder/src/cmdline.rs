@@ -15,7 +15,7 @@ const PANIC_SECONDS: u32 = 5;
 
 /// Parameters that Bennu sets, or that would start something else than the verified root's init, or start it
 /// otherwise than verified.
-const TAKEN: [&str; 21] = [
+const TAKEN: [&str; 20] = [
     "roothash",
     "usrhash",
     "root",
@@ -32,7 +32,6 @@ const TAKEN: [&str; 21] = [
     "systemd.unit",
     "systemd.mask",
     "systemd.run",
-    "systemd.import_credentials",
     "ima_policy",
     "ima_appraise",
     "security",
@@ -221,6 +220,7 @@ fn left_out(name: &str, hardening: &HardeningPlan) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bennu_formats::hardening::IMPORT_CREDENTIALS;
 
     const TRIXIE: KernelAbility = KernelAbility {
         version: (6, 12),
@@ -245,6 +245,7 @@ mod tests {
         assert_eq!(all.len(), DEFAULT.len());
         let bookworm = KernelAbility::of("6.1.0-56-amd64", "CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG=y\n");
         let old = names(&plan(&[]), bookworm);
+        assert!(old.contains(&IMPORT_CREDENTIALS), "not the kernel's to know");
         let missing: Vec<_> = all.iter().filter(|name| !old.contains(name)).collect();
         assert_eq!(missing, [&REQUIRE_SIGNATURES, &"proc_mem.force_override"]);
     }
@@ -282,6 +283,8 @@ mod tests {
             ("lockdown=none", Refused::Hardening),
             ("init_on_alloc=0", Refused::Hardening),
             ("init-on-alloc=0", Refused::Hardening),
+            ("systemd.import_credentials=yes", Refused::Hardening),
+            ("systemd.set_credential=a:b", Refused::Taken),
             ("nokaslr", Refused::Weakening),
             ("mitigations=off", Refused::Weakening),
         ] {
@@ -303,6 +306,7 @@ mod tests {
         let plan = plan(&["slab_nomerge", "module.sig-enforce"]);
         assert!(!names(&plan, TRIXIE).contains(&"slab_nomerge"));
         assert_eq!(refused("module.sig_enforce=0", &plan), None);
+        assert!(names(&plan, TRIXIE).contains(&IMPORT_CREDENTIALS));
         assert_eq!(plan.unknown(), None);
         let wrong = HardeningPlan {
             without: vec!["slab_merge".into()],

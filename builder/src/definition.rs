@@ -184,6 +184,12 @@ partial! {
         kind: bennu_formats::trust::StateRule,
         /// `"console"` (default) or `{ escrow = "age1…" }`.
         recovery: bennu_formats::trust::RecoveryRule,
+        /// Whether a PIN is asked for at each start; default: no.
+        pin: bool,
+        /// Whether the volume opens only under the Secure Boot state that it was made in; default: no.
+        bind_secure_boot: bool,
+        /// Whether the recovery screen offers a factory reset; default: yes.
+        reset_at_the_machine: bool,
     } lists {}
 }
 
@@ -193,6 +199,14 @@ partial! {
     } lists {
         /// ed25519 public keys (SPKI PEM), relative to the definition, whose debug tokens count.
         keys: PathBuf,
+    }
+}
+
+partial! {
+    /// `[workloads]`
+    WorkloadsSection {} lists {
+        /// Units that start only when every layer below them holds.
+        units: String,
     }
 }
 
@@ -259,6 +273,23 @@ partial! {
     }
 }
 
+partial! {
+    /// `[gate]`
+    GateSection {
+        /// `enforce`, `dry-run` or `none` (the default).
+        mode: bennu_formats::gate::GateMode,
+        /// `on` or `off` (the default).
+        trace: bennu_formats::gate::TraceRule,
+    } lists {
+        /// Programs with rights.
+        program: bennu_formats::gate::GateProgram,
+        /// Interpreters that open verified files only.
+        interpreter: bennu_formats::gate::Interpreter,
+        /// Files with profiles of units.
+        profile: PathBuf,
+    }
+}
+
 /// The agents that are put into the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -289,6 +320,8 @@ pub struct Definition {
     pub state: StateSection,
     /// `[debug]`
     pub debug: DebugSection,
+    /// `[workloads]`
+    pub workloads: WorkloadsSection,
     /// `[identity]`
     pub identity: IdentitySection,
     /// `[first_boot]`
@@ -299,6 +332,8 @@ pub struct Definition {
     pub keys: KeysSection,
     /// `[health]`
     pub health: HealthSection,
+    /// `[gate]`
+    pub gate: GateSection,
     /// Agents.
     pub agents: Option<AgentsRule>,
     /// `[[secret]]`
@@ -348,6 +383,7 @@ impl Definition {
         self.extends.iter_mut().for_each(fix);
         self.keys.directory.iter_mut().for_each(fix);
         self.debug.keys.iter_mut().for_each(fix);
+        self.gate.profile.iter_mut().for_each(fix);
         self.first_boot.keys.iter_mut().for_each(fix);
         let words = [Path::new("default"), Path::new("none")];
         let named = |path: &&mut PathBuf| !words.contains(&path.as_path());
@@ -375,11 +411,13 @@ impl Definition {
             disk: self.disk.merged(over.disk),
             state: self.state.merged(over.state),
             debug: self.debug.merged(over.debug),
+            workloads: self.workloads.merged(over.workloads),
             identity: self.identity.merged(over.identity),
             first_boot: self.first_boot.merged(over.first_boot),
             drift: self.drift.merged(over.drift),
             keys: self.keys.merged(over.keys),
             health: self.health.merged(over.health),
+            gate: self.gate.merged(over.gate),
             agents: over.agents.or(self.agents),
             secret,
         }

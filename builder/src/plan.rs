@@ -1,5 +1,9 @@
 //! The plan: a definition with every default filled in and every value checked, before anything is written.
 
+mod gate;
+mod local;
+mod workloads;
+
 use crate::cmdline::{self, HardeningPlan, HardeningRule};
 use crate::definition::{
     AcceptedKeys, AgentsRule, Definition, DefinitionError, IdentitySection, SourceKind, SourceSection,
@@ -7,10 +11,11 @@ use crate::definition::{
 use crate::size::parse_size;
 use crate::steps::ima::ImaPlan;
 use bennu_formats::drift::{self, EnforcedAction};
+use bennu_formats::gate::GateConfig;
 use bennu_formats::health::{HealthConfig, ModulesRule};
 use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::Architecture;
-use bennu_formats::trust::{RecoveryRule, SecretSpec, SecureBootRule, StateRule};
+use bennu_formats::trust::{LocalRule, RecoveryRule, SecretSpec, SecureBootRule, StateRule};
 use bennu_formats::units::{BLOCK_BYTES, Bytes};
 use bennu_formats::{ImageId, ImageVersion};
 use std::collections::BTreeSet;
@@ -86,6 +91,8 @@ pub struct Plan {
     pub state_rule: StateRule,
     /// Who gets its recovery key.
     pub recovery: RecoveryRule,
+    /// PIN, Secure Boot binding, reset at the machine.
+    pub local: LocalRule,
     /// Public keys whose debug tokens count.
     pub debug_keys: Vec<PathBuf>,
     /// Keys.
@@ -100,6 +107,12 @@ pub struct Plan {
     pub drift_enforced: Vec<EnforcedAction>,
     /// Health checks.
     pub health: HealthConfig,
+    /// The execution gate.
+    pub gate: GateConfig,
+    /// Units that start only when every layer below them holds.
+    pub workloads: Vec<String>,
+    /// Files with profiles of units.
+    pub profiles: Vec<PathBuf>,
     /// Whether the agents are put into the root.
     pub agents: AgentsRule,
     /// Secrets.
@@ -150,6 +163,7 @@ impl Plan {
                 ));
             }
         }
+        let agents = definition.agents.unwrap_or(AgentsRule::Included);
         let secure_boot = definition.boot.secure_boot.unwrap_or(SecureBootRule::Required);
         let hardening = check.hardening(HardeningPlan {
             rule: definition.boot.hardening.unwrap_or(HardeningRule::Default),
@@ -209,6 +223,7 @@ impl Plan {
             )?,
             state: check.state(definition.disk.state_size.as_deref(), state_rule)?,
             state_rule,
+            local: local::rule(&check, &definition.state, state_rule, secure_boot)?,
             recovery: check.recovery(definition.state.recovery, state_rule)?,
             debug_keys: definition.debug.keys,
             keys: over.keys.or(definition.keys.directory).ok_or_else(|| {
@@ -240,7 +255,10 @@ impl Plan {
                     .modules_after_start
                     .unwrap_or(ModulesRule::Allowed),
             },
-            agents: definition.agents.unwrap_or(AgentsRule::Included),
+            profiles: definition.gate.profile.clone(),
+            gate: check.gate(definition.gate, agents)?,
+            workloads: check.workloads(definition.workloads, agents)?,
+            agents,
             secrets: definition.secret,
             epoch: check.epoch()?,
         })

@@ -16,7 +16,7 @@ use bennu_formats::handover::DebugStart;
 use bennu_formats::trust::TrustConfig;
 use bennu_formats::{Sha256Digest, paths};
 use bennu_policy::debug_token::{self as policy, DebugFacts};
-use bennu_tpm::{FloorState, ReleasePolicy, SealedBlob, SrkTrust, Tpm as _, UnsealError};
+use bennu_tpm::{AuthRule, FloorState, ReleasePolicy, SealedBlob, SrkTrust, Tpm as _, UnsealError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Which machine this is; said at each start, since a token has to name it.
@@ -99,8 +99,13 @@ pub fn keep_sealed(
         let Ok(blob) = SealedBlob::decode(&bytes) else {
             continue;
         };
-        match tpm.client().unseal(&blob, release) {
-            Ok(_) => return Err(InitError::LatchOpen(name)),
+        // One that takes a PIN is not asked for it: it is refused before that, or not.
+        let act = match blob.local.auth {
+            AuthRule::None => tpm.client().unseal(&blob, release).map(drop),
+            AuthRule::Pin | AuthRule::Derived => tpm.client().would_open(&blob, release),
+        };
+        match act {
+            Ok(()) => return Err(InitError::LatchOpen(name)),
             Err(UnsealError::PcrMismatch { .. }) => refused += 1,
             Err(other) => journal.warn(&format!("secret {name}: stays sealed: {other}")),
         }

@@ -166,6 +166,21 @@ pub enum InitError {
     Escrow(bennu_age::EncryptError),
     #[error("{0}")]
     Restart(linux::reboot::RebootError),
+    #[error("consoles: {0}")]
+    Consoles(std::io::Error),
+    #[error("state volume: expected its PIN, found nobody who types it")]
+    PinDeclined,
+    #[error(
+        "state volume: the tpm takes no pin: {wrong} wrong ones were counted, of at most {tries}; it forgets one every {} min \
+         while the machine is on", .interval_s.div_ceil(60)
+    )]
+    PinLockout { wrong: u32, tries: u32, interval_s: u32 },
+    #[error(
+        "state volume: expected a sealed key that demands {missing}, as this image does, found one that does not"
+    )]
+    StateConditions { missing: &'static str },
+    #[error("secret {name}: no volume key to guard it with")]
+    Unguarded { name: String },
     #[error("factory reset: {0}")]
     ResetVariable(linux::efivars::EfiVarError),
     #[error("factory reset: {0}")]
@@ -250,6 +265,10 @@ impl InitError {
             Self::StatePin(error) => floor_code(error),
             // A recipient that nothing can be encrypted to came with the trust configuration.
             Self::StateTemplateRead(_) | Self::StateTemplate(_) | Self::Escrow(_) => Code::Trust,
+            Self::Consoles(_) | Self::PinDeclined => Code::StatePin,
+            Self::PinLockout { .. } => Code::TpmLockout,
+            Self::StateConditions { .. } => Code::StateConditions,
+            Self::Unguarded { .. } => Code::Internal,
             Self::ResetVariable(_) | Self::ResetClear(_) | Self::ResetAlive { .. } | Self::ResetErase(_) => {
                 Code::FactoryReset
             }
@@ -267,6 +286,10 @@ impl InitError {
                 source: bennu_tpm::UnsealError::PcrMismatch { .. },
                 ..
             } => Code::PcrUnexpected,
+            Self::SecretUnseal {
+                source: bennu_tpm::UnsealError::SecureBootChanged { .. },
+                ..
+            } => Code::StateSecureBoot,
             Self::SecretUnseal { .. } => Code::SecretUnseal,
             Self::LatchOpen(_) | Self::LatchUnclear(_) => Code::LatchOpen,
             Self::ImaRead(_) | Self::ImaLoad(_) | Self::ImaLook(_) | Self::ImaNotFinal => Code::ImaPolicy,

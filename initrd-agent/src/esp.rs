@@ -22,6 +22,8 @@ pub struct Mounted {
     esp: Esp,
     trust: TrustConfig,
     record: BootRecord,
+    /// Name of this start's entry, while a person is asked.
+    counted: Option<UkiFileName>,
 }
 
 /// What the boot record keeps of the state volume.
@@ -67,7 +69,17 @@ impl Mounted {
             esp: Esp::at(target),
             trust: trust.clone(),
             record: BootRecord::default(),
+            counted: None,
         })
+    }
+
+    /// Mounts it once more behind the verdict, with the record as it was written; nothing is counted.
+    pub fn mount_again(device: &BlockDevice, trust: &TrustConfig) -> Result<Self, InitError> {
+        let mut this = Self::mount(device, trust)?;
+        if let FoundRecord::Whole(record) | FoundRecord::OneCopy { record, .. } = this.esp.boot_record()? {
+            this.record = record;
+        }
+        Ok(this)
     }
 
     /// The files.
@@ -159,6 +171,36 @@ impl Mounted {
             self.esp.write_boot_record(&self.record)?;
         }
         Ok(past::forget(journal))
+    }
+
+    /// A person is about to be asked: until they have answered the start does not count, or a machine that is switched off
+    /// at the prompt would lose its slots.
+    pub fn waiting_begins(&mut self) -> Result<(), InitError> {
+        boot::on_waiting(&mut self.record, &self.trust.version);
+        self.esp.write_boot_record(&self.record)?;
+        let mut counted = None;
+        self.rename_own(|entry| {
+            counted = Some(entry.clone());
+            boot::entry_while_waiting(entry)
+        })?;
+        self.counted = counted;
+        Ok(())
+    }
+
+    /// They have answered: it counts again.
+    pub fn waiting_ends(&mut self) -> Result<(), InitError> {
+        boot::on_answered(&mut self.record, &self.trust.version);
+        self.esp.write_boot_record(&self.record)?;
+        match self.counted.take() {
+            Some(counted) => self.rename_own(|_| counted),
+            None => Ok(()),
+        }
+    }
+
+    fn rename_own(&self, change: impl FnOnce(&UkiFileName) -> UkiFileName) -> Result<(), InitError> {
+        let trust = &self.trust;
+        self.esp.rename_entry(&trust.image_id, &trust.version, change)?;
+        Ok(())
     }
 
     /// The root's init is about to start, with a state volume of `state` or none.

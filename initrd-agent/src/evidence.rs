@@ -81,6 +81,10 @@ pub fn explain(journal: &mut Journal, known: &mut Known, failure: Failure) -> Fa
     if let Some(esp) = &known.esp {
         tell_changes(journal, esp, evidence, &events, &values);
     }
+    // PCR 7 is none of the release's: what the firmware measured otherwise than before is told, and nothing else to compare.
+    if failure.code == Code::StateSecureBoot {
+        return failure;
+    }
     let Some(cause) = evidence.cause(failure.code, &deviations) else {
         journal.say(
             "PCRs 11, 12, 13 and 15 have the expected values: what was measured does not explain the failure",
@@ -104,6 +108,7 @@ fn concerns_the_tpm(code: Code) -> bool {
             | Code::StateKeyMissing
             | Code::StateOtherTpm
             | Code::StateForged
+            | Code::StateSecureBoot
     )
 }
 

@@ -7,7 +7,8 @@ use crate::error::InitError;
 use crate::esp::Mounted;
 use crate::evidence::{self, Evidence};
 use crate::journal::Journal;
-use crate::recovery_screen::{self, Kept, Report};
+use crate::recovery_screen::{self, Kept, Report, ResetRow};
+use crate::screen_reset::Offer;
 use crate::tpm::Measured;
 use bennu_formats::boot_record::{BootRecord, Failure};
 use bennu_formats::{Code, ReleaseName, Sha256Digest};
@@ -34,6 +35,8 @@ pub struct Known {
     pub tpm: Option<Measured>,
     /// What the verified manifest expects to be measured.
     pub evidence: Option<Evidence>,
+    /// A factory reset that the recovery screen may offer.
+    pub reset: Option<Offer>,
 }
 
 /// What a failed start leaves behind.
@@ -52,7 +55,11 @@ pub fn end(journal: &mut Journal, mut known: Known, error: &InitError) -> ! {
     journal.error(&format!("FAILED {}: {}", failure.code, failure.reason));
     journal.error(&format!("{}: {}", failure.code.meaning(), failure.code.advice()));
     let Known {
-        release, esp, tpm, ..
+        release,
+        esp,
+        tpm,
+        reset,
+        ..
     } = known;
     let events = close_tpm(journal, tpm);
     let log = |journal: &Journal| journal.failure_log(release.as_ref(), &events);
@@ -69,6 +76,11 @@ pub fn end(journal: &mut Journal, mut known: Known, error: &InitError) -> ! {
         log: left.log,
         kept: left.kept,
         stopped_ms: time::since_boot_ms(),
+        reset: if reset.is_some() {
+            ResetRow::Offered
+        } else {
+            ResetRow::None
+        },
     };
     match left.action {
         BootAction::FallBack => {
@@ -79,7 +91,7 @@ pub fn end(journal: &mut Journal, mut known: Known, error: &InitError) -> ! {
             journal.say("restarting for another attempt");
             restart(journal, &report)
         }
-        BootAction::Halt => halt(journal, &report),
+        BootAction::Halt => halt(journal, &report, reset),
     }
 }
 
@@ -184,14 +196,14 @@ fn restart(journal: &mut Journal, report: &Report) -> ! {
     std::thread::sleep(READING_TIME);
     let Err(error) = end_machine(End::Reboot);
     journal.error(&error.to_string());
-    recovery_screen::stay(journal, report)
+    recovery_screen::stay(journal, report, None)
 }
 
 /// Nothing that a restart could change: the recovery screen.
-fn halt(journal: &mut Journal, report: &Report) -> ! {
+fn halt(journal: &mut Journal, report: &Report, reset: Option<Offer>) -> ! {
     journal.error(&format!(
         "HALTED {}: no slot is left that may be started; switch the machine off",
         report.failure.code
     ));
-    recovery_screen::stay(journal, report)
+    recovery_screen::stay(journal, report, reset)
 }

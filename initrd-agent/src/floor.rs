@@ -8,17 +8,18 @@ use crate::error::InitError;
 use crate::esp::Mounted;
 use crate::journal::Journal;
 use crate::opened::Boot;
+use crate::pin;
 use crate::recovery;
-use crate::secrets;
+use crate::secrets::{self, Besides};
 use crate::slot::Slot;
 use crate::tpm::Measured;
 use bennu_esp::FoundSecret;
 use bennu_formats::manifest::POLICY_REF;
-use bennu_formats::trust::TrustConfig;
+use bennu_formats::trust::{PinRule, TrustConfig};
 use bennu_formats::{floor as format, paths};
 use bennu_tpm::{
     Floor, FloorState, Hierarchy, IndexPlace, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob,
-    SessionKind, SrkTrust, Tpm as _,
+    SessionKind, SrkTrust,
 };
 use zeroize::Zeroizing;
 
@@ -35,9 +36,8 @@ pub fn of(key: &RsaPublic) -> Floor {
     Floor::new(place, &key.name(), POLICY_REF.as_bytes())
 }
 
-/// Makes the floor on the first start; at every start compares it with this slot's `security_version`, and gives
-/// it a new height once this slot has been marked good. Gives the height.
-pub fn hold(
+/// Makes the floor on the first start; at every start compares it with this slot's `security_version`. Gives the height.
+pub fn check(
     tpm: &mut Measured,
     esp: &Mounted,
     boot: &Boot<'_>,
@@ -45,7 +45,7 @@ pub fn hold(
 ) -> Result<u64, InitError> {
     let floor = of(&boot.release.key);
     let srk = srk_of_owner_secret(esp)?;
-    let mut height = match tpm.client().floor(&floor, srk).map_err(InitError::Floor)? {
+    let height = match tpm.client().floor(&floor, srk).map_err(InitError::Floor)? {
         FloorState::At(height) => height,
         state => {
             refuse_on_a_machine_with_state(esp, boot.slot, boot.trust, state)?;
@@ -59,13 +59,35 @@ pub fn hold(
             floor: height,
         });
     }
-    own(tpm, esp, boot.release, journal)?;
+    Ok(height)
+}
+
+/// Owns the TPM, behind the state volume whose key may guard the authorisations; gives the floor a new height once this
+/// slot has been marked good. Gives the height.
+pub fn settle(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    boot: &Boot<'_>,
+    height: u64,
+    besides: Besides<'_>,
+    journal: &mut Journal,
+) -> Result<u64, InitError> {
+    own(tpm, esp, boot.release, besides, journal)?;
+    if boot.trust.local.guards() {
+        let (blob, both) = as_sealed(tpm, esp, boot.release, besides)?;
+        let sealed = (paths::OWNER_SECRET, blob, both.as_slice());
+        secrets::outgrow(tpm, esp, sealed, &boot.release.key, besides, journal)?;
+        if boot.trust.local.pin == PinRule::Required {
+            pin::settle(tpm, &both[AUTH_BYTES..], journal);
+        }
+    }
+    let security_version = boot.manifest.get().security_version;
     if boot.start.was_healthy && height < security_version {
         tpm.client()
-            .raise_floor(&floor, boot.release, security_version)
+            .raise_floor(&of(&boot.release.key), boot.release, security_version)
             .map_err(InitError::Floor)?;
         journal.say(&format!("raised the floor from {height} to {security_version}"));
-        height = security_version;
+        return Ok(security_version);
     }
     Ok(height)
 }
@@ -126,6 +148,7 @@ fn own(
     tpm: &mut Measured,
     esp: &Mounted,
     policy: &ReleasePolicy,
+    besides: Besides<'_>,
     journal: &mut Journal,
 ) -> Result<(), InitError> {
     let properties = tpm.client().properties().map_err(InitError::Owner)?;
@@ -134,7 +157,7 @@ fn own(
     }
     // Before the owner has an authorisation: afterwards a storage key can no longer be made without it.
     let key = tpm.client().persist_storage_key(&[]).map_err(InitError::Owner)?;
-    let auths = authorisations(tpm, esp, policy, journal)?;
+    let auths = authorisations(tpm, esp, policy, besides, journal)?;
     let (owner, lockout) = auths.split_at(AUTH_BYTES);
     let client = tpm.client();
     let mut session = client
@@ -151,13 +174,18 @@ fn own(
     Ok(())
 }
 
-/// The owner's authorisation, as it was sealed. Without the file nobody knows it.
+/// The owner's authorisation: none yet on a first start, afterwards as it was sealed. Without the file nobody knows it.
 pub fn owner_authorisation(
     tpm: &mut Measured,
     esp: &Mounted,
     policy: &ReleasePolicy,
+    besides: Besides<'_>,
 ) -> Result<Zeroizing<Vec<u8>>, InitError> {
-    let both = authorisations_as_sealed(tpm, esp, policy)?;
+    let properties = tpm.client().properties().map_err(InitError::Owner)?;
+    if !properties.owner_auth_set {
+        return Ok(Zeroizing::new(Vec::new()));
+    }
+    let both = authorisations_as_sealed(tpm, esp, policy, besides)?;
     Ok(Zeroizing::new(both[..AUTH_BYTES].to_vec()))
 }
 
@@ -166,9 +194,19 @@ pub fn authorisations_as_sealed(
     tpm: &mut Measured,
     esp: &Mounted,
     policy: &ReleasePolicy,
+    besides: Besides<'_>,
 ) -> Result<Zeroizing<Vec<u8>>, InitError> {
+    Ok(as_sealed(tpm, esp, policy, besides)?.1)
+}
+
+fn as_sealed(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    policy: &ReleasePolicy,
+    besides: Besides<'_>,
+) -> Result<(SealedBlob, Zeroizing<Vec<u8>>), InitError> {
     match esp.files().sealed_secret(paths::OWNER_SECRET)? {
-        FoundSecret::Sealed(bytes) => open_authorisations(tpm, policy, &bytes),
+        FoundSecret::Sealed(bytes) => open_authorisations(tpm, policy, &bytes, besides),
         FoundSecret::Undone | FoundSecret::None => Err(InitError::OwnerUnknown),
     }
 }
@@ -178,6 +216,7 @@ fn authorisations(
     tpm: &mut Measured,
     esp: &Mounted,
     policy: &ReleasePolicy,
+    besides: Besides<'_>,
     journal: &mut Journal,
 ) -> Result<Zeroizing<Vec<u8>>, InitError> {
     let name = paths::OWNER_SECRET;
@@ -187,28 +226,23 @@ fn authorisations(
     }
     let FoundSecret::Sealed(bytes) = found else {
         let fresh = secrets::random(tpm, 2 * AUTH_BYTES)?;
-        secrets::seal_to_esp(tpm, esp, name, &fresh, &policy.key)?;
+        secrets::seal_to_esp(tpm, esp, name, &fresh, &policy.key, besides)?;
         return Ok(fresh);
     };
-    open_authorisations(tpm, policy, &bytes)
+    Ok(open_authorisations(tpm, policy, &bytes, besides)?.1)
 }
 
 fn open_authorisations(
     tpm: &mut Measured,
     policy: &ReleasePolicy,
     bytes: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, InitError> {
+    besides: Besides<'_>,
+) -> Result<(SealedBlob, Zeroizing<Vec<u8>>), InitError> {
     let name = paths::OWNER_SECRET;
     let blob = decode(name, bytes)?;
-    let auths = tpm
-        .client()
-        .unseal(&blob, policy)
-        .map_err(|source| InitError::SecretUnseal {
-            name: name.to_owned(),
-            source,
-        })?;
+    let auths = secrets::unseal(tpm, name, &blob, policy, besides)?;
     if auths.len() == 2 * AUTH_BYTES {
-        Ok(auths)
+        Ok((blob, auths))
     } else {
         Err(InitError::OwnerSecret {
             expected: 2 * AUTH_BYTES,

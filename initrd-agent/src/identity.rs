@@ -23,7 +23,7 @@ use crate::tpm::Measured;
 use bennu_formats::Code;
 use bennu_formats::boot_record::Failure;
 use bennu_formats::first_boot::FirstBoot;
-use bennu_formats::handover::IdentityReport;
+use bennu_formats::handover::{IdentityReport, MachineIdSource};
 use bennu_formats::trust::TrustConfig;
 use bennu_formats::{identity as format, paths};
 use bennu_linux::found;
@@ -120,6 +120,7 @@ fn prepare(
     };
     let mut report = IdentityReport {
         kept: u32::try_from(kept.len()).unwrap_or(u32::MAX),
+        list: trust.identity.clone(),
         ..IdentityReport::default()
     };
     if !begun && let Some(config) = first_boot::read_and_verify(esp, trust)? {
@@ -130,7 +131,11 @@ fn prepare(
         journal.say(&format!("applied the first-boot configuration {digest}"));
         report.first_boot = Some(digest);
     }
-    machine_id::settle(&mut kept, &mut refused, &trust.identity, lower, journal)?;
+    let machine_id = machine_id::settle(&mut kept, &mut refused, &trust.identity, lower, journal)?;
+    report.machine_id = match machine_id {
+        MachineIdSource::Kept if report.first_boot.is_some() => MachineIdSource::FirstBootConfiguration,
+        other => other,
+    };
     refused.extend(layer::renew(&area, lower, &kept).map_err(InitError::Identity)?);
     tell(&refused, &dropped, journal);
     report.refused = refused

@@ -20,13 +20,16 @@ mod machine;
 mod manifest;
 mod opened;
 mod past;
+mod pin;
 mod recovery;
 mod recovery_screen;
 mod reset;
 mod root;
+mod screen_reset;
 mod secrets;
 mod slot;
 mod state;
+mod talk;
 mod tpm;
 mod verity;
 
@@ -81,7 +84,7 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     journal.say(&device.sentence(root_hash_check));
     let manifest = found.manifest;
 
-    journal.step("tpm: enter-initrd, floor");
+    journal.step("tpm: enter-initrd");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
     tpm.check_bank(secure_boot)?;
     tpm.enter_initrd()?;
@@ -99,7 +102,11 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         None => opened::open(tpm, esp, &boot, &mut hardware, evidence, journal),
         Some(debug) => debug::keep_sealed(tpm, esp, &release, debug, journal),
     };
-    let opened = opened.map_err(|error| recovery::offer(&boot, &mut hardware, tpm, esp, error, journal))?;
+    let opened = opened.map_err(|error| {
+        let error = recovery::offer(&boot, &mut hardware, tpm, esp, error, journal);
+        known.reset = screen_reset::prepare(&boot, &mut hardware, tpm, &error, journal);
+        error
+    })?;
     let (state, secrets) = (opened.state, opened.secrets);
 
     journal.step("tpm: latch");

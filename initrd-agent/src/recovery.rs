@@ -7,6 +7,7 @@
 //! start ends as it would have ended.
 
 mod asking;
+mod lockout;
 mod takeover;
 
 use crate::error::InitError;
@@ -17,6 +18,7 @@ use crate::journal::Journal;
 use crate::opened::Boot;
 use crate::slot::Slot;
 use crate::state;
+use crate::state::key::Guard;
 use crate::tpm::Measured;
 use bennu_esp::{EspError, FoundSecret};
 use bennu_formats::paths;
@@ -69,20 +71,35 @@ pub fn offer(
             return error;
         }
     };
-    // First of all: whatever is typed, this start opens no secret any more.
-    if let Err(worse) = tpm.latch_for_recovery() {
+    // First of all: whatever is typed, this start opens no secret any more. Only what lifts a lockout is needed yet,
+    // and opens with the volume's key alone.
+    let locked = matches!(error, InitError::PinLockout { .. });
+    if !locked && let Err(worse) = latch(tpm, journal) {
         return worse;
     }
-    journal.say("latched for recovery: this start opens no secret");
     let taken = match asking::ask(&case, hardware, &error, journal) {
-        Ok(Some(opened)) => takeover::run(&case, &opened, boot, tpm, esp, journal),
+        Ok(Some(opened)) if locked => {
+            lockout::lift(&opened.key, boot, tpm, esp, journal);
+            latch(tpm, journal).map(|()| opened)
+        }
+        Ok(Some(opened)) => Ok(opened),
         Ok(None) => return error,
         Err(worse) => Err(worse),
     };
+    let taken = taken.and_then(|opened| {
+        let guard = Guard::choose(tpm, boot.trust.local, hardware, journal)?;
+        takeover::run(&case, &opened, &guard, boot, tpm, esp, journal)
+    });
     match taken.and_then(|()| esp.taken_over(boot.trust)) {
         Ok(()) => restart(esp, journal),
         Err(worse) => worse,
     }
+}
+
+fn latch(tpm: &mut Measured, journal: &mut Journal) -> Result<(), InitError> {
+    tpm.latch_for_recovery()?;
+    journal.say("latched for recovery: this start opens no secret");
+    Ok(())
 }
 
 fn trouble_of(error: &InitError) -> Trouble {
@@ -91,6 +108,13 @@ fn trouble_of(error: &InitError) -> Trouble {
         InitError::FloorMissing { .. } => Trouble::FloorMissing,
         InitError::StateRefused(failure) if failure.code == Code::StateOtherTpm => Trouble::OtherTpm,
         InitError::StateRefused(failure) if failure.code == Code::StateKeyMissing => Trouble::KeyMissing,
+        InitError::PinDeclined | InitError::PinLockout { .. } | InitError::StateConditions { .. } => {
+            Trouble::Guarded
+        }
+        InitError::SecretUnseal {
+            name,
+            source: UnsealError::SecureBootChanged { .. },
+        } if name == paths::STATE_SECRET => Trouble::Guarded,
         InitError::SecretBlob { name, .. } if name == paths::STATE_SECRET => Trouble::KeyUnopenable,
         // Not where the TPM refuses for what was measured, or for the release: the key itself is well.
         InitError::SecretUnseal {
@@ -114,7 +138,7 @@ fn look(
 ) -> Result<Result<Case, &'static str>, InitError> {
     let partition = boot.slot.state.as_ref().ok_or(InitError::StateNoPartition)?;
     let area = state::first_bytes(partition, bennu_luks::template::HEADER_AREA_BYTES)?;
-    let (volume, header) = state::judge(&area, None);
+    let (volume, header) = state::judge(&area);
     let release = boot.release.clone();
     let pin_index = state::pin_index(&release.key);
     let floor = floor::of(&release.key);
@@ -189,7 +213,7 @@ pub fn holds_a_volume(slot: &Slot, trust: &TrustConfig) -> Result<bool, InitErro
         return Ok(false);
     };
     let bytes = state::first_bytes(partition, bennu_luks::template::METADATA_BYTES)?;
-    Ok(matches!(state::judge(&bytes, None).0, VolumeFact::Header { .. }))
+    Ok(matches!(state::judge(&bytes).0, VolumeFact::Header { .. }))
 }
 
 fn restart(esp: &Mounted, journal: &mut Journal) -> InitError {

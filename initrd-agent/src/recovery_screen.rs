@@ -4,8 +4,8 @@
 //! console, once; a line every ten minutes on those that are no screens, for whoever connects later. On
 //! failure: a console that cannot be used is passed over, and the machine stays halted all the same.
 //!
-//! No input is read, so nobody at the keyboard or the serial line can make this program do anything; Ctrl-Alt-Del
-//! is off. What remains is the power switch and what the kernel itself does at SysRq. No watchdog needs feeding:
+//! No input is read but the words of a factory reset, where one is offered ([`crate::screen_reset`]): nothing else that
+//! is typed on a keyboard or a serial line does anything; Ctrl-Alt-Del is off. What remains is the power switch and what the kernel itself does at SysRq. No watchdog needs feeding:
 //! `bennu-init` opens none, and one that the firmware left running is fed by the kernel until somebody opens it
 //! (Documentation/watchdog/watchdog-parameters.rst, `handle_boot_enabled`).
 
@@ -13,9 +13,10 @@ mod qr;
 mod report;
 mod screen;
 
-pub use report::{Kept, Report};
+pub use report::{Kept, Report, ResetRow};
 
 use crate::journal::Journal;
+use crate::screen_reset::Offer;
 use bennu_formats::recovery_qr::MachineHint;
 use bennu_linux::console::{self, Console};
 use bennu_linux::{bounded, kmsg, reboot, time};
@@ -39,15 +40,23 @@ pub fn machine_hint() -> Option<MachineHint> {
 }
 
 /// Shows the screen and stays.
-pub fn stay(journal: &mut Journal, report: &Report) -> ! {
+pub fn stay(journal: &mut Journal, report: &Report, reset: Option<Offer>) -> ! {
     // A panic of PID 1 panics the kernel, which may restart the machine: drawing must not become a storm.
     let shown = catch_unwind(AssertUnwindSafe(|| show(journal, report)));
     let mut lines = shown.unwrap_or_else(|_| {
         journal.error("the recovery screen could not be drawn; the lines above say what happened");
         Vec::new()
     });
+    let mut reset = reset;
     loop {
-        std::thread::sleep(REMINDER);
+        // As above; without it the screen stays as it is.
+        let listened = catch_unwind(AssertUnwindSafe(|| match &reset {
+            Some(offer) => offer.listen(REMINDER, journal),
+            None => std::thread::sleep(REMINDER),
+        }));
+        if listened.is_err() {
+            reset = None;
+        }
         let text = screen::reminder(report, time::since_boot_ms());
         for line in &mut lines {
             // A line that takes nothing now may have a listener in ten minutes.

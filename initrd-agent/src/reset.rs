@@ -1,4 +1,4 @@
-//! Factory reset: asked for by the running system, done before the state volume is opened.
+//! Factory reset: asked for by the running system or at the recovery screen, done before the state volume is opened.
 //!
 //! Reads: the wish on the ESP (anybody's), the firmware's variable with the floor, the TPM. Writes: that variable, the
 //! TPM (cleared), the header of the state partition, the sealed files, each in the order that
@@ -10,8 +10,11 @@ use crate::error::InitError;
 use crate::esp::Mounted;
 use crate::floor;
 use crate::journal::Journal;
+use crate::opened::Boot;
+use crate::secrets::Besides;
 use crate::slot::Slot;
 use crate::tpm::Measured;
+use bennu_esp::FoundSecret;
 use bennu_formats::factory_reset::{FLOOR_VARIABLE, KEY_BYTES, KEY_WORDS, ResetRequest};
 use bennu_formats::handover::{FactoryReset, RefusedSecret};
 use bennu_formats::paths;
@@ -23,6 +26,7 @@ use bennu_policy::reset::{self as policy, Act, ResetDecision, ResetFacts, Wish};
 use bennu_tpm::{FloorState, HashAlg, ReleasePolicy, SealedBlob, SrkTrust};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use zeroize::Zeroizing;
 
 /// Bytes of the variable.
@@ -32,9 +36,8 @@ const FLOOR_BYTES: usize = 8;
 pub fn carry_out(
     tpm: &mut Measured,
     esp: &Mounted,
-    slot: &Slot,
-    trust: &TrustConfig,
-    release: &ReleasePolicy,
+    boot: &Boot<'_>,
+    besides: Besides<'_>,
     journal: &mut Journal,
 ) -> Result<Option<FactoryReset>, InitError> {
     let wish = esp.files().reset_request()?;
@@ -49,9 +52,10 @@ pub fn carry_out(
     let mut reset = Reset {
         tpm,
         esp,
-        slot,
-        trust,
-        release,
+        slot: boot.slot,
+        trust: boot.trust,
+        release: boot.release,
+        besides,
         journal,
         authorisations: None,
         refused: Vec::new(),
@@ -75,9 +79,34 @@ pub fn carry_out(
     reset.run(policy::decide(&facts), wish)
 }
 
-/// The key that makes a wish count, for the running system's root. A machine without it starts all the same.
-pub fn hand_over_key(tpm: &mut Measured, esp: &Mounted, release: &ReleasePolicy, journal: &mut Journal) {
-    let handed = floor::authorisations_as_sealed(tpm, esp, release).and_then(|authorisations| {
+/// As [`hand_over_key`], on a machine that has its authorisations: a start that fails behind this can be asked for a reset
+/// at the recovery screen.
+pub fn hand_over_key_if_owned(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    release: &ReleasePolicy,
+    besides: Besides<'_>,
+    journal: &mut Journal,
+) -> Result<(), InitError> {
+    if let FoundSecret::Sealed(_) = esp.files().sealed_secret(paths::OWNER_SECRET)? {
+        hand_over_key(tpm, esp, release, besides, journal);
+    }
+    Ok(())
+}
+
+/// The key that makes a wish count, for the running system's root and the recovery screen. A machine without it starts
+/// all the same.
+pub fn hand_over_key(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    release: &ReleasePolicy,
+    besides: Besides<'_>,
+    journal: &mut Journal,
+) {
+    if Path::new(paths::RUN_RESET_KEY).exists() {
+        return;
+    }
+    let handed = floor::authorisations_as_sealed(tpm, esp, release, besides).and_then(|authorisations| {
         std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -131,6 +160,7 @@ struct Reset<'a> {
     slot: &'a Slot,
     trust: &'a TrustConfig,
     release: &'a ReleasePolicy,
+    besides: Besides<'a>,
     journal: &'a mut Journal,
     /// The owner's and the lockout one.
     authorisations: Option<Zeroizing<Vec<u8>>>,
@@ -143,7 +173,7 @@ impl Reset<'_> {
     /// Whether the wish was made with this TPM's key.
     fn check(&mut self, request: &ResetRequest) -> Wish {
         let code = request.code();
-        match floor::authorisations_as_sealed(self.tpm, self.esp, self.release) {
+        match floor::authorisations_as_sealed(self.tpm, self.esp, self.release, self.besides) {
             Ok(authorisations) => {
                 let authentic = policy::is_authentic(&key(&authorisations), request);
                 self.authorisations = Some(authorisations);
@@ -284,7 +314,7 @@ impl Reset<'_> {
     /// The TPM must refuse every old file as not its own.
     fn show_dead(&mut self) -> Result<(), InitError> {
         for name in self.esp.files().sealed_secrets()? {
-            let bennu_esp::FoundSecret::Sealed(bytes) = self.esp.files().sealed_secret(&name)? else {
+            let FoundSecret::Sealed(bytes) = self.esp.files().sealed_secret(&name)? else {
                 continue;
             };
             // What does not decode was never ours to open.

@@ -4,6 +4,9 @@
 //! sealed itself, under a policy that the policy key signed. A missing one is made anew; whoever removed it has
 //! destroyed a secret and learnt none. So is an empty one, which is what a power cut leaves of a first start: a blob
 //! is durable on the ESP before its secret is given to anybody.
+//!
+//! On a machine whose volume key is guarded by a PIN or by Secure Boot's state, what follows from that key guards every
+//! other sealed file: none opens before the volume's key.
 
 use crate::error::InitError;
 use crate::esp::Mounted;
@@ -13,11 +16,12 @@ use crate::tpm::Measured;
 use bennu_esp::FoundSecret;
 use bennu_formats::Sha256Digest;
 use bennu_formats::manifest::{POLICY_REF, SlotManifest};
-use bennu_formats::trust::{SecretSpec, TrustConfig};
+use bennu_formats::trust::{LocalRule, SecretSpec, TrustConfig};
+use bennu_luks::VolumeKey;
 use bennu_policy::verify::Verified;
 use bennu_tpm::{
-    HashAlg, PcrValues, ReleasePolicy, RsaPublic, SealLocal, SealPolicy, SealedBlob, SrkTrust, Tpm, TpmError,
-    UnsealError,
+    AuthRule, HashAlg, LocalAuth, PcrValues, ReleasePolicy, RsaPublic, SealLocal, SealPolicy, SealedBlob,
+    SrkTrust, Tpm, TpmError, UnsealError,
 };
 use zeroize::Zeroizing;
 
@@ -28,6 +32,93 @@ pub struct Secret {
     /// Value; wiped when dropped.
     pub value: Zeroizing<Vec<u8>>,
     blob: SealedBlob,
+    auth: Option<LocalAuth>,
+}
+
+/// What opens sealed files besides the release's policy, and guards new ones.
+#[derive(Clone, Copy)]
+pub struct Besides<'a> {
+    /// Key of the state volume, where there is one.
+    pub volume: Option<&'a VolumeKey>,
+    /// What the image demands.
+    pub rule: LocalRule,
+}
+
+impl Besides<'_> {
+    /// For a file that says it takes one.
+    fn to_open(self, name: &str, blob: &SealedBlob) -> Option<LocalAuth> {
+        match blob.local.auth {
+            AuthRule::Derived => self.volume.map(|key| LocalAuth::derived(key.as_bytes(), name)),
+            AuthRule::None | AuthRule::Pin => None,
+        }
+    }
+
+    /// For a new file: where the volume's key is guarded, everything else follows from it.
+    fn to_seal(self, name: &str) -> Result<Option<LocalAuth>, InitError> {
+        match (self.rule.guards(), self.volume) {
+            (false, _) => Ok(None),
+            (true, Some(key)) => Ok(Some(LocalAuth::derived(key.as_bytes(), name))),
+            (true, None) => Err(InitError::Unguarded {
+                name: name.to_owned(),
+            }),
+        }
+    }
+
+    /// Whether a file was sealed before the image demanded a guard.
+    fn is_outgrown(self, blob: &SealedBlob) -> bool {
+        self.rule.guards() && blob.local.auth == AuthRule::None
+    }
+}
+
+/// Opens a sealed file.
+pub fn unseal(
+    tpm: &mut Measured,
+    name: &str,
+    blob: &SealedBlob,
+    policy: &ReleasePolicy,
+    besides: Besides<'_>,
+) -> Result<Zeroizing<Vec<u8>>, InitError> {
+    unseal_by(tpm, blob, policy, besides.to_open(name, blob).as_ref()).map_err(|source| {
+        InitError::SecretUnseal {
+            name: name.to_owned(),
+            source,
+        }
+    })
+}
+
+fn unseal_by(
+    tpm: &mut Measured,
+    blob: &SealedBlob,
+    policy: &ReleasePolicy,
+    auth: Option<&LocalAuth>,
+) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
+    match auth {
+        Some(auth) => tpm.client().unseal_with(blob, policy, auth),
+        None => tpm.client().unseal(blob, policy),
+    }
+}
+
+/// Seals a file anew that was sealed before the image demanded a guard; gives the blob that counts.
+pub fn outgrow(
+    tpm: &mut Measured,
+    esp: &Mounted,
+    (name, blob, value): (&str, SealedBlob, &[u8]),
+    key: &RsaPublic,
+    besides: Besides<'_>,
+    journal: &mut Journal,
+) -> Result<SealedBlob, InitError> {
+    if !besides.is_outgrown(&blob) {
+        return Ok(blob);
+    }
+    let auth = besides.to_seal(name)?;
+    let local = SealLocal {
+        auth: auth.as_ref(),
+        secure_boot: None,
+    };
+    let (blob, bytes) = seal(tpm, name, value, key, local)?;
+    esp.files().replace_sealed_secret(name, &bytes)?;
+    journal.say(&format!("sealed {name} anew, guarded by the state volume's key"));
+    Ok(blob)
 }
 
 /// Opens every secret of the image, making those that are not there yet.
@@ -36,6 +127,7 @@ pub fn unseal_or_seal(
     esp: &Mounted,
     trust: &TrustConfig,
     policy: &ReleasePolicy,
+    besides: Besides<'_>,
     journal: &mut Journal,
 ) -> Result<Vec<Secret>, InitError> {
     let mut secrets = Vec::new();
@@ -49,22 +141,19 @@ pub fn unseal_or_seal(
             }
             FoundSecret::Undone => {
                 say_undone(&spec.name, journal);
-                make(tpm, esp, spec, &policy.key, journal)?
+                make(tpm, esp, spec, &policy.key, besides, journal)?
             }
-            FoundSecret::None => make(tpm, esp, spec, &policy.key, journal)?,
+            FoundSecret::None => make(tpm, esp, spec, &policy.key, besides, journal)?,
         };
         // A fresh one is unsealed as well: a secret that does not open again is noticed now.
-        let value = tpm
-            .client()
-            .unseal(&blob, policy)
-            .map_err(|source| InitError::SecretUnseal {
-                name: spec.name.clone(),
-                source,
-            })?;
+        let value = unseal(tpm, &spec.name, &blob, policy, besides)?;
+        let sealed = (spec.name.as_str(), blob, value.as_slice());
+        let blob = outgrow(tpm, esp, sealed, &policy.key, besides, journal)?;
         journal.say(&format!("unsealed secret {} ({} bytes)", spec.name, value.len()));
         secrets.push(Secret {
             name: spec.name.clone(),
             value,
+            auth: besides.to_open(&spec.name, &blob),
             blob,
         });
     }
@@ -122,10 +211,11 @@ fn make(
     esp: &Mounted,
     spec: &SecretSpec,
     key: &RsaPublic,
+    besides: Besides<'_>,
     journal: &mut Journal,
 ) -> Result<SealedBlob, InitError> {
     let secret = random(tpm, spec.bytes as usize)?;
-    let blob = seal_to_esp(tpm, esp, &spec.name, &secret, key)?;
+    let blob = seal_to_esp(tpm, esp, &spec.name, &secret, key, besides)?;
     journal.say(&format!("made secret {} and sealed it to this TPM", spec.name));
     Ok(blob)
 }
@@ -145,15 +235,21 @@ pub fn random(tpm: &mut Measured, length: usize) -> Result<Zeroizing<Vec<u8>>, I
     Ok(bytes)
 }
 
-/// Seals `secret` and writes the blob to the ESP; when this returns it is durable there.
+/// Seals `secret`, guarded as the image demands, and writes the blob to the ESP; when this returns it is durable there.
 pub fn seal_to_esp(
     tpm: &mut Measured,
     esp: &Mounted,
     name: &str,
     secret: &[u8],
     key: &RsaPublic,
+    besides: Besides<'_>,
 ) -> Result<SealedBlob, InitError> {
-    let (blob, bytes) = seal(tpm, name, secret, key)?;
+    let auth = besides.to_seal(name)?;
+    let local = SealLocal {
+        auth: auth.as_ref(),
+        secure_boot: None,
+    };
+    let (blob, bytes) = seal(tpm, name, secret, key, local)?;
     esp.files().write_sealed_secret(name, &bytes)?;
     Ok(blob)
 }
@@ -164,12 +260,13 @@ pub fn seal(
     name: &str,
     secret: &[u8],
     key: &RsaPublic,
+    local: SealLocal<'_>,
 ) -> Result<(SealedBlob, Vec<u8>), InitError> {
     let policy = SealPolicy {
         authorize_key: key,
         policy_ref: POLICY_REF.as_bytes(),
         srk: SrkTrust::FirstUse,
-        local: SealLocal::default(),
+        local,
     };
     let blob = tpm
         .client()
@@ -185,7 +282,7 @@ pub fn seal(
 /// Tries to unseal again and demands that the TPM refuses because of its PCRs.
 pub fn prove_closed(tpm: &mut Measured, secrets: &[Secret], policy: &ReleasePolicy) -> Result<(), InitError> {
     for secret in secrets {
-        match tpm.client().unseal(&secret.blob, policy) {
+        match unseal_by(tpm, &secret.blob, policy, secret.auth.as_ref()) {
             Err(UnsealError::PcrMismatch { .. }) => {}
             Err(other) => return Err(InitError::LatchUnclear(other)),
             Ok(_) => return Err(InitError::LatchOpen(secret.name.clone())),

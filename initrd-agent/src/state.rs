@@ -5,10 +5,12 @@
 //! `bennu_policy::state` against an NV index that only a fulfilled release policy writes. Called before the latch and
 //! before any secret is unsealed: a machine with a wrong volume releases nothing.
 //!
-//! Order of writes, each flushed before the next: first start: sealed key, header, file system, pin. Later: header
+//! Order of writes, each flushed before the next: first start: sealed key, header, file system, pin; the TPM has no
+//! owner yet, whose authorisation the volume's key may guard. Later: header
 //! with the next generation, pin. A cut in between leaves a state that the next start completes.
 
 mod device;
+pub mod key;
 mod partition;
 mod recovery_key;
 mod schema;
@@ -17,17 +19,17 @@ use crate::error::InitError;
 use crate::esp::{KeptState, Mounted};
 use crate::first_boot;
 use crate::floor;
+use crate::hardware::Hardware;
 use crate::journal::Journal;
-use crate::secrets;
-use crate::slot::Slot;
+use crate::opened::Boot;
+use crate::secrets::{self, Besides};
 use crate::tpm::Measured;
-use bennu_esp::FoundSecret;
 use bennu_formats::handover;
-use bennu_formats::manifest::{POLICY_REF, SlotManifest};
+use bennu_formats::manifest::POLICY_REF;
 use bennu_formats::paths;
 use bennu_formats::state::{self as format, StatePin};
 use bennu_formats::state_schema::StateSchema;
-use bennu_formats::trust::{RecoveryRule, StateRule, TrustConfig};
+use bennu_formats::trust::{LocalRule, RecoveryRule, StateRule};
 use bennu_linux::block::{BlockDevice, OpenMode};
 use bennu_luks::{
     FormatParameters, HeaderError, KdfCost, RandomFailed, RecoveryKey, UnverifiedHeader, VerifiedHeader,
@@ -35,11 +37,8 @@ use bennu_luks::{
 };
 use bennu_policy::state::{self as policy, KeyFact, PinFact, StateDecision, VolumeFact};
 use bennu_policy::state_schema::Release;
-use bennu_policy::verify::Verified;
-use bennu_tpm::{
-    GuardedIndex, GuardedState, HashAlg, IndexPlace, NvAttributes, ReleasePolicy, RsaPublic, SealedBlob,
-    Tpm as _,
-};
+use bennu_tpm::{GuardedIndex, GuardedState, HashAlg, IndexPlace, NvAttributes, ReleasePolicy, RsaPublic};
+use key::Guard;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -68,6 +67,11 @@ fn opened(
         uuid: uuid.to_string(),
         generation,
         mounted: mounted.display().to_string(),
+        schema: handover::KeptSchema {
+            of_release: own,
+            written: schema.written,
+            readable_from: schema.readable_from,
+        },
     };
     StateVolume {
         mounted,
@@ -87,16 +91,22 @@ pub fn pin_index(key: &RsaPublic) -> GuardedIndex {
     GuardedIndex::new(place, &key.name(), POLICY_REF.as_bytes())
 }
 
-/// Opens or makes the state volume, if the image has one.
+/// Opens or makes the state volume, if the image has one. `key` is what [`key::find`] gave.
 pub fn open(
     tpm: &mut Measured,
-    esp: &Mounted,
-    slot: &Slot,
-    trust: &TrustConfig,
-    release: &ReleasePolicy,
-    manifest: &Verified<SlotManifest>,
+    esp: &mut Mounted,
+    boot: &Boot<'_>,
+    key: Result<Option<VolumeKey>, InitError>,
+    hardware: &mut Hardware<'_>,
     journal: &mut Journal,
 ) -> Result<Option<StateVolume>, InitError> {
+    let Boot {
+        slot,
+        trust,
+        release,
+        manifest,
+        ..
+    } = boot;
     if trust.state == StateRule::Volatile {
         return Ok(None);
     }
@@ -108,13 +118,16 @@ pub fn open(
         readable_from: trust.state_readable_from,
     };
     let pin = pinned(tpm, &index)?;
-    let key = sealed_key(tpm, esp, release)?;
+    let key = key?;
     let bytes = first_bytes(partition, bennu_luks::template::METADATA_BYTES)?;
-    let (volume, header) = judge(&bytes, key.as_ref());
+    let (volume, header) = judge_with(&bytes, key.as_ref());
     match policy::decide(&pin, &volume) {
         StateDecision::Refuse(failure) => Err(InitError::StateRefused(failure)),
         StateDecision::Provision => {
             first_boot::check_early(esp, trust, journal)?;
+            esp.waiting_begins()?;
+            let guard = Guard::choose(tpm, trust.local, hardware, journal)?;
+            esp.waiting_ends()?;
             let maker = Maker {
                 tpm,
                 esp,
@@ -122,16 +135,16 @@ pub fn open(
                 reader,
                 partition,
                 rule: &trust.recovery,
+                local: trust.local,
+                guard,
             };
             maker.make(&index, journal).map(Some)
         }
         StateDecision::Open { generation } => {
             let (Some(key), Some(header)) = (key, header) else {
-                return Err(InitError::StateNoPartition);
+                let words = "expected one that the sealed key authenticates, found another";
+                return Err(InitError::StateHeader(words.to_owned()));
             };
-            let header = header
-                .verify(&key)
-                .map_err(|e| InitError::StateHeader(e.to_string()))?;
             let header = at_generation(partition, header, generation)?;
             let pin = pin_of(header.uuid(), generation, &key);
             tpm.client()
@@ -178,32 +191,6 @@ pub fn digest(key: &VolumeKey) -> [u8; 32] {
     digest.as_bytes().try_into().unwrap_or_default()
 }
 
-/// The volume key, if there is a sealed one.
-fn sealed_key(
-    tpm: &mut Measured,
-    esp: &Mounted,
-    release: &ReleasePolicy,
-) -> Result<Option<VolumeKey>, InitError> {
-    let name = paths::STATE_SECRET;
-    // An empty file is one that a power cut undid before anything relied on it.
-    let FoundSecret::Sealed(bytes) = esp.files().sealed_secret(name)? else {
-        return Ok(None);
-    };
-    let blob = SealedBlob::decode(&bytes).map_err(|source| InitError::SecretBlob {
-        name: name.to_owned(),
-        source,
-    })?;
-    let key = tpm
-        .client()
-        .unseal(&blob, release)
-        .map_err(|source| InitError::SecretUnseal {
-            name: name.to_owned(),
-            source,
-        })?;
-    let key = VolumeKey::new(&key).map_err(|e| InitError::StateHeader(e.to_string()))?;
-    Ok(Some(key))
-}
-
 /// Writes the generation to the header, unless a power cut before the pin left it there.
 fn at_generation(
     partition: &BlockDevice,
@@ -228,8 +215,8 @@ pub fn first_bytes(partition: &BlockDevice, length: usize) -> Result<Vec<u8>, In
     Ok(bytes)
 }
 
-/// What lies on the partition, by its first bytes.
-pub fn judge(bytes: &[u8], key: Option<&VolumeKey>) -> (VolumeFact, Option<UnverifiedHeader>) {
+/// What lies on the partition, by its first bytes, to whoever has no key.
+pub fn judge(bytes: &[u8]) -> (VolumeFact, Option<UnverifiedHeader>) {
     let metadata = &bytes[..bytes.len().min(bennu_luks::template::METADATA_BYTES)];
     if metadata.iter().all(|byte| *byte == 0) {
         return (VolumeFact::Blank, None);
@@ -244,12 +231,24 @@ pub fn judge(bytes: &[u8], key: Option<&VolumeKey>) -> (VolumeFact, Option<Unver
     let fact = VolumeFact::Header {
         uuid: *header.claimed_uuid().as_bytes(),
         generation: header.claimed_generation(),
-        key: key.map(|key| KeyFact {
-            authenticates: header.clone().verify(key).is_ok(),
-            digest: digest(key),
-        }),
+        key: None,
     };
     (fact, Some(header))
+}
+
+/// The same with the sealed key, if there is one; the header where the key authenticates it. It is verified here and
+/// nowhere else.
+fn judge_with(bytes: &[u8], key: Option<&VolumeKey>) -> (VolumeFact, Option<VerifiedHeader>) {
+    let (mut volume, header) = judge(bytes);
+    let mut verified = None;
+    if let (VolumeFact::Header { key: judged, .. }, Some(header), Some(key)) = (&mut volume, header, key) {
+        verified = header.verify(key).ok();
+        *judged = Some(KeyFact {
+            authenticates: verified.is_some(),
+            digest: digest(key),
+        });
+    }
+    (volume, verified)
 }
 
 /// Makes the volume of a machine that has none.
@@ -260,6 +259,8 @@ struct Maker<'a> {
     reader: Release,
     partition: &'a BlockDevice,
     rule: &'a RecoveryRule,
+    local: LocalRule,
+    guard: Guard,
 }
 
 impl Maker<'_> {
@@ -267,13 +268,7 @@ impl Maker<'_> {
         let bytes = secrets::random(self.tpm, bennu_luks::template::VOLUME_KEY_BYTES)?;
         let key = VolumeKey::new(&bytes).map_err(|e| InitError::StateHeader(e.to_string()))?;
         let recovery = self.recovery_key()?;
-        secrets::seal_to_esp(
-            self.tpm,
-            self.esp,
-            paths::STATE_SECRET,
-            key.as_bytes(),
-            &self.release.key,
-        )?;
+        self.seal(&key)?;
         let uuid = random_uuid()?;
         recovery_key::escrow(&recovery, uuid, self.rule, self.esp)?;
         let parameters = FormatParameters {
@@ -292,10 +287,27 @@ impl Maker<'_> {
         let empty = device::Content::Empty;
         let mounted = device::open_and_mount(self.partition, &header, &key, empty, self.reader)?;
         let (rule, own) = (self.rule, self.reader.state_schema);
-        self.begin_pin(index, &pin_of(uuid, policy::FIRST_GENERATION, &key))?;
+        self.begin_pin(index, &pin_of(uuid, policy::FIRST_GENERATION, &key), &key)?;
         journal.say(&format!("made state volume {uuid}"));
         recovery_key::announce(&recovery, rule, journal);
         Ok(opened(mounted, key, own, uuid, policy::FIRST_GENERATION))
+    }
+
+    /// Seals the key and writes it. Where more than the policy guards it, it has to open once before anything relies on it.
+    fn seal(&mut self, key: &VolumeKey) -> Result<(), InitError> {
+        let (blob, bytes) = self.guard.seal(self.tpm, key, &self.release.key)?;
+        if self.guard.is_any() {
+            self.guard
+                .unseal(self.tpm, &blob, self.release)
+                .map_err(|source| InitError::SecretUnseal {
+                    name: paths::STATE_SECRET.to_owned(),
+                    source,
+                })?;
+        }
+        Ok(self
+            .esp
+            .files()
+            .write_sealed_secret(paths::STATE_SECRET, &bytes)?)
     }
 
     fn recovery_key(&mut self) -> Result<RecoveryKey, InitError> {
@@ -305,8 +317,12 @@ impl Maker<'_> {
     }
 
     /// Takes the owner's authorisation, which only an initrd like this one can unseal.
-    fn begin_pin(self, index: &GuardedIndex, pin: &StatePin) -> Result<(), InitError> {
-        let owner = floor::owner_authorisation(self.tpm, self.esp, self.release)?;
+    fn begin_pin(self, index: &GuardedIndex, pin: &StatePin, key: &VolumeKey) -> Result<(), InitError> {
+        let besides = Besides {
+            volume: Some(key),
+            rule: self.local,
+        };
+        let owner = floor::owner_authorisation(self.tpm, self.esp, self.release, besides)?;
         self.tpm
             .client()
             .begin_guarded(index, &owner, &pin.encode())

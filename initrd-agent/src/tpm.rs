@@ -13,7 +13,8 @@ use bennu_linux::{bounded, time};
 use bennu_luks::VolumeKey;
 use bennu_policy::verify::Verified;
 use bennu_tpm::{
-    Client, Device, Event, EventKind, EventRecord, HashAlg, Measured as Data, PcrBank, PcrMask, Tpm,
+    Client, Device, Event, EventKind, EventRecord, HashAlg, Measured as Data, PcrBank, PcrMask,
+    SECURE_BOOT_PCR, Tpm,
 };
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -181,6 +182,15 @@ impl Measured {
     /// The PCRs that explain a failure: those of the firmware and those of the policy.
     pub fn evidence_pcrs(&mut self) -> Result<BTreeMap<u8, Sha256Digest>, InitError> {
         self.read(&EVIDENCE)
+    }
+
+    /// What the firmware has measured of Secure Boot: keys, db, dbx, and who signed what was started.
+    pub fn secure_boot_pcr(&mut self) -> Result<Sha256Digest, InitError> {
+        let values = self.read(&[SECURE_BOOT_PCR])?;
+        let value = values.get(&SECURE_BOOT_PCR).copied();
+        value
+            .filter(|value| *value != Sha256Digest::ZERO)
+            .ok_or(InitError::TpmUnmeasured { pcr: SECURE_BOOT_PCR })
     }
 
     fn read(&mut self, pcrs: &[u8]) -> Result<BTreeMap<u8, Sha256Digest>, InitError> {

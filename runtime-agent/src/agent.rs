@@ -36,6 +36,8 @@ pub enum Outcome {
     Good,
     /// Not healthy in time; the machine is to be restarted.
     Restart,
+    /// Not healthy, and no other slot may start: the system stays up as it is.
+    Unhealthy,
 }
 
 /// One start of one slot.
@@ -75,7 +77,11 @@ impl Agent {
             return Outcome::Good;
         }
         if let Err(unmet) = self.wait_until_healthy(world) {
-            match self.give_up(&unmet, world) {
+            let words = format!(
+                "expected all health checks to hold within {} s, found: {unmet}",
+                self.config.deadline_s
+            );
+            match self.give_up(&words, world) {
                 BootAction::FallBack | BootAction::Retry => return Outcome::Restart,
                 // No slot is left to restart into. If this one becomes healthy late, it is taken back.
                 BootAction::Halt => self.wait_however_long(world),
@@ -84,6 +90,15 @@ impl Agent {
         self.mark_good(world);
         self.follow_modules_rule(world);
         Outcome::Good
+    }
+
+    /// A slot whose image demands a gate and that has none is given up at once: no check can make it good.
+    pub fn run_without_gate(mut self, why: &str, world: &mut impl Surroundings) -> Outcome {
+        let words = format!("{}: {}: {why}", Code::Gate, Code::Gate.meaning());
+        match self.give_up(&words, world) {
+            BootAction::FallBack | BootAction::Retry => Outcome::Restart,
+            BootAction::Halt => Outcome::Unhealthy,
+        }
     }
 
     /// A kernel that does not take it is told of, not restarted: the service runs, and modules are still signed.
@@ -166,19 +181,15 @@ impl Agent {
         self.publish(HealthState::Waiting { on: words }, world);
     }
 
-    fn give_up(&mut self, unmet: &Unmet, world: &mut impl Surroundings) -> BootAction {
-        let words = format!(
-            "expected all health checks to hold within {} s, found: {unmet}",
-            self.config.deadline_s
-        );
-        let failure = Failure::new(Code::SlotUnhealthy, &words);
+    fn give_up(&mut self, words: &str, world: &mut impl Surroundings) -> BootAction {
+        let failure = Failure::new(Code::SlotUnhealthy, words);
         world.say(
             Level::Critical,
             &format!("FAILED {}: {}", failure.code, failure.reason),
         );
         let advice = format!("{}: {}", failure.code.meaning(), failure.code.advice());
         world.say(Level::Critical, &advice);
-        match self.write_verdict(&words, world) {
+        match self.write_verdict(words, world) {
             Some(verdict) => self.tell_verdict(verdict, world),
             None => {
                 self.publish(HealthState::Unhealthy { failure }, world);

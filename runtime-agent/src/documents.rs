@@ -5,6 +5,7 @@
 //! error names the file and the act.
 
 use bennu_formats::decode::{DecodeError, Document};
+use bennu_formats::gate::GateReport;
 use bennu_formats::health::HealthReport;
 use bennu_linux::bounded::{self, ReadError};
 use std::fs::{self, File};
@@ -110,6 +111,19 @@ pub fn first_words(path: &Path, words: &str) -> Result<String, DocumentError> {
 /// [`DocumentError::Encode`], [`DocumentError::Write`].
 pub fn write(path: &Path, document: &impl serde::Serialize) -> Result<(), DocumentError> {
     let mut bytes = serde_json::to_vec_pretty(document).map_err(|source| DocumentError::Encode {
+        path: path.to_owned(),
+        source,
+    })?;
+    bytes.push(b'\n');
+    replace(path, &bytes)
+}
+
+/// Writes the gate's report, in the same way.
+///
+/// # Errors
+/// [`DocumentError::Encode`], [`DocumentError::Write`].
+pub fn write_gate_report(path: &Path, report: &GateReport) -> Result<(), DocumentError> {
+    let mut bytes = serde_json::to_vec_pretty(report).map_err(|source| DocumentError::Encode {
         path: path.to_owned(),
         source,
     })?;

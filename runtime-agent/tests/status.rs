@@ -35,12 +35,16 @@ fn files(handover: &Handover, health: Option<HealthState>) -> Files {
         };
         std::fs::write(at("health.json"), serde_json::to_vec(&report).unwrap()).unwrap();
     }
+    std::fs::write(at("hostname"), "kiosk-7\n").unwrap();
     std::fs::write(at("7"), format!("{}\n", "07".repeat(32))).unwrap();
     std::fs::write(at("11"), format!("{}\n", "AB".repeat(32))).unwrap();
     let sources = Sources {
         handover: at("boot.json"),
         health: at("health.json"),
+        gate: at("gate.json"),
+        gate_config: at("gate-config.json"),
         pcrs: dir.path().to_owned(),
+        hostname: at("hostname"),
     };
     Files { dir, sources }
 }
@@ -248,7 +252,9 @@ proptest! {
         let at = |name: &str| dir.path().join(name);
         std::fs::write(at("boot"), &boot).unwrap();
         std::fs::write(at("health"), &health).unwrap();
-        let sources = Sources { handover: at("boot"), health: at("health"), pcrs: dir.path().to_owned() };
+        let sources = Sources {
+            handover: at("boot"), health: at("health"), gate: at("gate"), gate_config: at("config"), pcrs: dir.path().to_owned(), hostname: at("hostname"),
+        };
         prop_assert!(Status::gather(&sources, |_| VerityState::Verified).is_err());
     }
 

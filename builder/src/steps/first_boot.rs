@@ -1,14 +1,11 @@
 //! First-boot configurations: from TOML, signed, and read again before they are put on a disk
 //! (`docs/spec/first-boot.md`, `docs/howto/first-boot-configuration.md`).
 
-use crate::definition::AcceptedKeys;
-use crate::steps::keys::{KeySetError, THROW_AWAY_MARKER, read_release_public};
 use anyhow::{Context as _, Result, ensure};
 use bennu_formats::ImageId;
 use bennu_formats::decode::Document as _;
 use bennu_formats::dsse::{self, Envelope, Signature, pre_authentication_encoding};
 use bennu_formats::first_boot::{AuthorizedKeys, FirstBoot, MachineUuid, NetworkFile, PAYLOAD_TYPE};
-use bennu_formats::trust::ReleaseKey;
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde::Deserialize;
 use std::io::Read as _;
@@ -150,27 +147,12 @@ pub fn read_signed(path: &Path, image_id: &ImageId) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The public keys of first-boot configurations that an image names.
-///
-/// # Errors
-/// One cannot be read, or lies beside throw-away keys where only production keys are accepted.
-pub fn trusted_keys(paths: &[PathBuf], accept: AcceptedKeys) -> Result<Vec<ReleaseKey>, KeySetError> {
-    let read = |path: &PathBuf| {
-        let directory = path.parent().unwrap_or(Path::new("."));
-        if accept == AcceptedKeys::Production && directory.join(THROW_AWAY_MARKER).exists() {
-            return Err(KeySetError::ThrowAway(directory.to_owned()));
-        }
-        let key = read_release_public(path)?;
-        Ok(ReleaseKey(key.to_bytes().to_vec()))
-    };
-    paths.iter().map(read).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use bennu_formats::Code;
     use bennu_formats::identity::{IdentityClass, IdentityRule};
+    use bennu_formats::trust::ReleaseKey;
     use bennu_policy::verify::first_boot::{FirstBootTrust, verify};
 
     const WRITTEN: &str = r#"

@@ -3,9 +3,8 @@
 use crate::plan::Plan;
 use crate::steps::agents::{AgentError, Agents};
 use crate::steps::cpio::Cpio;
-use crate::steps::first_boot;
 use crate::steps::ima::{self, ImaError};
-use crate::steps::keys::{KeySet, KeySetError};
+use crate::steps::keys::{self, KeySet, KeySetError};
 use crate::steps::modules::{self, ModuleError};
 use crate::steps::state_template::{self, TemplateError};
 use bennu_erofs::Tree;
@@ -119,9 +118,10 @@ fn trust(plan: &Plan, keys: &KeySet) -> Result<Vec<u8>, InitrdError> {
         state: plan.state_rule,
         state_readable_from: plan.state_readable_from,
         identity: plan.identity.clone(),
-        configuration_keys: first_boot::trusted_keys(&plan.configuration_keys, plan.accept)?,
+        configuration_keys: keys::trusted_keys(&plan.configuration_keys, plan.accept)?,
         recovery: plan.recovery.clone(),
-        debug_keys: first_boot::trusted_keys(&plan.debug_keys, plan.accept)?,
+        local: plan.local,
+        debug_keys: keys::trusted_keys(&plan.debug_keys, plan.accept)?,
         max_attempts: plan.health.max_attempts,
     };
     let bytes = serde_json::to_vec_pretty(&config)?;

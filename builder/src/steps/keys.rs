@@ -13,12 +13,15 @@
 //! | `owner.guid` | owner GUID in EFI signature lists | enrolment |
 //! | `THROW-AWAY` | says that the keys protect nothing | refused by production images |
 
+mod generate;
+
+pub use generate::{KeyPurpose, generate};
+
 use crate::definition::AcceptedKeys;
 use bennu_formats::trust::ReleaseKey;
-use bennu_uki::keys::{Certificate, KeyError, PublicKey, SigningKey, ValidityPeriod};
-use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey};
+use bennu_uki::keys::{Certificate, KeyError, PublicKey, SigningKey};
+use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey};
 use ed25519_dalek::{SigningKey as ReleaseSigningKey, VerifyingKey};
-use pkcs8::LineEnding;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -224,6 +227,23 @@ pub fn read_release_public(path: &Path) -> Result<VerifyingKey, KeySetError> {
     VerifyingKey::from_public_key_pem(&text(path)?).map_err(|e| bad(path, &e))
 }
 
+/// The public keys that an image names one by one, beside its directory of keys: of first-boot configurations, of debug
+/// tokens.
+///
+/// # Errors
+/// One cannot be read, or lies beside throw-away keys where only production keys are accepted.
+pub fn trusted_keys(paths: &[PathBuf], accept: AcceptedKeys) -> Result<Vec<ReleaseKey>, KeySetError> {
+    let read = |path: &PathBuf| {
+        let directory = path.parent().unwrap_or(Path::new("."));
+        if accept == AcceptedKeys::Production && directory.join(THROW_AWAY_MARKER).exists() {
+            return Err(KeySetError::ThrowAway(directory.to_owned()));
+        }
+        let key = read_release_public(path)?;
+        Ok(ReleaseKey(key.to_bytes().to_vec()))
+    };
+    paths.iter().map(read).collect()
+}
+
 fn more_release_keys(directory: &Path) -> Result<Vec<VerifyingKey>, KeySetError> {
     let paths = release_files(directory, ".pub")?;
     paths.iter().map(|p| read_release_public(p)).collect()
@@ -273,127 +293,4 @@ fn release_signers(
         }
     }
     Ok(signers)
-}
-
-/// What kind of keys are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyPurpose {
-    /// For machines that matter.
-    Production,
-    /// For a demo or a test: marked, and refused by production images.
-    ThrowAway,
-}
-
-/// Makes a directory of fresh keys; private files get mode 0600. Nothing is left under the final name unless all
-/// of it was made.
-///
-/// # Errors
-/// The directory exists, or making or writing a key failed.
-pub fn generate(directory: &Path, purpose: KeyPurpose, not_before: u64) -> Result<(), KeySetError> {
-    if directory.exists() {
-        return Err(KeySetError::Exists(directory.to_owned()));
-    }
-    let parent = directory
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let file = |source| KeySetError::File {
-        path: directory.to_owned(),
-        source,
-    };
-    std::fs::create_dir_all(parent).map_err(file)?;
-    let scratch = tempfile::Builder::new()
-        .prefix(".bennu-keys")
-        .tempdir_in(parent)
-        .map_err(file)?;
-    let out = Writer {
-        directory: scratch.path(),
-    };
-    let mark = if purpose == KeyPurpose::ThrowAway {
-        format!(" {THROW_AWAY_NAME}")
-    } else {
-        String::new()
-    };
-    for name in ["PK", "KEK", "db"] {
-        let key = SigningKey::generate().map_err(make)?;
-        let certificate = key
-            .self_signed(
-                &format!("Bennu {name}{mark}"),
-                ValidityPeriod::ten_years_from(not_before),
-            )
-            .map_err(make)?;
-        out.secret(
-            &format!("{name}.key"),
-            key.to_pkcs8_pem().map_err(make)?.as_bytes(),
-        )?;
-        out.public(
-            &format!("{name}.crt"),
-            certificate.to_pem().map_err(make)?.as_bytes(),
-        )?;
-    }
-    let policy = SigningKey::generate().map_err(make)?;
-    out.secret("tpm-policy.key", policy.to_pkcs8_pem().map_err(make)?.as_bytes())?;
-    let public = policy.public_key().to_spki_pem().map_err(make)?;
-    out.public("tpm-policy.pub", public.as_bytes())?;
-    out.ed25519("release")?;
-    out.ed25519("configuration")?;
-    let mut owner = [0u8; 16];
-    getrandom::fill(&mut owner).map_err(make)?;
-    out.public(
-        "owner.guid",
-        format!("{}\n", uuid::Builder::from_random_bytes(owner).into_uuid()).as_bytes(),
-    )?;
-    if purpose == KeyPurpose::ThrowAway {
-        out.public(
-            THROW_AWAY_MARKER,
-            b"These keys were made for a demo or a test and protect nothing.\n",
-        )?;
-    }
-    std::fs::rename(scratch.keep(), directory).map_err(file)
-}
-
-fn make(error: impl std::fmt::Display) -> KeySetError {
-    KeySetError::Make(error.to_string())
-}
-
-struct Writer<'a> {
-    directory: &'a Path,
-}
-
-impl Writer<'_> {
-    fn secret(&self, name: &str, content: &[u8]) -> Result<(), KeySetError> {
-        self.write(name, content, 0o600)
-    }
-
-    fn public(&self, name: &str, content: &[u8]) -> Result<(), KeySetError> {
-        self.write(name, content, 0o644)
-    }
-
-    /// A fresh ed25519 key, `<name>.key` and `<name>.pub`.
-    fn ed25519(&self, name: &str) -> Result<(), KeySetError> {
-        let mut seed = Zeroizing::new([0u8; 32]);
-        getrandom::fill(&mut *seed).map_err(make)?;
-        let key = ReleaseSigningKey::from_bytes(&seed);
-        let private = key.to_pkcs8_pem(LineEnding::LF).map_err(make)?;
-        self.secret(&format!("{name}.key"), private.as_bytes())?;
-        let public = key
-            .verifying_key()
-            .to_public_key_pem(LineEnding::LF)
-            .map_err(make)?;
-        self.public(&format!("{name}.pub"), public.as_bytes())
-    }
-
-    fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<(), KeySetError> {
-        use std::io::Write as _;
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let path = self.directory.join(name);
-        let mut options = std::fs::OpenOptions::new();
-        options
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&path)
-            .and_then(|mut f| f.write_all(content).and_then(|()| f.sync_all()))
-            .map_err(|source| KeySetError::File { path, source })
-    }
 }

@@ -2,10 +2,12 @@
 //! source → root (with its golden-file index) → initrd → verity → uki → manifest → release directory; and disk, which takes releases.
 
 pub mod agents;
+mod chain;
 pub mod cpio;
 pub mod disk;
 pub mod enrolment;
 pub mod first_boot;
+pub mod gate;
 pub mod golden;
 pub mod ima;
 pub mod initrd;

@@ -3,10 +3,12 @@
 use crate::definition::{AgentsRule, FileEntry, SourceSection};
 use crate::plan::Plan;
 use crate::steps::agents::{AgentError, Agents};
+use crate::steps::gate::GateError;
 use crate::steps::os_release;
 use bennu_erofs::{Content, Kind, Metadata, Timestamp, Tree, TreeError};
 use bennu_formats::decode::Document as _;
 use bennu_formats::drift::DriftConfig;
+use bennu_formats::gate::GateMode;
 use bennu_formats::paths;
 use bennu_formats::trust::ReleaseKey;
 use std::path::PathBuf;
@@ -25,7 +27,6 @@ const MOUNT_POINTS: [(&str, u32); 7] = [
 ];
 const PURGED_TARGET: &str = include_str!("../../assets/purged.target");
 const BENNUD_UNIT: &str = include_str!("../../assets/bennud.service");
-
 /// Why a root cannot be composed.
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {
@@ -60,6 +61,12 @@ pub enum RootError {
     /// The health or the drift configuration cannot be written as JSON.
     #[error("root: configuration: {0}")]
     Health(serde_json::Error),
+    /// A workload that the root does not have.
+    #[error("root: workloads.units {0}: expected a unit of the root, found none; name one that is there")]
+    Workload(String),
+    /// The execution gate's part.
+    #[error("root: {0}")]
+    Gate(#[from] GateError),
 }
 
 /// Composes the root of `plan` on top of `tree`; gives the os-release text as well, which goes into the UKI.
@@ -98,19 +105,19 @@ pub fn compose(
     Ok((tree, text))
 }
 
-struct Editor<'a> {
-    tree: &'a mut Tree,
-    now: Timestamp,
+pub(super) struct Editor<'a> {
+    pub(super) tree: &'a mut Tree,
+    pub(super) now: Timestamp,
 }
 
 impl Editor<'_> {
-    fn text(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<(), RootError> {
+    pub(super) fn text(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<(), RootError> {
         let metadata = Metadata::root_owned(mode, self.now);
         self.tree.insert_file(path, metadata, Content::inline(content))?;
         Ok(())
     }
 
-    fn link(&mut self, path: &str, target: &str) -> Result<(), RootError> {
+    pub(super) fn link(&mut self, path: &str, target: &str) -> Result<(), RootError> {
         self.tree
             .insert_symlink(path, target.as_bytes(), Metadata::root_owned(0o777, self.now))?;
         Ok(())
@@ -160,7 +167,13 @@ impl Editor<'_> {
         self.link("/etc/systemd/system/systemd-bless-boot.service", "/dev/null")?;
         let mut health = serde_json::to_vec_pretty(&plan.health).map_err(RootError::Health)?;
         health.push(b'\n');
-        self.text(paths::ROOT_HEALTH, 0o644, &health)
+        self.text(paths::ROOT_HEALTH, 0o644, &health)?;
+        self.chain(plan)?;
+        if plan.gate.mode == GateMode::None {
+            Ok(())
+        } else {
+            self.gate(plan)
+        }
     }
 
     /// What bennud does about drift, and where it leaves a machine that has nothing to protect any more.

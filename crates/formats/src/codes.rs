@@ -121,6 +121,14 @@ codes! {
         "clear this TPM if it was used before, and type the recovery key";
     StateAccess = "STATE-ACCESS", "the state volume could not be read, written or mounted",
         "restart the machine; replace the medium if it recurs";
+    StatePin = "STATE-PIN", "the PIN of the state volume was not typed",
+        "switch the machine off and on and type the PIN; if it is forgotten, the recovery key lets another one be chosen";
+    TpmLockout = "TPM-LOCKOUT", "the TPM takes no PIN for now: too many wrong ones were typed",
+        "leave the machine on until the TPM has forgotten one, or type the recovery key at the next start; find out who tried";
+    StateSecureBoot = "STATE-SECURE-BOOT", "Secure Boot's state (PCR 7) is not the one that the state volume's key is sealed to",
+        "if you changed its keys, db or dbx, type the recovery key at the next start; if nobody did, find out who did";
+    StateConditions = "STATE-CONDITIONS", "the state volume's sealed key demands less than this image: no PIN, or no state of Secure Boot",
+        "put this machine's own file back; after an update that brought the demand, type the recovery key";
     FactoryReset = "FACTORY-RESET", "a factory reset was begun and could not be finished",
         "restart the machine: it goes on with the reset; if it still opens old secrets, destroy the disk";
     StateSchema = "STATE-SCHEMA", "the state volume was written by a newer release than this one can read",
@@ -137,6 +145,8 @@ codes! {
         "read the kernel's words beside the code: correct the rules of [ima] in image.toml, or leave them out";
     SwitchRoot = "SWITCH-ROOT", "the verified root has no init to start or could not become the root",
         "the image was built wrongly: build it again with an init";
+    Gate = "GATE", "the execution gate that the image demands does not stand",
+        "use a kernel with the BPF LSM and Linux 6.12 or later, or set the gate's mode in image.toml";
     SlotUnhealthy = "SLOT-UNHEALTHY", "the slot started but did not become healthy",
         "read the health check's words beside the code; install a fixed release";
     SlotDrifted = "SLOT-DRIFTED", "the running system drifted from what was verified, so the other slot was taken",

@@ -8,6 +8,7 @@ use crate::debug_token::UtcDay;
 use crate::decode::Document;
 use crate::digest::{RootHash, Sha256Digest};
 use crate::hardening::HardeningState;
+use crate::identity::IdentityRule;
 use crate::manifest::PredictedPcrs;
 use crate::names::{ImageId, ImageVersion};
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,19 @@ pub struct StateVolume {
     pub generation: u64,
     /// Where its file system is mounted.
     pub mounted: String,
+    /// Which releases can read it.
+    pub schema: KeptSchema,
+}
+
+/// `state_schema` of the volume and of the release that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptSchema {
+    /// Of the release that runs.
+    pub of_release: u32,
+    /// The highest of the releases that have used the volume.
+    pub written: u32,
+    /// The lowest whose releases can read it.
+    pub readable_from: u32,
 }
 
 /// What became of a factory reset that was asked for.
@@ -135,6 +149,23 @@ pub struct DebugStart {
     pub note: String,
 }
 
+/// Where the machine id of this start comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MachineIdSource {
+    /// Not from `bennu-init`: the list does not have it.
+    #[default]
+    NotKept,
+    /// Carried over from the start before.
+    Kept,
+    /// `bennu-init` made one.
+    Made,
+    /// The first-boot configuration names it.
+    FirstBootConfiguration,
+    /// The image asks systemd for a first boot, and systemd makes it.
+    LeftToSystemd,
+}
+
 /// What became of `/etc`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityReport {
@@ -144,6 +175,10 @@ pub struct IdentityReport {
     pub refused: Vec<String>,
     /// SHA-256 of the first-boot configuration that this start applied.
     pub first_boot: Option<Sha256Digest>,
+    /// Where the machine id comes from.
+    pub machine_id: MachineIdSource,
+    /// The image's signed list.
+    pub list: IdentityRule,
 }
 
 /// The report.

@@ -1,4 +1,5 @@
-//! Kernel hardening that every image gets on its signed command line, unless its definition leaves some out.
+//! Hardening of the kernel, and of systemd after it, that every image gets on its signed command line, unless its
+//! definition leaves some out.
 //!
 //! Written by `bennu build` into the UKI's `.cmdline`; `bennu-init` looks which of them the running kernel shows and
 //! reports that to the running system. Reasons: `docs/reference/kernel-hardening.md`.
@@ -33,7 +34,7 @@ pub struct Hardening {
     pub name: &'static str,
     /// Its value; none for a bare word.
     pub value: Option<&'static str>,
-    /// First kernel that knows it: major, minor.
+    /// First kernel that knows it: major, minor. Zero where it is not the kernel that reads it.
     pub since: (u32, u32),
     /// How to see it.
     pub shown: Shown,
@@ -61,8 +62,12 @@ const fn unseen(name: &'static str, value: Option<&'static str>, since: (u32, u3
 /// that look for the signer in the platform keyring, where the db certificate is.
 pub const REQUIRE_SIGNATURES: &str = "dm_verity.require_signatures";
 
+/// The parameter by which systemd takes no credentials from outside of the image: SMBIOS, QEMU's fw_cfg, the ESP, the
+/// command line (systemd.system-credentials(7), systemd(1)). They can hold a root password, ssh keys and whole units.
+pub const IMPORT_CREDENTIALS: &str = "systemd.import_credentials";
+
 /// The default set.
-pub const DEFAULT: [Hardening; 10] = [
+pub const DEFAULT: [Hardening; 11] = [
     Hardening {
         name: "lockdown",
         value: Some("integrity"),
@@ -105,6 +110,8 @@ pub const DEFAULT: [Hardening; 10] = [
         },
     },
     unseen("proc_mem.force_override", Some("never"), (6, 12)),
+    // systemd starts after bennu-init has looked.
+    unseen(IMPORT_CREDENTIALS, Some("no"), (0, 0)),
 ];
 
 /// A parameter's name as the kernel compares it (`parameqn()` in `kernel/params.c`): `-` is `_`.

@@ -84,6 +84,13 @@ impl IdentityClass {
     }
 }
 
+/// As it is written in image.toml.
+impl fmt::Display for IdentityClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
 /// Below `/etc`: the machine's id (machine-id(5)).
 pub const MACHINE_ID: &str = "machine-id";
 /// Below `/etc`: hostname(5).

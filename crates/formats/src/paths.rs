@@ -79,3 +79,13 @@ pub const RUN_RECORDS: &str = "/run/bennu/records";
 pub const STATE_CERTIFICATES: &str = "/var/lib/bennu/certificates";
 /// In the running system: what `bennud` must not forget when it is started again: budgets and counters, 0600.
 pub const RUN_DRIFT_MEMORY: &str = "/run/bennu/drift-memory.json";
+/// In the root image: what the execution gate does ([`crate::gate::GateConfig`]). Missing: there is no gate.
+pub const ROOT_GATE: &str = "/usr/lib/bennu/gate.json";
+/// In the root image: an empty directory, where the gate's pins are mounted (bpffs).
+pub const ROOT_GATE_PINS: &str = "/usr/lib/bennu/gate";
+/// In the root image: profiles of units ([`crate::profile::ProfileSet`]). Missing: there are none.
+pub const ROOT_PROFILES: &str = "/usr/lib/bennu/profiles.json";
+/// In the running system: the trace, one [`crate::trace::TraceLine`] a line.
+pub const VAR_TRACE: &str = "/var/log/bennu/trace.jsonl";
+/// In the running system: what the gate denied ([`crate::gate::GateReport`]).
+pub const RUN_GATE: &str = "/run/bennu/gate.json";

@@ -68,6 +68,55 @@ pub enum RecoveryRule {
     Escrow(EscrowKey),
 }
 
+/// Whether the state volume's key takes a PIN besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PinRule {
+    /// None: the machine starts with nobody in front of it.
+    None,
+    /// One is chosen at the first start and asked for at each later one.
+    Required,
+}
+
+/// Whether the state volume's key is sealed to PCR 7 besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecureBootBinding {
+    /// No: a change of keys, db or dbx costs nothing.
+    Free,
+    /// Yes: after such a change the recovery key is needed.
+    Bound,
+}
+
+/// Whether somebody in front of a halted machine may reset it to its factory state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScreenResetRule {
+    /// Whoever types both confirmations.
+    Offered,
+    /// Nobody: the recovery screen reads no key.
+    Never,
+}
+
+/// What this image demands of a machine on top of the signed policy, and what somebody in front of it may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalRule {
+    /// PIN.
+    pub pin: PinRule,
+    /// PCR 7.
+    pub secure_boot: SecureBootBinding,
+    /// Factory reset at the recovery screen.
+    pub screen_reset: ScreenResetRule,
+}
+
+impl LocalRule {
+    /// Whether the volume key demands more than the signed policy.
+    pub fn guards(&self) -> bool {
+        self.pin == PinRule::Required || self.secure_boot == SecureBootBinding::Bound
+    }
+}
+
 /// The trust configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,6 +144,8 @@ pub struct TrustConfig {
     pub state: StateRule,
     /// Its recovery key.
     pub recovery: RecoveryRule,
+    /// What its key demands besides.
+    pub local: LocalRule,
     /// Keys whose debug tokens count; none means that no token ever does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub debug_keys: Vec<ReleaseKey>,
@@ -158,6 +209,13 @@ impl Document for TrustConfig {
                 "secrets",
                 "name of [a-z0-9-], 16 to 64 bytes",
                 format!("{wrong:?}"),
+            );
+        }
+        if self.local.guards() && self.state == StateRule::Volatile {
+            return bad(
+                "local",
+                "a pin or a binding only with an encrypted state volume",
+                format!("{:?}", self.local),
             );
         }
         if self.secrets.len() > 16 {

@@ -1,6 +1,6 @@
 //! A line that a person types on one of the consoles: whichever it comes from.
 //!
-//! Read by: `bennu-init`, when it asks for a recovery key. What arrives is untrusted: a line has a greatest length,
+//! Read by: `bennu-init`, when it asks for a PIN, a recovery key or the words of a factory reset. What arrives is untrusted: a line has a greatest length,
 //! and everything ends after a time, so that a machine with nobody in front of it goes on. Nothing of what is typed
 //! is shown but a `*` for each character, and each copy is zeroised. On failure: a console that cannot be used is
 //! passed over; with none left the answer is [`Typed::Nothing`].
@@ -84,6 +84,12 @@ impl Asked {
             // There may be nobody: another console has its turn all the same.
             let _not_listening = one.screen.write_within(text, MESSAGE_TIME);
         }
+    }
+
+    /// Whether no console is left to be heard.
+    #[must_use]
+    pub fn is_deaf(&self) -> bool {
+        self.consoles.is_empty()
     }
 
     /// Waits for a line from any of them.

@@ -8,6 +8,7 @@
 
 pub mod block;
 pub mod bounded;
+pub mod bpf;
 pub mod cgroup;
 pub mod console;
 pub mod console_input;

@@ -340,15 +340,9 @@ pub enum OpenError {
         /// Bytes found.
         found: usize,
     },
-    /// Not enough memory.
-    #[error("open keyslot: Argon2id needs {kib} KiB of memory, which are not free")]
-    OutOfMemory {
-        /// KiB needed.
-        kib: u32,
-    },
-    /// The implementation refuses parameters that are within the bounds.
-    #[error("open keyslot: Argon2id refuses its parameters; report this as a defect")]
-    Kdf,
+    /// The passphrase gave no key.
+    #[error("open keyslot: {0}")]
+    Kdf(#[from] KdfError),
     /// What comes out is not the volume key.
     #[error(
         "open keyslot {keyslot}: the passphrase does not open it, or its area is damaged; check the passphrase"
@@ -357,15 +351,6 @@ pub enum OpenError {
         /// The keyslot.
         keyslot: Keyslot,
     },
-}
-
-impl From<KdfError> for OpenError {
-    fn from(error: KdfError) -> Self {
-        match error {
-            KdfError::OutOfMemory { kib } => Self::OutOfMemory { kib },
-            KdfError::Refused(_) => Self::Kdf,
-        }
-    }
 }
 
 /// Words of a header, fit to be shown.

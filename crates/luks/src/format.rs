@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use crate::header::{HeaderCopy, VerifiedHeader};
-use crate::kdf::{self, KdfCost, KdfError};
+use crate::kdf::{self, KdfCost};
 use crate::key::{self, PassphraseError, Random, RandomFailed, VolumeKey};
-use crate::keyslot::{self, SealError};
+use crate::keyslot::{self, KeyslotError};
 use crate::mac::HeaderKeys;
 use crate::metadata::{KeyslotRecord, Metadata, Position};
 use crate::template::{COPY_BYTES, HEADER_AREA_BYTES, METADATA_BYTES, SALT_BYTES};
@@ -34,25 +34,9 @@ pub enum FormatError {
     /// No random bytes.
     #[error("make LUKS header: {0}")]
     Random(#[from] RandomFailed),
-    /// Not enough memory.
-    #[error("make LUKS header: Argon2id needs {kib} KiB of memory, which are not free")]
-    OutOfMemory {
-        /// KiB needed.
-        kib: u32,
-    },
-    /// The implementation refuses parameters that are within the bounds.
-    #[error("make LUKS header: Argon2id refuses its parameters; report this as a defect")]
-    Kdf,
-}
-
-impl From<SealError> for FormatError {
-    fn from(error: SealError) -> Self {
-        match error {
-            SealError::Kdf(KdfError::OutOfMemory { kib }) => Self::OutOfMemory { kib },
-            SealError::Kdf(KdfError::Refused(_)) => Self::Kdf,
-            SealError::Random(failed) => Self::Random(failed),
-        }
-    }
+    /// The keyslot's area could not be made.
+    #[error("make LUKS header: {0}")]
+    Keyslot(#[from] KeyslotError),
 }
 
 /// The first [`HEADER_AREA_BYTES`] bytes of a new volume: both copies of the metadata, keyslots area.

@@ -98,11 +98,16 @@ fn within(member: &'static str, found: u64, least: u32, most: u32) -> Result<u32
 
 /// Argon2id could not be computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum KdfError {
-    #[error("derive key: no {kib} KiB of memory")]
-    OutOfMemory { kib: u32 },
-    #[error("derive key: Argon2id refuses its parameters: {0}")]
-    Refused(argon2::Error),
+pub enum KdfError {
+    /// Not enough memory.
+    #[error("Argon2id needs {kib} KiB of memory, which are not free")]
+    OutOfMemory {
+        /// KiB needed.
+        kib: u32,
+    },
+    /// The implementation refuses parameters that are within the bounds.
+    #[error("Argon2id refuses its parameters; report this as a defect")]
+    Refused,
 }
 
 /// Argon2id of a passphrase. The memory is zeroised.
@@ -112,7 +117,7 @@ pub(crate) fn derive(
     cost: KdfCost,
 ) -> Result<Zeroizing<[u8; VOLUME_KEY_BYTES]>, KdfError> {
     let params = Params::new(cost.memory_kib, cost.time, cost.cpus, Some(VOLUME_KEY_BYTES))
-        .map_err(KdfError::Refused)?;
+        .map_err(|_| KdfError::Refused)?;
     let blocks = params.block_count();
     let mut memory: Vec<Block> = Vec::new();
     memory
@@ -127,7 +132,7 @@ pub(crate) fn derive(
         &mut memory,
     );
     memory.zeroize();
-    outcome.map_err(KdfError::Refused)?;
+    outcome.map_err(|_| KdfError::Refused)?;
     Ok(key)
 }
 

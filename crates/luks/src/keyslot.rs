@@ -9,10 +9,14 @@ use crate::template::{KEYSLOT_AREA_BYTES, MATERIAL_BYTES, SALT_BYTES, VOLUME_KEY
 use crate::xts::{SECTOR_BYTES, Xts};
 
 /// A keyslot's area could not be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SealError {
-    Kdf(KdfError),
-    Random(RandomFailed),
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyslotError {
+    /// The passphrase gave no key.
+    #[error(transparent)]
+    Kdf(#[from] KdfError),
+    /// No random bytes.
+    #[error(transparent)]
+    Random(#[from] RandomFailed),
 }
 
 /// The bytes of the area: [`MATERIAL_BYTES`] encrypted ones, then zeros.
@@ -22,9 +26,9 @@ pub(crate) fn seal(
     cost: KdfCost,
     salt: &[u8; SALT_BYTES],
     random: &mut Random<'_>,
-) -> Result<Vec<u8>, SealError> {
-    let area_key = kdf::derive(passphrase, salt, cost).map_err(SealError::Kdf)?;
-    let mut material = af::split(key.as_bytes(), random).map_err(SealError::Random)?;
+) -> Result<Vec<u8>, KeyslotError> {
+    let area_key = kdf::derive(passphrase, salt, cost)?;
+    let mut material = af::split(key.as_bytes(), random)?;
     Xts::new(&area_key).encrypt(material.as_chunks_mut::<SECTOR_BYTES>().0);
     let mut area = material.to_vec();
     area.resize(KEYSLOT_AREA_BYTES, 0);

@@ -1,9 +1,9 @@
 //! Writing a header that is there already, so that a power cut at any moment leaves one that opens.
 
 use crate::header::{HeaderCopy, VerifiedHeader};
-use crate::kdf::{KdfCost, KdfError};
+use crate::kdf::KdfCost;
 use crate::key::{self, PassphraseError, Random, RandomFailed, VolumeKey};
-use crate::keyslot::{self, SealError};
+use crate::keyslot::{self, KeyslotError};
 use crate::mac::HeaderKeys;
 use crate::metadata::{Keyslot, KeyslotRecord};
 use crate::template::{KEYSLOT_AREA_BYTES, SALT_BYTES};
@@ -37,25 +37,9 @@ pub enum UpdateError {
     /// No random bytes.
     #[error("change keyslot: {0}")]
     Random(#[from] RandomFailed),
-    /// Not enough memory.
-    #[error("change keyslot: Argon2id needs {kib} KiB of memory, which are not free")]
-    OutOfMemory {
-        /// KiB needed.
-        kib: u32,
-    },
-    /// The implementation refuses parameters that are within the bounds.
-    #[error("change keyslot: Argon2id refuses its parameters; report this as a defect")]
-    Kdf,
-}
-
-impl From<SealError> for UpdateError {
-    fn from(error: SealError) -> Self {
-        match error {
-            SealError::Kdf(KdfError::OutOfMemory { kib }) => Self::OutOfMemory { kib },
-            SealError::Kdf(KdfError::Refused(_)) => Self::Kdf,
-            SealError::Random(failed) => Self::Random(failed),
-        }
-    }
+    /// The keyslot's area could not be made.
+    #[error("change keyslot: {0}")]
+    Keyslot(#[from] KeyslotError),
 }
 
 /// Bytes to put down.

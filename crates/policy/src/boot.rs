@@ -19,7 +19,7 @@ pub use failure::{
 use bennu_formats::Code;
 use bennu_formats::boot_record::{BootRecord, Failure, Stage};
 use bennu_formats::handover::FellBack;
-use bennu_formats::names::{ImageVersion, UkiFileName};
+use bennu_formats::names::{BootCounter, ImageVersion, UkiFileName};
 
 /// A boot entry on the ESP.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -247,6 +247,35 @@ pub fn on_recovered(record: &mut BootRecord, this: &ImageVersion) {
     let slot = record.slot_mut(this);
     slot.attempts = 0;
     slot.last_failure = None;
+}
+
+/// Somebody is asked for what only they know: until they answer the start does not count.
+pub fn on_waiting(record: &mut BootRecord, this: &ImageVersion) {
+    let slot = record.slot_mut(this);
+    slot.attempts = slot.attempts.saturating_sub(1);
+}
+
+/// They have answered, rightly: it counts again, so that a slot that never becomes healthy is given up as ever.
+pub fn on_answered(record: &mut BootRecord, this: &ImageVersion) {
+    let slot = record.slot_mut(this);
+    slot.attempts = slot.attempts.saturating_add(1);
+}
+
+/// The name of the boot entry from [`on_waiting`] on; [`on_answered`] puts the old one back.
+pub fn entry_while_waiting(entry: &UkiFileName) -> UkiFileName {
+    let counter = entry
+        .counter
+        .map(|counter| match counter.tries_done.checked_sub(1) {
+            Some(tries_done) => BootCounter {
+                tries_left: counter.tries_left.saturating_add(1),
+                tries_done,
+            },
+            None => counter,
+        });
+    UkiFileName {
+        counter,
+        ..entry.clone()
+    }
 }
 
 /// The health checks passed: the slot's count starts anew and its past is forgiven. Only a block that could not be

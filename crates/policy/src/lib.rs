@@ -11,10 +11,14 @@
 //! - [`state_schema`]: whether a release can read what another one keeps (`bennu-init`)
 //! - [`drift`]: what is done when the running system is not what was verified (`bennud`)
 //! - [`boot`]: which slot starts, when one is given up, what a failure leads to (`bennu-init`, `bennud`)
+//! - [`gate`]: what the execution gate trusts and protects (`bennud`)
+//! - [`profile`]: how strictly a rule of a unit's profile holds today (`bennud`)
 
 pub mod boot;
 pub mod debug_token;
 pub mod drift;
+pub mod gate;
+pub mod profile;
 pub mod reset;
 pub mod state;
 pub mod state_schema;

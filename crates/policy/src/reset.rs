@@ -6,6 +6,10 @@
 //! anti-rollback floor: until it stands in the TPM again it is kept in a variable of the firmware, which whoever has
 //! only the disk does not write. Normative text: `docs/spec/factory-reset.md`.
 
+mod screen;
+
+pub use screen::{ScreenReset, ScreenResetFacts, at_the_screen};
+
 use bennu_formats::factory_reset::{KEY_BYTES, NONCE_BYTES, ResetRequest};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;

@@ -16,7 +16,7 @@
 //!
 //! | offset | size | content |
 //! |---|---|---|
-//! | 10 | 1 | 1: PIN, 2: PCR 7, 3: both |
+//! | 10 | 1 | 1: PIN, or 4: authValue that follows from the state volume's key; 2: PCR 7; sums: both |
 //! | 11 | 32 | value of PCR 7, SHA-256 bank; zero without that condition |
 //!
 //! They only say what to try: what is demanded stands in authPolicy, and a PIN in the attributes besides.
@@ -25,8 +25,8 @@
 //! Name is compared after unsealing.
 
 use crate::command::PRIVATE_MAX;
-use crate::local::{LocalConditions, PinRule};
-use crate::public::{Lockout, Name, SealedPublic};
+use crate::local::{AuthRule, LocalConditions};
+use crate::public::{Name, SealedPublic};
 use crate::wire::{Reader, WireError};
 
 const MAGIC: [u8; 8] = *b"BennuTPM";
@@ -34,6 +34,7 @@ const VERSION: u16 = 1;
 const VERSION_WITH_CONDITIONS: u16 = 2;
 const PIN: u8 = 1;
 const SECURE_BOOT: u8 = 2;
+const DERIVED: u8 = 4;
 /// Flags and the value of PCR 7.
 const CONDITIONS_SIZE: usize = 33;
 const PUBLIC_SIZE: usize = 78;
@@ -137,7 +138,7 @@ impl SealedBlob {
         let srk_name = Name::decode(reader.take(Name::SIZE, "storage key name")?)?;
         let public = SealedPublic::decode(reader.take(PUBLIC_SIZE, "public area")?)?;
         // A PIN that nobody counts, and a lockout without a PIN: neither was made here.
-        if (public.lockout == Lockout::Counted) != (local.pin == PinRule::Required) {
+        if public.lockout != local.auth.lockout() {
             return Err(BlobError::Conditions);
         }
         let private = reader.sized("private area")?;
@@ -153,11 +154,12 @@ impl SealedBlob {
 }
 
 fn flags(local: &LocalConditions) -> u8 {
-    let pin = match local.pin {
-        PinRule::None => 0,
-        PinRule::Required => PIN,
+    let auth = match local.auth {
+        AuthRule::None => 0,
+        AuthRule::Pin => PIN,
+        AuthRule::Derived => DERIVED,
     };
-    pin | if local.secure_boot.is_some() {
+    auth | if local.secure_boot.is_some() {
         SECURE_BOOT
     } else {
         0
@@ -169,10 +171,11 @@ fn conditions(reader: &mut Reader<'_>) -> Result<LocalConditions, BlobError> {
     let found = reader.u8("local conditions")?;
     let value: [u8; 32] = reader.array("value of pcr 7")?;
     let local = LocalConditions {
-        pin: if found & PIN == 0 {
-            PinRule::None
-        } else {
-            PinRule::Required
+        auth: match found & (PIN | DERIVED) {
+            0 => AuthRule::None,
+            PIN => AuthRule::Pin,
+            // Both is neither: the flags made of it are not the ones found.
+            _ => AuthRule::Derived,
         },
         secure_boot: (found & SECURE_BOOT != 0).then_some(value),
     };

@@ -133,7 +133,7 @@ impl Tpm for FakeTpm {
         if let Some(error) = self.unseal_errors.pop_front() {
             return Err(error);
         }
-        policy.check(blob, None)?;
+        policy.check(blob)?;
         if blob.srk_name != self.srk {
             return Err(UnsealError::SrkDiffers {
                 recorded: blob.srk_name,

@@ -59,7 +59,7 @@ pub use floor::{Floor, FloorState};
 pub use guarded::{GuardedError, GuardedIndex, GuardedState, IndexPlace};
 pub use hash::{Digest, HashAlg};
 pub use local::{
-    LocalConditions, Pin, PinError, PinRule, SECURE_BOOT_PCR, SealLocal, policy_auth_value_digest,
+    AuthRule, LocalAuth, LocalConditions, PinError, SECURE_BOOT_PCR, SealLocal, policy_auth_value_digest,
 };
 pub use pcr::{PcrBank, PcrMask, PcrValues};
 pub use policy::{

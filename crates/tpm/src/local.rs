@@ -2,8 +2,9 @@
 //!
 //! The release's policy is authorised (PolicyAuthorize), which replaces whatever stood before it; what is added behind
 //! it stays: no signature of a policy key can take it away. Two conditions, in this order: PCR 7 as it was when the
-//! object was made (the firmware's Secure Boot state), and a PIN (PolicyAuthValue: the object's authValue). An object
-//! with a PIN is under the TPM's lockout.
+//! object was made (the firmware's Secure Boot state), and an authValue (PolicyAuthValue): a PIN, or what follows from
+//! the state volume's key, so that whoever does not open that one opens nothing else. An object with a PIN is under the
+//! TPM's lockout; the other sort has 256 bits that nobody guesses, and is not.
 
 use zeroize::Zeroizing;
 
@@ -12,12 +13,25 @@ use crate::error::TpmError;
 use crate::hash::{HashAlg, sha256};
 use crate::pcr::PcrValues;
 use crate::policy::policy_pcr_after;
+use crate::public::Lockout;
 
 /// The PCR that the firmware measures Secure Boot's state into: keys, db, dbx, on or off.
 pub const SECURE_BOOT_PCR: u8 = 7;
 
-/// A PIN as the TPM takes it. Has no `Debug`; wiped when dropped.
-pub struct Pin(Zeroizing<[u8; 32]>);
+/// An authValue as the TPM takes it. Has no `Debug`; wiped when dropped.
+pub struct LocalAuth {
+    value: Zeroizing<[u8; 32]>,
+    rule: AuthRule,
+}
+
+/// Whether two people typed the same; both are theirs, so the time it takes tells nobody anything.
+impl PartialEq for LocalAuth {
+    fn eq(&self, other: &Self) -> bool {
+        self.rule == other.rule && self.value == other.value
+    }
+}
+
+impl Eq for LocalAuth {}
 
 /// A PIN that cannot be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,8 +39,8 @@ pub enum PinError {
     /// Too short or too long.
     #[error(
         "pin: expected {} to {} characters, found {found}",
-        Pin::LENGTH_MIN,
-        Pin::LENGTH_MAX
+        LocalAuth::LENGTH_MIN,
+        LocalAuth::LENGTH_MAX
     )]
     Length {
         /// Bytes given.
@@ -37,10 +51,10 @@ pub enum PinError {
     Character,
 }
 
-impl Pin {
-    /// Fewest bytes. The TPM's lockout is what stands against guessing.
+impl LocalAuth {
+    /// Fewest bytes of a PIN. The TPM's lockout is what stands against guessing.
     pub const LENGTH_MIN: usize = 4;
-    /// Most bytes.
+    /// Most bytes of a PIN.
     pub const LENGTH_MAX: usize = 64;
 
     /// The PIN that a person typed: printable ASCII. Its authValue is a hash, so that every length fits; a plain one,
@@ -49,36 +63,72 @@ impl Pin {
     /// # Errors
     ///
     /// [`PinError`].
-    pub fn new(typed: &[u8]) -> Result<Self, PinError> {
+    pub fn pin(typed: &[u8]) -> Result<Self, PinError> {
         if !(Self::LENGTH_MIN..=Self::LENGTH_MAX).contains(&typed.len()) {
             return Err(PinError::Length { found: typed.len() });
         }
         if !typed.iter().all(|byte| (0x20..0x7f).contains(byte)) {
             return Err(PinError::Character);
         }
-        Ok(Self(Zeroizing::new(sha256(&[b"bennu-pin-v1\0", typed]))))
+        Ok(Self {
+            value: Zeroizing::new(sha256(&[b"bennu-pin-v1\0", typed])),
+            rule: AuthRule::Pin,
+        })
     }
 
-    pub(crate) fn auth_value(&self) -> &[u8] {
-        self.0.as_ref()
+    /// What guards the object `name` of a machine whose state volume has `volume_key`: HMAC-SHA-256 of the name under it.
+    #[must_use]
+    pub fn derived(volume_key: &[u8], name: &str) -> Self {
+        let words = [b"bennu-secret-auth-v1\0", name.as_bytes()].concat();
+        let digest = HashAlg::Sha256.keyed_digest(volume_key, &words);
+        let mut value = Zeroizing::new([0; 32]);
+        value
+            .iter_mut()
+            .zip(digest.as_bytes())
+            .for_each(|(to, from)| *to = *from);
+        Self {
+            value,
+            rule: AuthRule::Derived,
+        }
+    }
+
+    pub(crate) fn value(&self) -> &[u8] {
+        self.value.as_ref()
+    }
+
+    /// What an object with this authValue says of it.
+    #[must_use]
+    pub fn rule(&self) -> AuthRule {
+        self.rule
     }
 }
 
-/// Whether a PIN is asked for.
+/// Which authValue an object takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PinRule {
-    /// No.
+pub enum AuthRule {
+    /// None.
     #[default]
     None,
-    /// Yes: the object's authValue, counted by the TPM's lockout.
-    Required,
+    /// A PIN, counted by the TPM's lockout.
+    Pin,
+    /// What follows from the state volume's key, which is not counted.
+    Derived,
+}
+
+impl AuthRule {
+    pub(crate) fn lockout(self) -> Lockout {
+        match self {
+            Self::Pin => Lockout::Counted,
+            Self::None | Self::Derived => Lockout::Exempt,
+        }
+    }
 }
 
 /// The local conditions of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LocalConditions {
-    /// PIN.
-    pub pin: PinRule,
+    /// authValue.
+    pub auth: AuthRule,
     /// Value of [`SECURE_BOOT_PCR`], SHA-256 bank.
     pub secure_boot: Option<[u8; 32]>,
 }
@@ -86,7 +136,7 @@ pub struct LocalConditions {
 impl LocalConditions {
     /// No conditions.
     pub const NONE: Self = Self {
-        pin: PinRule::None,
+        auth: AuthRule::None,
         secure_boot: None,
     };
 
@@ -96,7 +146,7 @@ impl LocalConditions {
         if let Some(values) = self.pcr_values()? {
             digest = policy_pcr_after(&digest, &values);
         }
-        if self.pin == PinRule::Required {
+        if self.auth != AuthRule::None {
             digest = policy_auth_value_digest(&digest);
         }
         Ok(digest)
@@ -112,22 +162,18 @@ impl LocalConditions {
 /// The local conditions of an object that is to be made.
 #[derive(Clone, Copy, Default)]
 pub struct SealLocal<'a> {
-    /// PIN.
-    pub pin: Option<&'a Pin>,
+    /// authValue.
+    pub auth: Option<&'a LocalAuth>,
     /// Value that [`SECURE_BOOT_PCR`] must have.
     pub secure_boot: Option<[u8; 32]>,
 }
 
 impl SealLocal<'_> {
-    /// Without the PIN itself.
+    /// Without the authValue itself.
     #[must_use]
     pub fn conditions(&self) -> LocalConditions {
         LocalConditions {
-            pin: if self.pin.is_some() {
-                PinRule::Required
-            } else {
-                PinRule::None
-            },
+            auth: self.auth.map_or(AuthRule::None, LocalAuth::rule),
             secure_boot: self.secure_boot,
         }
     }
@@ -153,7 +199,20 @@ mod tests {
             (b"12\t4", Some(PinError::Character)),
             ("1234\u{e9}".as_bytes(), Some(PinError::Character)),
         ] {
-            assert_eq!(Pin::new(typed).err(), expected);
+            assert_eq!(LocalAuth::pin(typed).err(), expected);
+        }
+    }
+
+    #[test]
+    fn a_derived_one_depends_on_key_and_name_and_is_no_pin() {
+        let one = LocalAuth::derived(&[1; 64], "machine");
+        assert_eq!(one.rule(), AuthRule::Derived);
+        assert_eq!(one.value(), LocalAuth::derived(&[1; 64], "machine").value());
+        for other in [
+            LocalAuth::derived(&[2; 64], "machine"),
+            LocalAuth::derived(&[1; 64], "machine2"),
+        ] {
+            assert_ne!(one.value(), other.value());
         }
     }
 
@@ -161,14 +220,14 @@ mod tests {
     fn each_condition_gives_a_policy_of_its_own() {
         let value = Some([7; 32]);
         let all = [
-            (PinRule::None, None),
-            (PinRule::Required, None),
-            (PinRule::None, value),
-            (PinRule::Required, value),
-            (PinRule::None, Some([8; 32])),
+            (AuthRule::None, None),
+            (AuthRule::Pin, None),
+            (AuthRule::None, value),
+            (AuthRule::Pin, value),
+            (AuthRule::None, Some([8; 32])),
         ];
         let digests: std::collections::BTreeSet<_> = all
-            .map(|(pin, secure_boot)| LocalConditions { pin, secure_boot }.policy(&[1; 32]).unwrap())
+            .map(|(auth, secure_boot)| LocalConditions { auth, secure_boot }.policy(&[1; 32]).unwrap())
             .into();
         assert_eq!(digests.len(), all.len());
         assert!(digests.contains(&[1; 32]), "none changes nothing");

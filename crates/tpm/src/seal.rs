@@ -143,7 +143,7 @@ impl<T: Transport> Client<T> {
         let payload = payload(&srk.name(), secret)?;
         let auth_policy = policy.auth_policy()?;
         let mut session = self.start_session(srk, SessionKind::Hmac)?;
-        let act = self.create_sealed(srk, &mut session, &payload, &auth_policy, policy.local.pin);
+        let act = self.create_sealed(srk, &mut session, &payload, &auth_policy, policy.local.auth);
         let (public, private) = self.flush_after(session.handle(), act)?;
         Ok(SealedBlob {
             srk_name: srk.name(),

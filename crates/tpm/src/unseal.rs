@@ -16,7 +16,7 @@ use crate::command::{Loaded, StorageKey, VerifiedTicket};
 use crate::error::TpmError;
 use crate::hash::Digest;
 use crate::kdf::fill_random;
-use crate::local::{LocalConditions, Pin, PinRule, SECURE_BOOT_PCR};
+use crate::local::{AuthRule, LocalAuth, LocalConditions, SECURE_BOOT_PCR};
 use crate::pcr::PcrValues;
 use crate::policy::{
     NvCondition, PolicyDigest, policy_authorize_digest, policy_nv_digest, policy_pcr_digest, signed_digest,
@@ -61,7 +61,7 @@ impl ReleasePolicy {
     }
 
     /// Judges what can be judged without a TPM.
-    pub(crate) fn check(&self, blob: &SealedBlob, pin: Option<&Pin>) -> Result<(), UnsealError> {
+    pub(crate) fn check(&self, blob: &SealedBlob) -> Result<(), UnsealError> {
         let computed = self.computed_policy();
         if computed != self.approved_policy {
             return Err(UnsealError::PolicyInconsistent {
@@ -71,15 +71,13 @@ impl ReleasePolicy {
         }
         let authorized = policy_authorize_digest(&self.key.name(), &self.policy_ref);
         let release = blob.local.policy(&authorized)?;
-        if release != blob.public.auth_policy {
-            return Err(UnsealError::PolicyNotForBlob {
+        if release == blob.public.auth_policy {
+            Ok(())
+        } else {
+            Err(UnsealError::PolicyNotForBlob {
                 blob: PolicyDigest(blob.public.auth_policy),
                 release: PolicyDigest(release),
-            });
-        }
-        match (blob.local.pin, pin) {
-            (PinRule::Required, None) => Err(UnsealError::PinNeeded),
-            (PinRule::Required, Some(_)) | (PinRule::None, _) => Ok(()),
+            })
         }
     }
 
@@ -112,36 +110,75 @@ impl<T: Transport> Client<T> {
         &mut self,
         blob: &SealedBlob,
         policy: &ReleasePolicy,
-        pin: Option<&Pin>,
+        auth: Option<&LocalAuth>,
     ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
-        policy.check(blob, pin)?;
+        policy.check(blob)?;
+        // Not even tried: a missing one is not to be counted as a wrong one.
+        if blob.local.auth != AuthRule::None && auth.is_none() {
+            return Err(UnsealError::AuthNeeded);
+        }
         let srk = self.storage_key()?;
-        let act = self.unseal_under(&srk, blob, policy, pin);
+        let act = self.unseal_under(&srk, blob, policy, auth);
         self.release_storage_key(&srk, act)
     }
 
-    /// As [`crate::Tpm::unseal`], with the PIN for an object that takes one. The PIN itself stays here: the session
-    /// proves it.
+    /// As [`crate::Tpm::unseal`], with the authValue for an object that takes one. It stays here: the session proves it.
     ///
     /// # Errors
     ///
     /// [`UnsealError`]; [`UnsealError::WrongPin`] counts under the TPM's lockout.
-    pub fn unseal_with_pin(
+    pub fn unseal_with(
         &mut self,
         blob: &SealedBlob,
         policy: &ReleasePolicy,
-        pin: &Pin,
+        auth: &LocalAuth,
     ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
-        self.unseal_secret(blob, policy, Some(pin))
+        self.unseal_secret(blob, policy, Some(auth))
     }
 
-    fn unseal_under(
+    /// Whether `blob` would open but for its authValue: everything else is looked at as [`crate::Tpm::unseal`] does, and
+    /// nothing is counted. Called before a person is asked for a PIN.
+    ///
+    /// # Errors
+    ///
+    /// [`UnsealError`].
+    pub fn would_open(&mut self, blob: &SealedBlob, policy: &ReleasePolicy) -> Result<(), UnsealError> {
+        policy.check(blob)?;
+        let srk = self.storage_key()?;
+        let act = self.would_open_under(&srk, blob, policy);
+        self.release_storage_key(&srk, act)
+    }
+
+    fn would_open_under(
         &mut self,
         srk: &StorageKey,
         blob: &SealedBlob,
         policy: &ReleasePolicy,
-        pin: Option<&Pin>,
-    ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
+    ) -> Result<(), UnsealError> {
+        let (ticket, object) = self.prepare(srk, blob, policy)?;
+        self.flush(object.handle)?;
+        for attempt in 1..=UNSEAL_ATTEMPTS {
+            let mut session = self.start_release_session(srk, policy, &ticket)?;
+            let act = self.fulfil_local(&mut session, &blob.local);
+            match self.flush_after(session.handle(), act) {
+                Err(UnsealError::Tpm(error)) if error.base_code() == Some(ResponseCode::PCR_CHANGED) => {
+                    pause(attempt)?;
+                }
+                result => return result,
+            }
+        }
+        Err(UnsealError::PcrsKeepChanging {
+            attempts: UNSEAL_ATTEMPTS,
+        })
+    }
+
+    /// Right storage key, signature, object loaded.
+    fn prepare(
+        &mut self,
+        srk: &StorageKey,
+        blob: &SealedBlob,
+        policy: &ReleasePolicy,
+    ) -> Result<(VerifiedTicket, Loaded), UnsealError> {
         // Before anything is salted to it: a stranger's key protects nothing.
         if srk.name() != blob.srk_name {
             return Err(UnsealError::SrkDiffers {
@@ -158,11 +195,22 @@ impl<T: Transport> Client<T> {
                 }
                 error => error.into(),
             })?;
+        Ok((ticket, object))
+    }
+
+    fn unseal_under(
+        &mut self,
+        srk: &StorageKey,
+        blob: &SealedBlob,
+        policy: &ReleasePolicy,
+        auth: Option<&LocalAuth>,
+    ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
+        let (ticket, object) = self.prepare(srk, blob, policy)?;
         let how = How {
             policy,
             ticket: &ticket,
             local: &blob.local,
-            pin,
+            auth,
         };
         let act = self.unseal_loaded(srk, &object, &how);
         let payload = self.flush_after(object.handle, act)?;
@@ -179,7 +227,7 @@ impl<T: Transport> Client<T> {
             let mut session = self.start_release_session(srk, how.policy, how.ticket)?;
             let act = self
                 .fulfil_local(&mut session, how.local)
-                .and_then(|()| Ok(self.unseal_object(object, &mut session, how.pin)?));
+                .and_then(|()| Ok(self.unseal_object(object, &mut session, how.auth)?));
             match self.flush_after(session.handle(), act) {
                 Err(UnsealError::Tpm(error)) if error.base_code() == Some(ResponseCode::PCR_CHANGED) => {
                     pause(attempt)?;
@@ -191,6 +239,12 @@ impl<T: Transport> Client<T> {
                 }
                 Err(UnsealError::Tpm(error)) if error.base_code() == Some(ResponseCode::AUTH_FAIL) => {
                     return Err(UnsealError::WrongPin);
+                }
+                Err(UnsealError::Tpm(error))
+                    if how.local.auth == AuthRule::Derived
+                        && error.base_code() == Some(ResponseCode::BAD_AUTH) =>
+                {
+                    return Err(UnsealError::OfAnotherVolume);
                 }
                 result => return result,
             }
@@ -265,9 +319,9 @@ impl<T: Transport> Client<T> {
                 result => result?,
             }
         }
-        match local.pin {
-            PinRule::None => Ok(()),
-            PinRule::Required => Ok(self.policy_auth_value(session)?),
+        match local.auth {
+            AuthRule::None => Ok(()),
+            AuthRule::Pin | AuthRule::Derived => Ok(self.policy_auth_value(session)?),
         }
     }
 
@@ -307,7 +361,7 @@ struct How<'a> {
     policy: &'a ReleasePolicy,
     ticket: &'a VerifiedTicket,
     local: &'a LocalConditions,
-    pin: Option<&'a Pin>,
+    auth: Option<&'a LocalAuth>,
 }
 
 /// Waits a little longer each time, by a random amount, so as not to keep step with whoever extends.

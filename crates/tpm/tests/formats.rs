@@ -9,8 +9,8 @@
 mod workshop;
 
 use bennu_tpm::{
-    BlobError, Event, EventKind, FakeTpm, HashAlg, LocalConditions, Lockout, Measured, Name, PcrMask,
-    PinRule, RsaPublic, SealLocal, SealPolicy, SealedBlob, SealedPublic, SrkTrust, Tpm, TpmError,
+    AuthRule, BlobError, Event, EventKind, FakeTpm, HashAlg, LocalConditions, Lockout, Measured, Name,
+    PcrMask, RsaPublic, SealLocal, SealPolicy, SealedBlob, SealedPublic, SrkTrust, Tpm, TpmError,
     UnsealError, WireError, policy_authorize_digest, policy_key_name, policy_pcr_digest,
 };
 use proptest::prelude::*;
@@ -48,10 +48,10 @@ fn the_blob_has_the_golden_bytes() {
     assert_eq!(SealedBlob::decode(&hex::decode(golden).unwrap()), Ok(blob()));
 }
 
-fn with_conditions(pin: PinRule, secure_boot: Option<[u8; 32]>) -> SealedBlob {
+fn with_conditions(auth: AuthRule, secure_boot: Option<[u8; 32]>) -> SealedBlob {
     let mut blob = blob();
-    blob.local = LocalConditions { pin, secure_boot };
-    if pin == PinRule::Required {
+    blob.local = LocalConditions { auth, secure_boot };
+    if auth == AuthRule::Pin {
         blob.public.lockout = Lockout::Counted;
     }
     blob
@@ -63,22 +63,28 @@ fn a_blob_with_local_conditions_is_version_2_and_has_the_golden_bytes() {
     let value = "77".repeat(32);
     for (pin, secure_boot, head, attributes) in [
         (
-            PinRule::Required,
+            AuthRule::Pin,
             None,
             format!("000201{}", "00".repeat(32)),
             "00000092",
         ),
         (
-            PinRule::None,
+            AuthRule::None,
             Some([0x77; 32]),
             format!("000202{value}"),
             "00000492",
         ),
         (
-            PinRule::Required,
+            AuthRule::Pin,
             Some([0x77; 32]),
             format!("000203{value}"),
             "00000092",
+        ),
+        (
+            AuthRule::Derived,
+            None,
+            format!("000204{}", "00".repeat(32)),
+            "00000492",
         ),
     ] {
         let blob = with_conditions(pin, secure_boot);
@@ -91,20 +97,25 @@ fn a_blob_with_local_conditions_is_version_2_and_has_the_golden_bytes() {
 
 #[test]
 fn conditions_that_contradict_each_other_are_refused() {
-    let pin = with_conditions(PinRule::Required, None).encode().unwrap();
-    let boot = with_conditions(PinRule::None, Some([0x77; 32])).encode().unwrap();
+    let pin = with_conditions(AuthRule::Pin, None).encode().unwrap();
+    let boot = with_conditions(AuthRule::None, Some([0x77; 32]))
+        .encode()
+        .unwrap();
     let changed = |bytes: &[u8], at: usize, value: u8| {
         let mut bytes = bytes.to_vec();
         bytes[at] = value;
         SealedBlob::decode(&bytes)
     };
     // No condition, an unknown one, a value of PCR 7 that nobody asks for, a PIN that nobody counts, a lockout
-    // without a PIN.
+    // without a PIN, both sorts of authValue.
     for (bytes, at, value) in [
         (&pin, 10, 0),
         (&pin, 10, 5),
+        (&pin, 10, 8),
+        (&pin, 10, 4),
         (&pin, 11, 1),
         (&boot, 10, 3),
+        (&boot, 10, 7),
         (&pin, 10, 2),
     ] {
         assert_eq!(
@@ -210,8 +221,8 @@ proptest! {
     ) {
         let mut bytes = match conditions {
             0 => blob(),
-            1 => with_conditions(PinRule::Required, None),
-            _ => with_conditions(PinRule::None, Some([0x77; 32])),
+            1 => with_conditions(AuthRule::Pin, None),
+            _ => with_conditions(AuthRule::None, Some([0x77; 32])),
         }
         .encode()
         .unwrap();

@@ -9,21 +9,25 @@
 mod workshop;
 
 use bennu_tpm::{
-    Client, Event, EventKind, Hierarchy, LocalConditions, Lockout, LockoutRule, Measured, Pin, PinRule,
-    SealLocal, SealPolicy, SealedBlob, SessionKind, Tpm, Transport, UnsealError,
+    AuthRule, Client, Event, EventKind, Hierarchy, LocalAuth, LocalConditions, Lockout, LockoutRule,
+    Measured, SealLocal, SealPolicy, SealedBlob, SessionKind, Tpm, Transport, UnsealError,
 };
 use workshop::{CC_UNSEAL, SECRET, Signer, Swtpm, code_of};
 
 const PIN: &[u8] = b"2580-winter";
 const LOCKOUT: &[u8] = b"lockout authorisation of 32 byte";
 
-fn pin(typed: &[u8]) -> Pin {
-    Pin::new(typed).unwrap()
+fn pin(typed: &[u8]) -> LocalAuth {
+    LocalAuth::pin(typed).unwrap()
 }
 
-fn seal<T: Transport>(tpm: &mut Client<T>, pin: Option<&Pin>, secure_boot: Option<[u8; 32]>) -> SealedBlob {
+fn seal<T: Transport>(
+    tpm: &mut Client<T>,
+    auth: Option<&LocalAuth>,
+    secure_boot: Option<[u8; 32]>,
+) -> SealedBlob {
     let policy = SealPolicy {
-        local: SealLocal { pin, secure_boot },
+        local: SealLocal { auth, secure_boot },
         ..Signer::ours().seal_policy()
     };
     let blob = tpm.seal(SECRET, &policy).unwrap();
@@ -48,25 +52,23 @@ fn a_pin_opens_another_one_does_not_and_the_tpm_counts() {
     let blob = seal(&mut tpm, Some(&pin(PIN)), None);
     assert_eq!(blob.public.lockout, Lockout::Counted);
     let release = Signer::ours().release();
-    let opened = tpm.unseal_with_pin(&blob, &release, &pin(PIN)).unwrap();
+    let opened = tpm.unseal_with(&blob, &release, &pin(PIN)).unwrap();
     assert_eq!(opened.as_slice(), SECRET, "positive control");
 
     let error = tpm.unseal(&blob, &release).unwrap_err();
-    assert!(matches!(error, UnsealError::PinNeeded), "{error}");
+    assert!(matches!(error, UnsealError::AuthNeeded), "{error}");
     assert_eq!(
         tpm.properties().unwrap().lockout_counter,
         0,
         "that was not even tried"
     );
     let error = tpm
-        .unseal_with_pin(&blob, &release, &pin(b"2580-summer"))
+        .unseal_with(&blob, &release, &pin(b"2580-summer"))
         .unwrap_err();
     assert!(matches!(error, UnsealError::WrongPin), "{error}");
     assert_eq!(tpm.properties().unwrap().lockout_counter, 1);
     assert_eq!(
-        tpm.unseal_with_pin(&blob, &release, &pin(PIN))
-            .unwrap()
-            .as_slice(),
+        tpm.unseal_with(&blob, &release, &pin(PIN)).unwrap().as_slice(),
         SECRET
     );
     for kind in [0x8000_0000, 0x0200_0000, 0x0300_0000] {
@@ -96,10 +98,10 @@ fn too_many_wrong_pins_lock_the_right_one_out_until_the_lockout_authorisation_sa
 
     let release = Signer::ours().release();
     for _ in 0..3 {
-        let error = tpm.unseal_with_pin(&blob, &release, &pin(b"0000")).unwrap_err();
+        let error = tpm.unseal_with(&blob, &release, &pin(b"0000")).unwrap_err();
         assert!(matches!(error, UnsealError::WrongPin), "{error}");
     }
-    let error = tpm.unseal_with_pin(&blob, &release, &pin(PIN)).unwrap_err();
+    let error = tpm.unseal_with(&blob, &release, &pin(PIN)).unwrap_err();
     assert!(matches!(error, UnsealError::Lockout), "{error}");
     assert!(tpm.properties().unwrap().in_lockout);
     // What has no PIN is not under the lockout.
@@ -108,9 +110,7 @@ fn too_many_wrong_pins_lock_the_right_one_out_until_the_lockout_authorisation_sa
     tpm.reset_lockout(LOCKOUT).unwrap();
     assert_eq!(tpm.properties().unwrap().lockout_counter, 0);
     assert_eq!(
-        tpm.unseal_with_pin(&blob, &release, &pin(PIN))
-            .unwrap()
-            .as_slice(),
+        tpm.unseal_with(&blob, &release, &pin(PIN)).unwrap().as_slice(),
         SECRET
     );
 }
@@ -121,9 +121,9 @@ fn a_listener_sees_neither_the_pin_nor_what_the_tpm_has_of_it() {
     let mut tpm = swtpm.record();
     let blob = seal(&mut tpm, Some(&pin(PIN)), None);
     let release = Signer::ours().release();
-    tpm.unseal_with_pin(&blob, &release, &pin(PIN)).unwrap();
+    tpm.unseal_with(&blob, &release, &pin(PIN)).unwrap();
     let wrong: &[u8] = b"2580-summer";
-    tpm.unseal_with_pin(&blob, &release, &pin(wrong)).unwrap_err();
+    tpm.unseal_with(&blob, &release, &pin(wrong)).unwrap_err();
     let exchanges = tpm.transport_mut().exchanges();
     let unseals = exchanges.iter().filter(|e| code_of(&e.command) == CC_UNSEAL);
     // The TPM asks for a wrong PIN once more, when it has noted that one was tried.
@@ -166,15 +166,13 @@ fn secure_boot_as_it_was_opens_and_anything_else_is_named() {
     let unbound = seal(&mut tpm, None, None);
     assert_eq!(tpm.unseal(&bound, &release).unwrap().as_slice(), SECRET);
     assert_eq!(
-        tpm.unseal_with_pin(&both, &release, &pin(PIN))
-            .unwrap()
-            .as_slice(),
+        tpm.unseal_with(&both, &release, &pin(PIN)).unwrap().as_slice(),
         SECRET
     );
 
     extend(&mut tpm, 7);
     for blob in [&bound, &both] {
-        let error = tpm.unseal_with_pin(blob, &release, &pin(PIN)).unwrap_err();
+        let error = tpm.unseal_with(blob, &release, &pin(PIN)).unwrap_err();
         let changed = pcr7(&mut tpm);
         assert!(
             matches!(&error, UnsealError::SecureBootChanged { sealed, actual }
@@ -211,7 +209,49 @@ fn conditions_are_not_taken_away_by_changing_the_file() {
     assert!(matches!(error, UnsealError::BlobNotLoadable { .. }), "{error}");
     let mut uncounted = blob.clone();
     uncounted.public.lockout = Lockout::Exempt;
-    let error = tpm.unseal_with_pin(&uncounted, &release, &pin(PIN)).unwrap_err();
+    let error = tpm.unseal_with(&uncounted, &release, &pin(PIN)).unwrap_err();
     assert!(matches!(error, UnsealError::BlobNotLoadable { .. }), "{error}");
-    assert_eq!(blob.local.pin, PinRule::Required);
+    assert_eq!(blob.local.auth, AuthRule::Pin);
+}
+
+#[test]
+fn what_follows_from_the_volume_key_opens_uncounted_and_also_while_the_tpm_is_locked_out() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.connect();
+    let own = LocalAuth::derived(&[1; 64], "tpm.owner");
+    let guarded = seal(&mut tpm, Some(&own), None);
+    assert_eq!(guarded.local.auth, AuthRule::Derived);
+    assert_eq!(guarded.public.lockout, Lockout::Exempt);
+    let release = Signer::ours().release();
+    let error = tpm.unseal(&guarded, &release).unwrap_err();
+    assert!(matches!(error, UnsealError::AuthNeeded), "{error}");
+    let other = LocalAuth::derived(&[2; 64], "tpm.owner");
+    let error = tpm.unseal_with(&guarded, &release, &other).unwrap_err();
+    assert!(matches!(error, UnsealError::OfAnotherVolume), "{error}");
+    assert_eq!(tpm.properties().unwrap().lockout_counter, 0);
+
+    let blob = seal(&mut tpm, Some(&pin(PIN)), None);
+    while !tpm.properties().unwrap().in_lockout {
+        tpm.unseal_with(&blob, &release, &pin(b"0000")).unwrap_err();
+    }
+    let error = tpm.unseal_with(&blob, &release, &pin(PIN)).unwrap_err();
+    assert!(matches!(error, UnsealError::Lockout), "{error}");
+    let opened = tpm.unseal_with(&guarded, &release, &own).unwrap();
+    assert_eq!(opened.as_slice(), SECRET);
+}
+
+#[test]
+fn whether_a_pin_would_open_it_is_known_without_one_and_costs_no_try() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.connect();
+    let blob = seal(&mut tpm, Some(&pin(PIN)), None);
+    let release = Signer::ours().release();
+    tpm.would_open(&blob, &release).unwrap();
+    extend(&mut tpm, 15);
+    let error = tpm.would_open(&blob, &release).unwrap_err();
+    assert!(matches!(error, UnsealError::PcrMismatch { .. }), "{error}");
+    assert_eq!(tpm.properties().unwrap().lockout_counter, 0);
+    for kind in [0x8000_0000, 0x0200_0000, 0x0300_0000] {
+        assert_eq!(tpm.handles(kind).unwrap(), [0_u32; 0], "left behind: {kind:#x}");
+    }
 }

@@ -22,8 +22,8 @@ pub use runtime::{LOG_FILE_END, LOG_KEYS, action_certificate, golden_index, ima_
 pub use state::{BINARY_PREFIX_BYTES, STATE_GENERATION, luks_header, recovery_key, state_key};
 pub use words::{
     RELEASE_KEY_SEED, ROOT_HASH, boot_record, cmdline, debug_token, dsse_envelope, escrow_key, factory_reset,
-    firmware_record, first_boot, handover, health, slot_manifest, state_schema, state_template, trust_config,
-    uki_file_name, verify_slot, verity_sig,
+    firmware_record, first_boot, gate, handover, health, slot_manifest, state_schema, state_template,
+    trust_config, uki_file_name, verify_slot, verity_sig,
 };
 
 /// A decoder and its name, which is also its corpus' folder and its libFuzzer binary.
@@ -41,7 +41,7 @@ macro_rules! for_each_target {
     ($call:ident) => {
         $call! {
             action_certificate authenticode_verify boot_record cel_log cmdline debug_token dsse_envelope efi_auth erofs_reader erofs_tar
-            escrow_key factory_reset fat_reader firmware_log firmware_record first_boot golden_index gpt handover health
+            escrow_key factory_reset fat_reader firmware_log firmware_record first_boot gate golden_index gpt handover health
             ima_log luks_header module_list ovmf_vars pcrsig pe record_log recovery_key root_hash_signature sealed_blob slot_manifest
             state_schema state_template tpm_response trust_config uevent
             uki_file_name verify_slot verity_sig verity_superblock verity_table

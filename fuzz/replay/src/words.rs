@@ -10,11 +10,13 @@ use bennu_formats::escrow::EscrowKey;
 use bennu_formats::factory_reset::ResetRequest;
 use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::first_boot::FirstBoot;
+use bennu_formats::gate::{GateConfig, GateReport};
 use bennu_formats::handover::Handover;
 use bennu_formats::health::{HealthConfig, HealthReport};
 use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::{Architecture, SlotManifest};
 use bennu_formats::names::UkiFileName;
+use bennu_formats::profile::ProfileSet;
 use bennu_formats::state::VolumeTemplate;
 use bennu_formats::state_schema::StateSchema;
 use bennu_formats::trust::{ReleaseKey, TrustConfig};
@@ -55,7 +57,8 @@ mod serde_json_value {
     }
     encode! {
         super::SlotManifest super::TrustConfig super::BootRecord super::Handover super::HealthConfig
-        super::HealthReport super::DriftConfig super::FirmwareRecord super::FirstBoot super::StateSchema
+        super::HealthReport super::DriftConfig super::FirmwareRecord super::FirstBoot super::StateSchema super::GateConfig
+        super::GateReport super::ProfileSet
     }
 }
 
@@ -199,6 +202,12 @@ pub fn trust_config(bytes: &[u8]) -> bool {
 /// The hand-over record.
 pub fn handover(bytes: &[u8]) -> bool {
     round_trip::<Handover>(bytes)
+}
+
+/// Gate configuration and report, and profiles of units.
+pub fn gate(bytes: &[u8]) -> bool {
+    let config = round_trip::<GateConfig>(bytes) || round_trip::<ProfileSet>(bytes);
+    round_trip::<GateReport>(bytes) || config
 }
 
 /// Health configuration and report, drift configuration.

@@ -7,6 +7,7 @@
 use super::{Content, Kept};
 use crate::error::InitError;
 use crate::journal::Journal;
+use bennu_formats::handover::MachineIdSource;
 use bennu_formats::identity::{self as format, IdentityClass, IdentityRule};
 use bennu_linux::found::{self, Found};
 use std::path::Path;
@@ -14,20 +15,21 @@ use std::path::Path;
 /// What systemd takes for a first boot.
 const UNINITIALIZED: &[u8] = b"uninitialized";
 
-/// Drops an id that is none, and makes one where the machine is to have one.
+/// Drops an id that is none, and makes one where the machine is to have one. Gives where the id comes from;
+/// [`MachineIdSource::Kept`] for one that was among the files already.
 pub fn settle(
     kept: &mut Vec<Kept>,
     refused: &mut Vec<String>,
     rule: &IdentityRule,
     lower: &Path,
     journal: &mut Journal,
-) -> Result<(), InitError> {
+) -> Result<MachineIdSource, InitError> {
     if !rule.keeps(IdentityClass::MachineId) {
-        return Ok(());
+        return Ok(MachineIdSource::NotKept);
     }
     if let Some(at) = kept.iter().position(|file| file.path == format::MACHINE_ID) {
         match &kept[at].content {
-            Content::File { bytes, .. } if format::is_machine_id(bytes) => return Ok(()),
+            Content::File { bytes, .. } if format::is_machine_id(bytes) => return Ok(MachineIdSource::Kept),
             Content::File { bytes, .. } if is_asking(bytes) => {}
             Content::File { .. } | Content::Link(_) => refused.push(format!(
                 "/etc/{}: expected 32 hex digits, found something else",
@@ -37,14 +39,14 @@ pub fn settle(
         kept.remove(at);
     }
     if image_asks_for_a_first_boot(lower)? {
-        return Ok(());
+        return Ok(MachineIdSource::LeftToSystemd);
     }
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|e| InitError::Random(e.to_string()))?;
     let text = format::machine_id_text(random);
     kept.push(Kept::text(format::MACHINE_ID, &text, 0o444));
     journal.say("made a machine id");
-    Ok(())
+    Ok(MachineIdSource::Made)
 }
 
 fn is_asking(bytes: &[u8]) -> bool {

@@ -292,8 +292,15 @@ fn a_machine_id_is_made_once_and_left_to_systemd_where_the_image_asks_for_a_firs
     let settle = |machine: &Machine, kept: &mut Vec<Kept>| {
         let mut refused = Vec::new();
         let mut journal = Journal::start();
-        machine_id::settle(kept, &mut refused, &rule(), &machine.lower(), &mut journal).unwrap();
-        refused
+        let source = machine_id::settle(kept, &mut refused, &rule(), &machine.lower(), &mut journal).unwrap();
+        (source, refused)
+    };
+    let of = |made| {
+        if made {
+            MachineIdSource::Made
+        } else {
+            MachineIdSource::LeftToSystemd
+        }
     };
     let machine = Machine::new();
     for (image, made) in [
@@ -308,13 +315,15 @@ fn a_machine_id_is_made_once_and_left_to_systemd_where_the_image_asks_for_a_firs
             None => assert!(!path.exists()),
         }
         let mut kept = Vec::new();
-        assert!(settle(&machine, &mut kept).is_empty());
+        assert_eq!(settle(&machine, &mut kept), (of(made), Vec::new()));
         assert_eq!(!kept.is_empty(), made, "{image:?}");
         let before = kept.clone();
-        assert!(settle(&machine, &mut kept).is_empty());
+        let again = if made { MachineIdSource::Kept } else { of(made) };
+        assert_eq!(settle(&machine, &mut kept), (again, Vec::new()));
         assert_eq!(kept, before, "it stays");
         let mut planted = vec![Kept::text("machine-id", "not an id", 0o644)];
-        assert_eq!(settle(&machine, &mut planted).len(), 1);
+        let (source, refused) = settle(&machine, &mut planted);
+        assert_eq!((source, refused.len()), (of(made), 1));
         assert_eq!(!planted.is_empty(), made, "{image:?}");
     }
 }

@@ -5,13 +5,12 @@ use crate::error::InitError;
 use crate::hardware::Hardware;
 use crate::journal::Journal;
 use crate::state;
+use crate::talk::Talk;
 use bennu_formats::state::StatePin;
-use bennu_linux::console;
-use bennu_linux::console_input::{Asked, Patience, Typed};
+use bennu_linux::console_input::{Patience, Typed};
 use bennu_luks::{OpenError, RecoveryKey, VolumeKey};
 use bennu_policy::state::KeyFact;
 use bennu_policy::state::recovery::{self as policy, MOST_KEYS};
-use std::path::Path;
 use std::time::Duration;
 
 /// A machine with nobody in front of it goes on after two minutes; whoever types has ten for a line.
@@ -28,19 +27,6 @@ pub struct Opened {
     pub pin: StatePin,
 }
 
-/// Says the same on each console, and writes it to the log.
-struct Talk<'a> {
-    asked: Asked,
-    journal: &'a mut Journal,
-}
-
-impl Talk<'_> {
-    fn tell(&mut self, text: &str) {
-        self.journal.note(text);
-        self.asked.say(&format!("bennu-init: {text}\r\n"));
-    }
-}
-
 /// Asks. `None`: nobody answered, or no key opened it.
 pub fn ask(
     case: &Case,
@@ -48,20 +34,14 @@ pub fn ask(
     error: &InitError,
     journal: &mut Journal,
 ) -> Result<Option<Opened>, InitError> {
-    if let Err(error) = hardware.for_prompt(journal) {
-        journal.warn(&error.to_string());
-    }
-    let mut talk = Talk {
-        asked: open(journal),
-        journal,
-    };
+    let mut talk = Talk::begin(hardware, journal);
     explain(case, error, &mut talk);
     for wrong in 1.. {
-        talk.asked.say("recovery key: ");
-        let line = match talk.asked.line(PATIENCE) {
+        talk.prompt("recovery key: ");
+        let line = match talk.line(PATIENCE) {
             Ok(Typed::Line(line)) => {
                 // Argon2id: half a second on a fast machine, many on a slow one.
-                talk.asked.say("trying it\r\n");
+                talk.prompt("trying it\r\n");
                 Ok(line)
             }
             Ok(Typed::TooLong) => Err("that line is too long for a recovery key".to_owned()),
@@ -70,12 +50,12 @@ pub fn ask(
                 return Ok(None);
             }
             Ok(Typed::Nothing) => {
-                talk.asked.say("\r\n");
+                talk.prompt("\r\n");
                 talk.tell("nobody typed a recovery key: going on without");
                 return Ok(None);
             }
             Err(error) => {
-                talk.tell(&format!("the consoles cannot be read: {error}"));
+                talk.tell(&error.to_string());
                 return Ok(None);
             }
         };
@@ -97,18 +77,6 @@ pub fn ask(
     }
     talk.tell("no key opened the volume: switch the machine off and on to try again");
     Ok(None)
-}
-
-fn open(journal: &mut Journal) -> Asked {
-    let names = console::active(Path::new(console::ACTIVE)).unwrap_or_else(|error| {
-        journal.warn(&error.to_string());
-        Vec::new()
-    });
-    let (asked, errors) = Asked::open(names);
-    for error in errors {
-        journal.warn(&error.to_string());
-    }
-    asked
 }
 
 /// What happened, what a key does, and what is lost whether one is typed or not.

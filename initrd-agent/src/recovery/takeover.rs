@@ -10,16 +10,17 @@ use crate::error::InitError;
 use crate::esp::Mounted;
 use crate::journal::Journal;
 use crate::opened::Boot;
-use crate::secrets;
+use crate::state::key::Guard;
 use crate::tpm::Measured;
 use bennu_formats::paths;
 use bennu_policy::state::recovery::{Step, steps};
-use bennu_tpm::{Tpm as _, UnsealError};
+use bennu_tpm::UnsealError;
 
 /// Takes every step.
 pub fn run(
     case: &Case,
     opened: &Opened,
+    guard: &Guard,
     boot: &Boot<'_>,
     tpm: &mut Measured,
     esp: &Mounted,
@@ -45,7 +46,7 @@ pub fn run(
                     .map_err(InitError::Floor)?;
                 journal.say(&format!("no floor in this TPM: begun at {height}"));
             }
-            Step::Seal => seal(case, opened, tpm, esp, journal)?,
+            Step::Seal => seal(case, opened, guard, tpm, esp, journal)?,
         }
     }
     Ok(())
@@ -66,13 +67,14 @@ fn forget(case: &Case, esp: &Mounted, journal: &mut Journal) -> Result<(), InitE
 fn seal(
     case: &Case,
     opened: &Opened,
+    guard: &Guard,
     tpm: &mut Measured,
     esp: &Mounted,
     journal: &mut Journal,
 ) -> Result<(), InitError> {
     let name = paths::STATE_SECRET;
-    let (blob, bytes) = secrets::seal(tpm, name, opened.key.as_bytes(), &case.release.key)?;
-    match tpm.client().unseal(&blob, &case.release) {
+    let (blob, bytes) = guard.seal(tpm, &opened.key, &case.release.key)?;
+    match guard.unseal(tpm, &blob, &case.release) {
         Err(UnsealError::PcrMismatch { .. }) => {}
         Err(other) => return Err(InitError::LatchUnclear(other)),
         Ok(_) => return Err(InitError::LatchOpen(name.to_owned())),

@@ -28,6 +28,17 @@ pub struct Report {
     pub kept: Kept,
     /// Milliseconds from the start of the kernel to the halt.
     pub stopped_ms: u64,
+    /// Whether a factory reset is offered.
+    pub reset: ResetRow,
+}
+
+/// Whether the screen reads anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResetRow {
+    /// The words of a factory reset.
+    Offered,
+    /// No key.
+    None,
 }
 
 /// Where the failure log is.
@@ -81,7 +92,10 @@ impl Report {
         rows.extend(labelled("sha256", &self.log.to_string(), 1));
         rows.extend(labelled(
             "now",
-            "nothing restarts by itself and no key is read: use the power switch",
+            match self.reset {
+                ResetRow::None => "nothing restarts by itself and no key is read: use the power switch",
+                ResetRow::Offered => "nothing restarts by itself: use the power switch, or the prompt below",
+            },
             1,
         ));
         rows.push(rule);
@@ -211,6 +225,7 @@ pub mod tests {
             log: Sha256Digest::of(&FailureLog::default().encode(None, &[])),
             kept: Kept::OnEsp,
             stopped_ms: 12_345,
+            reset: ResetRow::None,
         }
     }
 
@@ -281,6 +296,11 @@ pub mod tests {
             ..example()
         };
         let rows = report.rows().join("\n");
+        let offered = Report {
+            reset: ResetRow::Offered,
+            ..example()
+        };
+        assert!(offered.rows().join("\n").contains("or the prompt below"));
         for words in [
             "bennu    unknown release: stopped",
             "slots    not known: the ESP was not read",

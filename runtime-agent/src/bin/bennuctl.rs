@@ -7,14 +7,16 @@ use bennu_linux::time;
 use bennu_runtime::certificates::Certificates;
 use bennu_runtime::esp::{self, Access};
 use bennu_runtime::factory_reset;
+use bennu_runtime::generate::{self, Generate};
 use bennu_runtime::log::{self, Question, Verdict, head_key};
 use bennu_runtime::respond::certificates::Store;
+use bennu_runtime::status::chain::Chain;
 use bennu_runtime::status::event_log::EventLog;
 use bennu_runtime::status::measured::{Facts, Measured, Places};
 use bennu_runtime::status::times::BootTimes;
 use bennu_runtime::status::why::{History, Why};
 use bennu_runtime::status::{Answer, Sources, Status, render, verdict, verity};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use serde::Serialize;
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -39,6 +41,16 @@ enum Command {
     /// Slot, root hash, keys, tries, PCRs, health (exit status 0: marked good, 1: not, 2: cannot tell)
     Status {
         /// Wait up to this long for the verdict on the slot's health
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+        wait: Option<u32>,
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// The layers of the chain, each of which counts only when those below it hold (exit status 0: all below the
+    /// slot's health hold, 1: not, 2: cannot tell)
+    Chain {
+        /// Wait up to this long for layers that are not known yet
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
         wait: Option<u32>,
         /// JSON instead of text
@@ -91,6 +103,9 @@ enum Command {
     /// The record log
     #[command(subcommand)]
     Log(LogCommand),
+    /// Write man pages or shell completions
+    #[command(subcommand)]
+    Generate(Generate),
 }
 
 #[derive(Subcommand)]
@@ -129,6 +144,12 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
             print(*json, &status, render::status)?;
             Ok(status.answer())
         }
+        Command::Chain { json, wait } => {
+            let longest = Duration::from_secs(wait.unwrap_or(0).into());
+            let chain = Chain::settled(&sources, verity::ask, longest)?;
+            print(*json, &chain, Chain::text)?;
+            Ok(chain.answer())
+        }
         Command::BootTimes { json } => {
             let times = BootTimes::of(sources.handover()?, sources.health()?.as_ref());
             print(*json, &times, BootTimes::text)?;
@@ -165,6 +186,10 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
             let verdict = log::check(question)?;
             print(*json, &verdict, Verdict::text)?;
             Ok(verdict.answer())
+        }
+        Command::Generate(what) => {
+            generate::run(what, Arguments::command())?;
+            Ok(Answer::Yes)
         }
     }
 }
@@ -249,5 +274,15 @@ fn write(out: &str) -> Result<(), Box<dyn Error>> {
         // A reader that has seen enough is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
     }
 }

@@ -1,10 +1,15 @@
 //! The agent of the running system, started by `bennud.service`.
 //!
 //! Reads `/run/bennu/boot.json`, `/usr/lib/bennu/health.json` and `/usr/lib/bennu/drift.json`; writes the ESP,
-//! `/run/bennu/health.json` and the record log. Without one of the first two inputs, or with a damaged third, it ends with status 2: systemd starts it again, and restarts the machine after the
-//! unit's start limit.
+//! `/run/bennu/health.json` and the record log. Without one of the first two inputs, or with a damaged third, it ends
+//! with status 2: systemd starts it again, and restarts the machine after the unit's start limit.
+//!
+//! `bennud gate`, started once by `bennu-gate.service` before it, sets up the execution gate that the image asks for
+//! and ends: status 0 when it stands, 1 when it does not.
 
+use bennu_formats::Code;
 use bennu_formats::drift::DriftConfig;
+use bennu_formats::gate::GateMode;
 use bennu_formats::handover::Handover;
 use bennu_formats::health::{HealthConfig, HealthReport};
 use bennu_formats::paths;
@@ -13,6 +18,7 @@ use bennu_linux::time;
 use bennu_runtime::agent::{Agent, Outcome};
 use bennu_runtime::console::Console;
 use bennu_runtime::documents::{self, DocumentError};
+use bennu_runtime::gate::{self, NoGate};
 use bennu_runtime::notify::Notifier;
 use bennu_runtime::respond::Warden;
 use bennu_runtime::restart::restart;
@@ -34,6 +40,55 @@ struct Inputs {
 
 fn main() -> ExitCode {
     let mut console = Console::open();
+    match std::env::args_os().nth(1) {
+        None => watch(console),
+        Some(word) if word == "gate" => set_up_gate(&mut console),
+        Some(word) => refuse(
+            &mut console,
+            &format!("expected no argument or `gate`, found {word:?}"),
+        ),
+    }
+}
+
+/// What the image asks for, done; told on the console, since nothing else may be up yet.
+fn set_up_gate(console: &mut Console) -> ExitCode {
+    let done = gate::wanted().map_err(NoGate::from).and_then(|config| {
+        if config.mode == GateMode::None {
+            return Ok("no gate: the image asks for none".to_owned());
+        }
+        let handover = documents::read(Path::new(paths::RUN_HANDOVER))?;
+        gate::set_up(&config, &handover)
+    });
+    match done {
+        Ok(words) => {
+            console.say(Level::Notice, &words);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let code = Code::Gate;
+            console.say(Level::Critical, &format!("FAILED {code}: {error}"));
+            console.say(Level::Critical, &format!("{}: {}", code.meaning(), code.advice()));
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// The gate that the image asks for, with its events watched from now on.
+fn watch_gate(console: &mut Console) -> Result<(), NoGate> {
+    let config = gate::wanted()?;
+    let mode = config.mode;
+    if mode == GateMode::None {
+        return Ok(());
+    }
+    let gate = gate::adopt(mode)?;
+    console.say(Level::Info, &format!("gate: {}", mode.as_str()));
+    for fault in gate::followers::start(gate, config) {
+        console.say(Level::Error, &fault);
+    }
+    Ok(())
+}
+
+fn watch(mut console: Console) -> ExitCode {
     let notifier = match Notifier::open(std::env::var_os("NOTIFY_SOCKET")) {
         Ok(notifier) => notifier,
         Err(error) => return refuse(&mut console, &error.to_string()),
@@ -42,13 +97,19 @@ fn main() -> ExitCode {
         Ok(inputs) => inputs,
         Err(error) => return refuse(&mut console, &error.to_string()),
     };
+    let gate = watch_gate(&mut console);
     if let Err(error) = notifier.ready() {
         console.say(Level::Warning, &error.to_string());
     }
     let mut machine = Machine::new(console, notifier, inputs.handover.esp.clone());
     let agent = Agent::new(&inputs.handover, inputs.config, inputs.started);
-    match agent.run(inputs.previous.as_ref(), &mut machine) {
+    let outcome = match gate {
+        Ok(()) => agent.run(inputs.previous.as_ref(), &mut machine),
+        Err(error) => agent.run_without_gate(&error.to_string(), &mut machine),
+    };
+    match outcome {
         Outcome::Good => Warden::new(&inputs.handover, inputs.drift).run(&mut machine),
+        Outcome::Unhealthy => machine.watch(),
         Outcome::Restart => restart(&mut machine),
     }
 }

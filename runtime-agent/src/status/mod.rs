@@ -4,7 +4,9 @@
 //! Read: `/run/bennu/boot.json`, `/run/bennu/health.json`, sysfs, device-mapper, and the boot record on the ESP.
 //! Nothing is written. What only root may ask is reported as unknown to others, never left out.
 
+pub mod chain;
 pub mod event_log;
+pub mod identity;
 pub mod kernel;
 pub mod measured;
 pub mod pcrs;
@@ -16,12 +18,14 @@ pub mod why;
 
 use crate::documents::{self, DocumentError};
 use bennu_formats::boot_record::Failure;
+use bennu_formats::gate::{GateConfig, GateMode, GateReport};
 use bennu_formats::handover::{
     DebugStart, FactoryReset, FellBack, Handover, KernelFacts, SecureBootState, StateVolume,
 };
 use bennu_formats::health::{HealthReport, HealthState};
 use bennu_formats::names::UkiFileName;
 use bennu_formats::{ImageId, ImageVersion, RootHash, Sha256Digest, paths};
+use identity::Identity;
 use pcrs::PcrRow;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -37,8 +41,14 @@ pub struct Sources {
     pub handover: PathBuf,
     /// The health report.
     pub health: PathBuf,
+    /// The gate's report.
+    pub gate: PathBuf,
+    /// What the image asks of the gate.
+    pub gate_config: PathBuf,
     /// The directory with one file a PCR, SHA-256 bank.
     pub pcrs: PathBuf,
+    /// The file with the kernel's host name.
+    pub hostname: PathBuf,
 }
 
 impl Default for Sources {
@@ -46,7 +56,10 @@ impl Default for Sources {
         Self {
             handover: PathBuf::from(paths::RUN_HANDOVER),
             health: PathBuf::from(paths::RUN_HEALTH),
+            gate: PathBuf::from(paths::RUN_GATE),
+            gate_config: PathBuf::from(paths::ROOT_GATE),
             pcrs: PathBuf::from(pcrs::SYSFS),
+            hostname: PathBuf::from("/proc/sys/kernel/hostname"),
         }
     }
 }
@@ -66,6 +79,15 @@ impl Sources {
     /// It cannot be read or is malformed.
     pub fn health(&self) -> Result<Option<HealthReport>, DocumentError> {
         documents::read_if_there(&self.health)
+    }
+
+    /// What the image asks of the gate; a root without the document asks for none.
+    ///
+    /// # Errors
+    /// It is there and cannot be used.
+    pub fn wanted_gate(&self) -> Result<GateMode, DocumentError> {
+        let config: Option<GateConfig> = documents::read_if_there(&self.gate_config)?;
+        Ok(config.map_or(GateMode::None, |config| config.mode))
     }
 }
 
@@ -108,6 +130,8 @@ pub struct Status {
     pub secrets: Vec<String>,
     /// The state volume; none where the image keeps nothing.
     pub state_volume: Option<StateVolume>,
+    /// Names, and what of `/etc` is kept.
+    pub identity: Identity,
     /// The machine's identity, as a debug token names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<Sha256Digest>,
@@ -117,6 +141,8 @@ pub struct Status {
     /// What became of a factory reset that was asked for before this start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factory_reset: Option<FactoryReset>,
+    /// The execution gate; none where the image asks for none or `bennud` has not reported.
+    pub gate: Option<GateReport>,
     /// PCRs.
     pub pcrs: Vec<PcrRow>,
     /// Why a newer slot was passed over.
@@ -193,9 +219,11 @@ impl Status {
             kernel: handover.kernel,
             secrets: handover.secrets,
             state_volume: handover.state_volume,
+            identity: Identity::gather(&sources.hostname, handover.identity),
             machine: handover.machine,
             debug: handover.debug,
             factory_reset: handover.factory_reset,
+            gate: documents::read_if_there(&sources.gate)?,
             pcrs: pcrs::rows(&handover.pcrs, Path::new(&sources.pcrs)),
             fell_back: handover.fell_back.map(FellBackStatus::from),
         })

@@ -6,7 +6,8 @@
 use super::pcrs::{PcrNow, expected_change};
 use super::verity::VerityState;
 use super::{FellBackStatus, Status};
-use bennu_formats::handover::{FactoryReset, SecureBootState, StateVolume};
+use bennu_formats::gate::{GateMode, GateReport};
+use bennu_formats::handover::{FactoryReset, SecureBootState};
 use bennu_formats::health::HealthState;
 use std::fmt::Write as _;
 
@@ -66,7 +67,10 @@ pub fn status(status: &Status) -> String {
         "secrets",
         if secrets.is_empty() { "none" } else { &secrets },
     );
-    line(&mut out, "state", &state(status.state_volume.as_ref()));
+    let state = super::identity::state(status.state_volume.as_ref());
+    for (label, text) in state.into_iter().chain(status.identity.lines()) {
+        line(&mut out, label, &text);
+    }
     line(
         &mut out,
         "floor",
@@ -85,6 +89,7 @@ pub fn status(status: &Status) -> String {
     if let Some(reset) = &status.factory_reset {
         line(&mut out, "reset", &factory_reset(reset));
     }
+    gate(&mut out, status.gate.as_ref());
     pcrs(&mut out, status);
     if let Some(fell_back) = &status.fell_back {
         out.push('\n');
@@ -156,14 +161,26 @@ fn verity(state: &VerityState) -> String {
     }
 }
 
-fn state(volume: Option<&StateVolume>) -> String {
-    match volume {
-        None => "volatile".to_owned(),
-        Some(StateVolume {
-            uuid,
-            generation,
-            mounted,
-        }) => format!("encrypted volume {uuid}, generation {generation}, at {mounted}"),
+/// Denials that are shown: the newest.
+const SHOWN_DENIALS: usize = 3;
+
+fn gate(out: &mut String, report: Option<&GateReport>) {
+    let Some(report) = report else {
+        return line(out, "gate", "none: any file executes");
+    };
+    let (mode, word) = match report.mode {
+        GateMode::Enforce => ("enforced", "denials"),
+        GateMode::DryRun => ("DRY RUN: nothing is denied", "events"),
+        GateMode::None => ("none: any file executes", "events"),
+    };
+    let counts = format!(
+        "{} {word}, {} lost, root {}",
+        report.events, report.lost, report.root
+    );
+    line(out, "gate", &format!("{mode}; {counts}"));
+    let skipped = report.recent.len().saturating_sub(SHOWN_DENIALS);
+    for denial in report.recent.iter().skip(skipped) {
+        line(out, "", &crate::gate::report::line(denial));
     }
 }
 

@@ -7,10 +7,12 @@
 use bennu_esp::{Esp, EspError};
 use bennu_formats::boot_record::BootRecord;
 use bennu_formats::handover::{
-    BlockDevice, Handover, HardeningFact, KernelFacts, RootHashCheck, SecureBootState, StateVolume, StepTime,
+    BlockDevice, Handover, HardeningFact, IdentityReport, KeptSchema, KernelFacts, MachineIdSource,
+    RootHashCheck, SecureBootState, StateVolume, StepTime,
 };
 use bennu_formats::hardening::HardeningState;
 use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, ModulesRule};
+use bennu_formats::identity::{IdentityClass, IdentityRule};
 use bennu_formats::manifest::PredictedPcrs;
 use bennu_formats::{ImageVersion, RootHash, Sha256Digest};
 use bennu_linux::kmsg::Level;
@@ -213,8 +215,21 @@ pub fn handover(attempts: u32) -> Handover {
             uuid: "f04ff38b-846b-4a5b-84ef-be151c9665f5".into(),
             generation: 7,
             mounted: "/run/bennu/state".into(),
+            schema: KeptSchema {
+                of_release: 1,
+                written: 2,
+                readable_from: 1,
+            },
         }),
-        identity: None,
+        identity: Some(IdentityReport {
+            kept: 3,
+            machine_id: MachineIdSource::Kept,
+            list: IdentityRule {
+                classes: IdentityClass::DEFAULT.to_vec(),
+                paths: Vec::new(),
+            },
+            ..IdentityReport::default()
+        }),
         machine: None,
         debug: None,
         factory_reset: None,

@@ -177,6 +177,25 @@ fn wait_until_good() {
     say("PROBE never became good");
 }
 
+fn run_here(line: &str) {
+    let mut words = line.split(' ');
+    let Some(program) = words.next() else { return };
+    match std::process::Command::new(program).args(words).status() {
+        Ok(status) => say(&format!("PROBE RAN {line}: {status}")),
+        Err(error) => say(&format!("PROBE RAN {line}: cannot be started: {error}")),
+    }
+}
+
+/// In a thread that waits for its end, so that nothing is left of it when somebody kills it.
+fn run_beside(program: &str) {
+    match std::process::Command::new(program).spawn() {
+        Ok(mut child) => {
+            let _waits = std::thread::spawn(move || child.wait());
+        }
+        Err(error) => say(&format!("PROBE {program} cannot be started: {error}")),
+    }
+}
+
 /// The records of the kernel's log that hold `part`, with their time in microseconds since kernel start
 /// (Documentation/ABI/testing/dev-kmsg: a read gives one record, `priority,number,microseconds,flags;text`).
 fn kernel_log(part: &str) {
@@ -205,6 +224,19 @@ fn show_record(record: &[u8], part: &str) {
     if message.contains(part) {
         let microseconds = head.split(',').nth(2).unwrap_or_default();
         say(&format!("PROBE KERNEL-LOG {microseconds} {message}"));
+    }
+}
+
+/// The lines of a file that hold a part.
+fn lines(argument: &str) {
+    let (path, part) = argument.split_once(' ').unwrap_or((argument, ""));
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            let found = text.lines().filter(|line| line.contains(part));
+            found.for_each(|line| say(&format!("PROBE LINE {line}")));
+            say(&format!("PROBE LINES {path} {}", text.lines().count()));
+        }
+        Err(error) => say(&format!("PROBE LINES {path} cannot be read: {error}")),
     }
 }
 
@@ -239,6 +271,11 @@ fn perform(line: &str) {
                 Err(error) => say(&format!("PROBE bennud cannot be started: {error}")),
             }
         }
+        // Starts bennud and leaves it running.
+        "agent" => run_beside("/usr/lib/bennu/bennud"),
+        // Runs a program of this root and waits for it.
+        "run-here" => run_here(argument),
+        "pause" => std::thread::sleep(std::time::Duration::from_secs(argument.parse().unwrap_or(1))),
         "show-secrets" => show_secrets(),
         "hex" => hex(argument),
         "run" => run(argument),
@@ -265,6 +302,7 @@ fn perform(line: &str) {
             Err(error) => say(&format!("PROBE BLOCKS {argument} failed: {error}")),
         },
         "kernel-log" => kernel_log(argument),
+        "lines" => lines(argument),
         // What follows, at one start only: `count` has counted before.
         "at" => {
             let (start, rest) = argument.split_once(' ').unwrap_or((argument, ""));

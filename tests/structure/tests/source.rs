@@ -110,10 +110,12 @@ fn the_contract_and_the_decisions_do_no_input_or_output_and_read_no_clock() {
         if !pure.iter().any(|folder| file.path.starts_with(folder)) {
             continue;
         }
+        // Addresses without sockets: the standard library keeps the acts in std::net.
         let product = code.split("#[cfg(test)]").next().unwrap_or_default();
+        let product = product.replace("core::net::", "");
         offences.extend(
             acts.iter()
-                .filter(|act| has_word(product, act))
+                .filter(|act| has_word(&product, act))
                 .map(|act| format!("{}: {act}", file.path)),
         );
     }

@@ -7,9 +7,12 @@ use bennu_formats::digest::{RootHash, Sha256Digest};
 use bennu_formats::dsse::{Envelope, SLOT_PAYLOAD_TYPE, Signature, key_id};
 use bennu_formats::firmware_record::{DIGEST_DIGITS, FirmwareEvent, FirmwareRecord};
 use bennu_formats::first_boot::{AuthorizedKeys, FirstBoot, NetworkFile};
+use bennu_formats::gate::{
+    Denial, DenialKind, GateConfig, GateMode, GateProgram, GateReport, Interpreter, Outcome, Right, TraceRule,
+};
 use bennu_formats::handover::{
-    BlockDevice, FellBack, Handover, HardeningFact, IdentityReport, KernelFacts, RootHashCheck,
-    SecureBootState, StateVolume, StepTime,
+    BlockDevice, FellBack, Handover, HardeningFact, IdentityReport, KeptSchema, KernelFacts, MachineIdSource,
+    RootHashCheck, SecureBootState, StateVolume, StepTime,
 };
 use bennu_formats::hardening::HardeningState;
 use bennu_formats::health::{HealthCheck, HealthConfig, HealthReport, HealthState, ModulesRule};
@@ -19,8 +22,12 @@ use bennu_formats::manifest::{
     SlotManifest, TpmPolicy, UkiBinding, VerityParameters,
 };
 use bennu_formats::names::{ImageId, ImageVersion};
+use bennu_formats::profile::ProfileSet;
 use bennu_formats::state_schema::StateSchema;
-use bennu_formats::trust::{RecoveryRule, ReleaseKey, SecretSpec, SecureBootRule, StateRule, TrustConfig};
+use bennu_formats::trust::{
+    LocalRule, PinRule, RecoveryRule, ReleaseKey, ScreenResetRule, SecretSpec, SecureBootBinding,
+    SecureBootRule, StateRule, TrustConfig,
+};
 use bennu_formats::units::{Blocks4K, Bytes};
 use bennu_formats::verity_sig::{BennuMember, VeritySig};
 use std::collections::BTreeMap;
@@ -163,6 +170,11 @@ pub fn trust() -> TrustConfig {
                 .parse()
                 .expect("printed by age-keygen"),
         ),
+        local: LocalRule {
+            pin: PinRule::Required,
+            secure_boot: SecureBootBinding::Free,
+            screen_reset: ScreenResetRule::Offered,
+        },
         debug_keys: Vec::new(),
         state_readable_from: 1,
         identity: IdentityRule {
@@ -213,6 +225,11 @@ pub fn handover() -> Handover {
             uuid: "f04ff38b-846b-4a5b-84ef-be151c9665f5".into(),
             generation: 7,
             mounted: "/run/bennu/state".into(),
+            schema: KeptSchema {
+                of_release: 2,
+                written: 3,
+                readable_from: 1,
+            },
         }),
         machine: None,
         debug: None,
@@ -221,6 +238,11 @@ pub fn handover() -> Handover {
             kept: 2,
             refused: vec!["/etc/ssh/ssh_host_x_key: expected a regular file, found a symbolic link".into()],
             first_boot: Some(digest("first boot")),
+            machine_id: MachineIdSource::FirstBootConfiguration,
+            list: IdentityRule {
+                classes: vec![IdentityClass::MachineId, IdentityClass::SshHostKeys],
+                paths: vec!["/etc/chrony/chrony.keys".parse().unwrap()],
+            },
         }),
         fell_back: Some(FellBack {
             from_version: version("2.1"),
@@ -230,6 +252,62 @@ pub fn handover() -> Handover {
             step: "dm-verity, checked".into(),
             start_ms: 812,
             took_ms: 90,
+        }],
+    }
+}
+
+pub fn gate() -> GateConfig {
+    let program = |path: &str, may: &[Right]| GateProgram {
+        path: path.into(),
+        may: may.to_vec(),
+    };
+    GateConfig {
+        schema: GateConfig::SCHEMA,
+        mode: GateMode::Enforce,
+        programs: vec![
+            program("/usr/lib/systemd/systemd-shutdown", &[Right::DeviceMapper]),
+            program("/usr/bin/node", &[Right::AnonymousExec]),
+        ],
+        interpreters: vec![Interpreter {
+            path: "/bin/sh".into(),
+            data: vec!["/etc".into()],
+        }],
+        trace: TraceRule::On,
+    }
+}
+
+pub fn profiles() -> ProfileSet {
+    let text = r#"{"schema":1,"built":"2026-01-01","profiles":[
+        {"unit":"web.service","no_shells":{"stage":"deny"},
+         "executables":{"rule":{"stage":"dry-run","warn_from":"2026-02-01","deny_from":"2026-03-01"},
+           "allow":["/usr/sbin/nginx"]},
+         "connect":{"rule":{"stage":"warn","deny_from":"2026-03-01"},
+           "network":[{"to":"10.0.0.0/8","ports":[443,443],"protocol":"tcp"},{"to":"fd00::1/128"}],
+           "socket":[{"path":"/run/app"},{"abstract":"app"}]}},
+        {"unit":"local.service","no_tcp":{"stage":"deny"}}]}"#;
+    ProfileSet::decode(text.as_bytes()).unwrap()
+}
+
+pub fn gate_report() -> GateReport {
+    GateReport {
+        schema: GateReport::SCHEMA,
+        mode: GateMode::Enforce,
+        root: "253:1".into(),
+        events: 12,
+        lost: 1,
+        recent: vec![Denial {
+            kind: DenialKind::Exec,
+            outcome: Outcome::Denied,
+            at_ms: 52_000,
+            device: "0:24".into(),
+            inode: 77,
+            pid: 812,
+            uid: 0,
+            comm: "sh".into(),
+            cgroup: 1_234,
+            detail: 0,
+            profile: Some("web.service".into()),
+            peer: None,
         }],
     }
 }

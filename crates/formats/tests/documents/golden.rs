@@ -56,6 +56,13 @@ fn the_hand_over_record_has_its_pinned_bytes() {
 }
 
 #[test]
+fn the_gate_configuration_report_and_profiles_have_their_pinned_bytes() {
+    is_pinned("gate-config.json", &examples::gate());
+    is_pinned("gate-report.json", &examples::gate_report());
+    is_pinned("profiles.json", &examples::profiles());
+}
+
+#[test]
 fn the_firmware_record_has_its_pinned_bytes() {
     is_pinned("firmware-record.json", &examples::firmware_record());
 }

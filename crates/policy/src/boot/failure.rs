@@ -75,6 +75,10 @@ fn fault(code: Code) -> BootAction {
         | Code::StateRolledBack
         | Code::StateKeyMissing
         | Code::StateOtherTpm
+        | Code::StatePin
+        | Code::TpmLockout
+        | Code::StateSecureBoot
+        | Code::StateConditions
         | Code::LatchOpen
         | Code::FirstBootFormat
         | Code::FirstBootSignature
@@ -82,8 +86,9 @@ fn fault(code: Code) -> BootAction {
         | Code::NoSlot => BootAction::Halt,
         // Is told, and never ends a start.
         Code::IdentityRefused => BootAction::Halt,
-        // Codes of `bennu verify`, which never decides a start.
-        Code::ImageGpt
+        // Codes that never decide a start: those of `bennu verify`, and what bennud says beside SLOT-UNHEALTHY.
+        Code::Gate
+        | Code::ImageGpt
         | Code::ImageEsp
         | Code::LoaderSignature
         | Code::UkiSignature

@@ -21,6 +21,9 @@ pub enum Trouble {
     KeyMissing,
     /// The sealed key is no blob of this TPM.
     KeyUnopenable,
+    /// The sealed key is well, and what guards it is not met or not there: no PIN, a locked TPM, another state of Secure
+    /// Boot, less than the image demands.
+    Guarded,
     /// Anything else.
     Other,
 }
@@ -58,7 +61,11 @@ pub enum Offer {
 pub fn offer(trouble: Trouble, tpm: &TpmFacts, volume: &VolumeFact) -> Offer {
     match trouble {
         Trouble::Other => return Offer::NotCurable,
-        Trouble::FloorMissing | Trouble::OtherTpm | Trouble::KeyMissing | Trouble::KeyUnopenable => {}
+        Trouble::FloorMissing
+        | Trouble::OtherTpm
+        | Trouble::KeyMissing
+        | Trouble::KeyUnopenable
+        | Trouble::Guarded => {}
     }
     let VolumeFact::Header { uuid, generation, .. } = volume else {
         return Offer::Refused("there is no volume of ours on the state partition that a recovery key opens");
@@ -135,8 +142,8 @@ pub enum Step {
 /// - The old `state.volume.sealed` stays until the last step. While it is there a TPM without a floor is an error, so
 ///   no start begins the floor at 0 in between.
 /// - Files of another TPM go first: behind the floor, the next start would meet them as secrets that do not open.
-/// - The pin comes before the floor: once there is a floor, an ordinary start makes the owner's authorisation random,
-///   and nothing can be defined without it.
+/// - Defining pin and floor needs an empty authorisation of the owner, which an ordinary start ends only behind an open
+///   volume.
 pub fn steps(tpm: &TpmFacts) -> Vec<Step> {
     let mut steps = vec![Step::Forget];
     if tpm.pin == PinFact::None {

@@ -8,3 +8,4 @@ mod model;
 mod rungs;
 mod state_schema;
 mod stories;
+mod waiting;

@@ -55,7 +55,7 @@ fn a_key_is_asked_for_where_the_tpm_lost_or_never_had_what_opens_the_volume() {
     for trouble in [Trouble::FloorMissing, Trouble::OtherTpm] {
         assert_eq!(offer(trouble, &new_tpm(), &header(40)), Offer::Ask);
     }
-    for trouble in [Trouble::KeyMissing, Trouble::KeyUnopenable] {
+    for trouble in [Trouble::KeyMissing, Trouble::KeyUnopenable, Trouble::Guarded] {
         for generation in [5, 6] {
             assert_eq!(offer(trouble, &own_tpm(5), &header(generation)), Offer::Ask);
         }

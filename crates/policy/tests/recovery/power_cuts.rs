@@ -119,14 +119,6 @@ impl Machine {
         if self.owner == File::Old {
             return Err(Stop::End(End::Stuck("the owner's file is another TPM's")));
         }
-        if !self.tpm.owned {
-            if self.owner == File::None {
-                power.step()?;
-                self.owner = File::This;
-            }
-            power.step()?;
-            self.tpm.owned = true;
-        }
         // state.rs.
         let key = match self.key {
             File::Old => return Err(Stop::Trouble(Trouble::KeyUnopenable)),
@@ -147,6 +139,15 @@ impl Machine {
             }
             StateDecision::Refuse(_) => return Err(Stop::Trouble(Trouble::OtherTpm)),
             StateDecision::Provision => return Err(Stop::End(End::Stuck("formatted over the volume"))),
+        }
+        // floor.rs: behind the volume, whose key may guard the authorisations.
+        if !self.tpm.owned {
+            if self.owner == File::None {
+                power.step()?;
+                self.owner = File::This;
+            }
+            power.step()?;
+            self.tpm.owned = true;
         }
         // secrets.rs.
         match self.secret {
@@ -261,16 +262,26 @@ fn whatever_power_cuts_a_takeover_meets_the_volume_opens_in_the_end() {
 }
 
 #[test]
-fn with_the_floor_before_the_pin_a_cut_would_leave_a_machine_that_is_stuck() {
-    // What the order in `steps` is for: the same machine, the two steps exchanged by hand.
+fn with_the_floor_before_the_old_files_are_gone_a_cut_would_leave_a_machine_that_is_stuck() {
+    // What the order in `steps` is for: the same machine, the floor begun first by hand.
+    let mut machine = Machine::on_a_new_tpm(File::Old);
+    machine.owner = File::Old;
+    machine.tpm.floor = true;
+    assert_eq!(
+        machine.start(&mut Power(usize::MAX)),
+        End::Stuck("the owner's file is another TPM's")
+    );
+}
+
+#[test]
+fn a_tpm_has_no_owner_before_its_volume_is_open() {
+    // So that a machine whose floor was begun and whose pin was not can still be given one.
     let mut machine = Machine::on_a_new_tpm(File::Old);
     machine.owner = File::None;
     machine.secret = File::None;
     machine.tpm.floor = true;
-    // The next start is ordinary up to the state volume, and owns the TPM on the way.
-    assert_eq!(
-        machine.start(&mut Power(usize::MAX)),
-        End::Stuck("no key is asked for")
-    );
+    assert_eq!(machine.start(&mut Power(usize::MAX)), End::TakenOver);
+    assert!(!machine.tpm.owned);
+    assert_eq!(machine.start(&mut Power(usize::MAX)), End::Opened);
     assert!(machine.tpm.owned);
 }

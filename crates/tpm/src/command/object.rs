@@ -7,8 +7,8 @@ use super::storage::StorageKey;
 use crate::client::{Call, Client, Handle};
 use crate::code::{cc, rh};
 use crate::error::TpmError;
-use crate::local::Pin;
-use crate::public::{Lockout, Name, RsaPublic, SealedPublic, sealed_template};
+use crate::local::{AuthRule, LocalAuth};
+use crate::public::{Name, RsaPublic, SealedPublic, sealed_template};
 use crate::session::{Auth, Encrypted, Session};
 use crate::transport::Transport;
 use crate::wire::{Reader, WireError, Writer};
@@ -38,8 +38,8 @@ impl<T: Transport> Client<T> {
         })
     }
 
-    /// Seals `secret` (at most 128 bytes) under the storage key. `session` encrypts it on its way in, and the PIN with
-    /// it. Gives the public area and TPM2B_PRIVATE's contents.
+    /// Seals `secret` (at most 128 bytes) under the storage key. `session` encrypts it on its way in, and the authValue
+    /// with it. Gives the public area and TPM2B_PRIVATE's contents.
     ///
     /// # Errors
     ///
@@ -50,16 +50,12 @@ impl<T: Transport> Client<T> {
         session: &mut Session,
         secret: &[u8],
         auth_policy: &[u8; 32],
-        pin: Option<&Pin>,
+        local: Option<&LocalAuth>,
     ) -> Result<(SealedPublic, Vec<u8>), TpmError> {
         const NAME: &str = "TPM2_Create";
-        let lockout = if pin.is_some() {
-            Lockout::Counted
-        } else {
-            Lockout::Exempt
-        };
+        let lockout = local.map_or(AuthRule::None, LocalAuth::rule).lockout();
         let sensitive = Writer::new()
-            .sized(pin.map_or(&[], Pin::auth_value))
+            .sized(local.map_or(&[], LocalAuth::value))
             .sized(secret)
             .finish()
             .map_err(TpmError::Encode)?;
@@ -135,23 +131,25 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// Unseals with a policy session, which also encrypts the answer, and proves the PIN without sending it.
+    /// Unseals with a policy session, which also encrypts the answer, and proves the authValue without sending
+    /// it.
     ///
     /// # Errors
     ///
     /// [`TpmError`]; [`crate::ResponseCode::POLICY_FAIL`] when the session's policy is not the object's,
     /// [`crate::ResponseCode::PCR_CHANGED`] when a PCR was extended since PolicyPCR,
-    /// [`crate::ResponseCode::AUTH_FAIL`] for another PIN.
+    /// [`crate::ResponseCode::AUTH_FAIL`] for another PIN,
+    /// [`crate::ResponseCode::BAD_AUTH`] for another authValue that is not counted.
     pub fn unseal_object(
         &mut self,
         object: &Loaded,
         session: &mut Session,
-        pin: Option<&Pin>,
+        local: Option<&LocalAuth>,
     ) -> Result<Zeroizing<Vec<u8>>, TpmError> {
         let handles = [Handle::named(object.handle, &object.name)];
         let auth = Auth::Session {
             session,
-            auth_value: pin.map_or(&[], Pin::auth_value),
+            auth_value: local.map_or(&[], LocalAuth::value),
         };
         let call =
             Call::new("TPM2_Unseal", cc::UNSEAL, &handles, Writer::new()).auth(auth, Encrypted::RESPONSE);

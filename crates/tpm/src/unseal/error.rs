@@ -61,12 +61,15 @@ pub enum UnsealError {
         /// Which and how.
         differing: Vec<PcrDifference>,
     },
-    /// The object takes a PIN and none was given.
-    #[error("unseal: the blob takes a pin")]
-    PinNeeded,
+    /// The object takes an authValue and none was given.
+    #[error("unseal: the blob takes a pin, or what follows from the state volume's key")]
+    AuthNeeded,
     /// Another PIN; the TPM has counted it.
     #[error("unseal: that is not the pin")]
     WrongPin,
+    /// Another authValue than the one that follows from this volume's key.
+    #[error("unseal: the blob was sealed beside another state volume's key")]
+    OfAnotherVolume,
     /// PCR 7 is not what it was when the object was made.
     #[error(
         "unseal: pcr 7, the state of secure boot (keys, db, dbx): expected {sealed} as when it was sealed, found {actual}"

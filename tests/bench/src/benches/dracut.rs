@@ -260,23 +260,15 @@ fn version(status: &str) -> String {
     format!("dracut {} of Debian {SUITE}", found.unwrap_or("unknown"))
 }
 
-/// The Debian mirror of the host's apt: the first `http` URI that ends in `/debian`.
+/// The Debian mirror of the host's apt, as apt names it: the first URI that ends in `/debian`.
 fn mirror() -> Option<String> {
-    let folder = std::fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten();
-    let mut files: Vec<PathBuf> = folder.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.sort();
-    files.insert(0, PathBuf::from("/etc/apt/sources.list"));
-    let texts = files.iter().filter_map(|file| std::fs::read_to_string(file).ok());
-    texts.map(|text| mirror_in(&text)).find_map(|found| found)
-}
-
-fn mirror_in(text: &str) -> Option<String> {
-    text.lines()
-        .filter(|line| !line.trim_start().starts_with('#'))
-        .flat_map(str::split_ascii_whitespace)
-        .map(|word| word.trim_end_matches('/'))
-        .find(|word| word.starts_with("http") && word.ends_with("/debian"))
-        .map(str::to_owned)
+    let output = host::tool("apt-get")?
+        .args(["indextargets", "--format", "$(REPO_URI)"])
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut uris = text.lines().map(|line| line.trim_end_matches('/'));
+    uris.find(|uri| uri.ends_with("/debian")).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -296,16 +288,5 @@ mod tests {
         for (less, more) in small.arguments().iter().zip(large.arguments()) {
             assert!(more.starts_with(less) && more.len() > less.len());
         }
-    }
-
-    #[test]
-    fn the_mirror_is_found_in_both_styles_of_sources() {
-        let deb822 = "# http://a.invalid/debian\nURIs: http://m.invalid/debian/\n";
-        assert_eq!(mirror_in(deb822).unwrap(), "http://m.invalid/debian");
-        assert_eq!(
-            mirror_in("deb https://m.invalid/debian x\n").unwrap(),
-            "https://m.invalid/debian"
-        );
-        assert_eq!(mirror_in("deb http://m.invalid/other x\n"), None);
     }
 }

@@ -1,5 +1,5 @@
 //! The firmware refuses a UKI with one changed byte, and the other slot boots in the same power-on: on a machine
-//! that was just flashed, and on a slot that was marked good long ago.
+//! that was just flashed, and on a slot that was marked good long ago. With no UKI left it stops in the firmware.
 
 use crate::serial::*;
 use crate::{forge, images};
@@ -14,10 +14,11 @@ pub fn stories() -> Vec<Story> {
             Tier::Fast,
             marked_good
         ),
+        story!("every-uki-changed-ends-in-the-firmware", Tier::Fast, every_uki),
     ]
 }
 
-/// Changes one byte in the middle of the UKI's kernel.
+/// Changes one byte in the middle of the UKI's kernel; done twice, it is the UKI that was signed.
 fn change_uki(disk: &Disk, prefix: &str) -> Result<()> {
     let path = format!("/EFI/Linux/{}", forge::entry(disk, prefix)?);
     let mut uki = disk.esp()?.get(&path)?;
@@ -70,4 +71,40 @@ fn marked_good(context: &mut Context) -> Result<()> {
     );
     change_uki(machine.disk()?, "small_2")?;
     falls_back(&mut machine, 3)
+}
+
+/// The firmware loads neither: bootfallback starts the loader 8 times, says so and stops. No storm, nothing runs.
+fn every_uki(context: &mut Context) -> Result<()> {
+    const STARTS: usize = 8;
+    let mut machine = images::machine(context, &images::small()?)?;
+    for slot in ["small_1", "small_2"] {
+        change_uki(machine.disk()?, slot)?;
+    }
+    let mut on = machine.power_on()?;
+    on.wait_for_without(
+        "B-NO-BOOTABLE-SLOT",
+        &["Linux version".into(), "bennu-init:".into()],
+        INITRD * 3,
+    )?;
+    on.wait_for("Stopped. Press any key to reset this machine.", INITRD)?;
+    let returned = texts(&on)
+        .iter()
+        .filter(|l| l.contains("B-LOADER-RETURNED"))
+        .count();
+    ensure!(
+        returned == STARTS,
+        "expected {STARTS} starts of the loader, found {returned}"
+    );
+    let said = texts(&on).len();
+    std::thread::sleep(Duration::from_secs(20));
+    ensure!(
+        texts(&on).len() == said,
+        "the machine went on after its last word: {:?}",
+        texts(&on).last()
+    );
+    on.kill()?;
+    // The positive control: what was signed, put back, boots, though its entry has no tries left.
+    change_uki(machine.disk()?, "small_2")?;
+    let lines = boot_to_probe(&mut machine)?;
+    expect_version(&lines, "2")
 }

@@ -9,6 +9,7 @@ pub fn stories() -> Vec<Story> {
     vec![
         story!("boots-debian-13-and-marks-it-good", Tier::Full, debian_13),
         story!("boots-a-debian-12-image", Tier::Full, debian_12),
+        story!("workloads-wait-for-the-validated-chain", Tier::Full, broken_chain),
     ]
 }
 
@@ -18,11 +19,22 @@ fn debian_13(context: &mut Context) -> Result<()> {
     let mut on = machine.power_on()?;
     on.wait_for("bennu-init: verified demo 2 ", MULTI_USER)?;
     on.wait_for("bennu-init: made a machine id", MULTI_USER)?;
+    on.wait_for("bennud: gate stands: enforce, root ", MULTI_USER)?;
     let id = good_and_first_boot(&mut on)?;
     // bennuctl waits for the verdict before it reports.
     on.wait_for("health       good, marked ", MULTI_USER)?;
     on.wait_for("verified the root hash's signature", MULTI_USER)?;
     on.wait_for("hardening    lockdown=integrity, ", MULTI_USER)?;
+    on.wait_for("host name    bennu-demo", MULTI_USER)?;
+    on.wait_for("machine id   made at this start, kept from now on", MULTI_USER)?;
+    let kept =
+        "/etc keeps   machine-id, ssh-host-keys, hostname, network, time-zone; 0 files of the start before";
+    on.wait_for(kept, MULTI_USER)?;
+    on.wait_for("gate         enforced; ", MULTI_USER)?;
+    for layer in ["health", "gate", "tpm", "root", "release", "firmware"] {
+        on.wait_for(format!("[ok] {layer} ").as_str(), MULTI_USER)?;
+    }
+    no_denial(&on)?;
     drop(on);
     let entry = forge::entry(machine.disk()?, "demo_2")?;
     ensure!(
@@ -38,6 +50,36 @@ fn debian_13(context: &mut Context) -> Result<()> {
         id.text,
         line.text
     );
+    on.wait_for("machine id   kept since an earlier start", MULTI_USER)?;
+    on.wait_for("gate         enforced; ", MULTI_USER)?;
+    no_denial(&on)
+}
+
+/// A PCR was extended that nothing should extend: the layer is named, and the workload, which starts in the story above,
+/// does not.
+fn broken_chain(context: &mut Context) -> Result<()> {
+    let disk = images::disk(&["demo/image.toml", "demo/extended.toml"])?;
+    let mut machine = images::machine_with(context, &disk, 2048)?;
+    let mut on = machine.power_on()?;
+    on.wait_for("[ok] gate ", MULTI_USER)?;
+    let line = on.wait_for("[!!] tpm ", MULTI_USER)?;
+    ensure!(
+        line.text.contains("PCR 12 changed since the initrd") && line.text.contains("first broken layer"),
+        "found {}",
+        line.text
+    );
+    on.wait_for_without("OBSERVER END", &["machine id   ".into()], MULTI_USER)?;
+    let lines = texts(&on);
+    expect_line(&lines, "ActiveState=inactive")?;
+    Ok(())
+}
+
+/// The gate's own trials, and nobody else's attempts: an ordinary system has nothing to be denied.
+fn no_denial(on: &PowerOn) -> Result<()> {
+    let foreign = texts(on)
+        .into_iter()
+        .find(|line| line.contains("bennud: DENIED ") && !line.contains(", by bennud ("));
+    ensure!(foreign.is_none(), "expected no denial, found {foreign:?}");
     Ok(())
 }
 

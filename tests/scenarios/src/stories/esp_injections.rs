@@ -33,7 +33,7 @@ fn companions(version: &str) -> Vec<String> {
         .to_vec()
 }
 
-fn put_beside(machine: &Machine, version: &str, name: &str, content: &[u8]) -> Result<()> {
+pub(super) fn put_beside(machine: &Machine, version: &str, name: &str, content: &[u8]) -> Result<()> {
     let esp = machine.disk()?.esp()?;
     for folder in companions(version) {
         esp.make_folder(&folder)?;

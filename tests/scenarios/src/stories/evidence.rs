@@ -1,6 +1,7 @@
 //! What the machine says about what was measured: the firmware's log judged by tpm2_eventlog, all of it by the PCRs.
 //! systemd-pcrlock judges both logs in `crates/eventlog/tests/pcrlock.rs`.
 
+use super::esp_injections::put_beside;
 use crate::images;
 use crate::serial::*;
 use bennu_harness::prelude::*;
@@ -87,13 +88,9 @@ fn changed_firmware(context: &mut Context) -> Result<()> {
         let dbx = events.iter_mut().find(|event| event["what"] == "variable dbx");
         dbx.context("no event of dbx")?["digest"] = "0".repeat(16).into();
         esp.put(path, &serde_json::to_vec(&record)?)?;
-        // A failure beside it: the change is told on the console as well.
-        for counter in ["+3-0", "+2-1", "+1-2", "+0-3"] {
-            let folder = format!("/EFI/Linux/small_2{counter}.efi.extra.d");
-            esp.make_folder(&folder)?;
-            esp.put(&format!("{folder}/x.cred"), b"the attacker's credential")?;
-        }
     }
+    // A failure beside it: the change is told on the console as well.
+    put_beside(&machine, "2", "x.cred", b"the attacker's credential")?;
     let mut on = machine.power_on()?;
     let sentence = "since the last good start PCR 7 changed: variable dbx is another one";
     on.wait_for_without(sentence, &["PROBE BEGIN".into()], INITRD)?;

@@ -13,6 +13,8 @@ mod falls_back_when_never_healthy;
 mod first_boot;
 mod floor;
 mod floor_index;
+mod foreign_initrd;
+mod gate;
 mod golden;
 mod identity;
 mod interposer;
@@ -20,7 +22,9 @@ mod kernel_side;
 mod lying_disk;
 mod manifests;
 mod no_shell;
+mod nothing_to_talk_to;
 mod pcr_banks;
+mod pin;
 mod power_cuts;
 mod recovery_key;
 mod recovery_screen;
@@ -28,15 +32,18 @@ mod rigs;
 mod root_blocks;
 mod root_hash_signature;
 mod sata_disk;
+mod screen_reset;
 mod second_disk;
 mod secrets;
 mod slots_in_swapped_order;
 mod smbios;
 mod state;
+mod state_header;
 mod state_schema;
 mod tpm_replaced;
 mod tpm_traffic;
 mod tpm_troubles;
+mod units;
 mod unreadable_root;
 mod verity_superblock;
 
@@ -50,11 +57,16 @@ pub fn all() -> Vec<Story> {
         smbios::stories(),
         falls_back_when_never_healthy::stories(),
         floor::stories(),
+        gate::stories(),
+        units::stories(),
         floor_index::stories(),
+        foreign_initrd::stories(),
         changed_uki::stories(),
         root_blocks::stories(),
         manifests::stories(),
         recovery_key::stories(),
+        pin::stories(),
+        screen_reset::stories(),
         recovery_screen::stories(),
         secrets::stories(),
         second_disk::stories(),
@@ -69,6 +81,7 @@ pub fn all() -> Vec<Story> {
         esp_injections::stories(),
         evidence::stories(),
         no_shell::stories(),
+        nothing_to_talk_to::stories(),
         tpm_traffic::stories(),
         tpm_replaced::stories(),
         tpm_troubles::stories(),
@@ -81,6 +94,7 @@ pub fn all() -> Vec<Story> {
         state_schema::stories(),
         identity::stories(),
         first_boot::stories(),
+        state_header::stories(),
         debian::stories(),
         power_cuts::stories(),
         rigs::stories(),

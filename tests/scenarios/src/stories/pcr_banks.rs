@@ -1,6 +1,7 @@
 //! TPMs with other PCR banks than SHA-256 alone. A policy names values of the SHA-256 bank: without it nothing opens,
 //! and the sentence says what to do. With a second bank all of them are measured into and latched: one that were
-//! left at zero would be a way round.
+//! left at zero would be a way round. And a TPM whose SHA-256 bank is on, and into which the firmware measured nothing:
+//! whoever comes later could put any values there.
 
 use crate::images;
 use crate::serial::*;
@@ -12,6 +13,11 @@ pub fn stories() -> Vec<Story> {
         story!("tpm-with-the-sha1-bank-only", Tier::Fast, sha1_only),
         story!("tpm-with-the-sha384-bank-only", Tier::Fast, sha384_only),
         story!("tpm-with-two-banks", Tier::Fast, two_banks),
+        story!(
+            "tpm-into-which-the-firmware-measures-nothing",
+            Tier::Fast,
+            nothing_measured
+        ),
     ]
 }
 
@@ -61,4 +67,42 @@ fn two_banks(context: &mut Context) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A firmware that meets an error at its first extend gives the TPM up and starts the machine all the same. For
+/// `bennu-init` the TPM works.
+fn nothing_measured(context: &mut Context) -> Result<()> {
+    let mut machine = images::machine(context, &images::small()?)?;
+    let first = boot_to_probe(&mut machine)?;
+    expect_version(&first, "2")?;
+
+    machine.set_tpm_faults(Some(vec![TpmFault::Error {
+        command: TpmCommand::PCR_EXTEND,
+        code: ResponseCode::FAILURE,
+        times: 1,
+        after: 0,
+    }]));
+    let mut on = machine.power_on()?;
+    let tpm = on.tpm_watch()?;
+    let nothing = ["PROBE BEGIN".into(), "unsealed secret".into()];
+    let line = on.wait_for_without("bennu-init: FAILED TPM-BANK: ", &nothing, INITRD)?;
+    let reason = "to have measured into pcr 0 of bank sha256, found zeros";
+    ensure!(
+        line.text.contains(reason),
+        "expected `{reason}`, found: {}",
+        line.text
+    );
+    on.wait_for_without("bennu-init: HALTED TPM-BANK:", &nothing, INITRD)?;
+    on.quit()?;
+    let trouble = tpm.trouble();
+    ensure!(
+        tpm.struck(0) == 1 && trouble.is_empty(),
+        "expected one error and no trouble of the rig, found {} and {trouble:?}",
+        tpm.struck(0)
+    );
+
+    machine.set_tpm_faults(None);
+    let after = boot_to_probe(&mut machine)?;
+    expect_version(&after, "2")?;
+    expect_same_secret(&after, &first)
 }

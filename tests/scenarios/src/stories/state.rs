@@ -137,8 +137,8 @@ pub(super) fn header(machine: &Machine) -> Result<Vec<u8>> {
     Ok(machine.disk()?.read(LABEL, 0, HEADER_BYTES)?)
 }
 
-/// A start that ends at the last screen with `code`, and with no secret released. Then the attacker gives the slot
-/// its tries back.
+/// A start that ends at the last screen with `code`, with no secret released and the latch closed. Then the attacker
+/// gives the slot its tries back.
 pub(super) fn refused(machine: &mut Machine, code: &str) -> Result<String> {
     let mut on = machine.power_on()?;
     if code == "STATE-KEY-MISSING" {
@@ -154,6 +154,12 @@ pub(super) fn refused(machine: &mut Machine, code: &str) -> Result<String> {
     let line = on.wait_for_without(format!("bennu-init: FAILED {code}: ").as_str(), &nothing, INITRD)?;
     on.wait_for_without(format!("HALTED {code}").as_str(), &nothing, INITRD)?;
     on.quit()?;
+    let log = machine.disk()?.esp()?.get("/bennu/last-failure.log")?;
+    let log = String::from_utf8_lossy(&log);
+    ensure!(
+        log.contains(&format!("FAILED {code}: ")) && log.contains("\"string\":\"leave-initrd\""),
+        "expected the failure and the latch in the log, found:\n{log}"
+    );
     forge::give_tries_back(machine, "small_5")?;
     Ok(line.text)
 }

@@ -26,9 +26,9 @@ fn blob(local: bennu_tpm::LocalConditions) -> Vec<u8> {
     let public = bennu_tpm::SealedPublic {
         auth_policy: [4; 32],
         unique: [5; 32],
-        lockout: match local.pin {
-            bennu_tpm::PinRule::None => bennu_tpm::Lockout::Exempt,
-            bennu_tpm::PinRule::Required => bennu_tpm::Lockout::Counted,
+        lockout: match local.auth {
+            bennu_tpm::AuthRule::None | bennu_tpm::AuthRule::Derived => bennu_tpm::Lockout::Exempt,
+            bennu_tpm::AuthRule::Pin => bennu_tpm::Lockout::Counted,
         },
     };
     let blob = bennu_tpm::SealedBlob {
@@ -100,8 +100,16 @@ pub fn seeds() -> Vec<Seed> {
             "sealed_blob",
             "conditions",
             blob(bennu_tpm::LocalConditions {
-                pin: bennu_tpm::PinRule::Required,
+                auth: bennu_tpm::AuthRule::Pin,
                 secure_boot: Some([7; 32]),
+            }),
+        ),
+        (
+            "sealed_blob",
+            "derived",
+            blob(bennu_tpm::LocalConditions {
+                auth: bennu_tpm::AuthRule::Derived,
+                secure_boot: None,
             }),
         ),
         ("cel_log", "ours", cel_log()),

@@ -1,0 +1,75 @@
+//! Two acts around BPF that no crate offers: freezing a map, and trying what the execution gate must deny.
+//!
+//! Used by `bennud` when it sets up the gate.
+
+use rustix::mm::{MapFlags, ProtFlags};
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+/// `BPF_MAP_FREEZE` of enum bpf_cmd (linux/bpf.h).
+const BPF_MAP_FREEZE: libc::c_long = 22;
+/// One page; the smallest mapping.
+const PAGE: usize = 4096;
+
+/// Takes from user space the right to write a map, for ever and through every descriptor. Programs may go on.
+///
+/// # Errors
+/// The kernel's.
+#[allow(unsafe_code)]
+pub fn freeze_map(map: BorrowedFd<'_>) -> io::Result<()> {
+    let attributes = map.as_raw_fd().cast_unsigned();
+    // SAFETY: the kernel reads `size` bytes at the pointer, which are the four of `attributes`; they live until the
+    // call returns, and the kernel keeps nothing of them. The descriptor is open, because it is borrowed.
+    let status = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_MAP_FREEZE,
+            std::ptr::from_ref(&attributes),
+            size_of_val(&attributes),
+        )
+    };
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Tries to get a page of executable memory that is no file, and gives it back.
+///
+/// # Errors
+/// The kernel's: `EPERM` behind a gate that enforces.
+#[allow(unsafe_code)]
+pub fn try_executable_memory() -> io::Result<()> {
+    // SAFETY: a new private mapping at an address of the kernel's choice overlaps nothing; nothing is read from it,
+    // written to it or executed in it; it is unmapped with the length it was made with.
+    unsafe {
+        let page = rustix::mm::mmap_anonymous(
+            std::ptr::null_mut(),
+            PAGE,
+            ProtFlags::READ | ProtFlags::EXEC,
+            MapFlags::PRIVATE,
+        )?;
+        rustix::mm::munmap(page, PAGE)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd as _;
+
+    #[test]
+    fn what_is_no_map_cannot_be_frozen() {
+        let file = tempfile::tempfile().unwrap();
+        let error = freeze_map(file.as_fd()).unwrap_err();
+        // EPERM where bpf(2) is not for us; EINVAL: no map.
+        assert!(matches!(error.raw_os_error(), Some(1 | 22)), "{error}");
+    }
+
+    #[test]
+    fn without_a_gate_executable_memory_is_to_be_had() {
+        try_executable_memory().unwrap();
+    }
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+ *
+ * What a unit of systemd may do: which programs it starts, whether a shell is among them, whom it connects to. A unit is
+ * known by the name of its cgroup's directory, the kernel's own copy, so a profile holds from the unit's first program
+ * on and nobody has to announce it. Below a unit's cgroup its profile holds as well.
+ */
+#ifndef BENNU_PROFILE_H
+#define BENNU_PROFILE_H
+
+#include "gate.h"
+
+struct {
+	uint(type, BPF_MAP_TYPE_HASH);
+	uint(max_entries, MOST_PROFILES);
+	type(key, struct unit_key);
+	type(value, u32);
+} units SEC(".maps");
+
+/* By profile, the first at 1. Not frozen: bennud raises stages; nobody else opens it. */
+struct {
+	uint(type, BPF_MAP_TYPE_ARRAY);
+	uint(max_entries, MOST_PROFILES + 1);
+	type(key, u32);
+	type(value, struct unit_stages);
+} stages SEC(".maps");
+
+struct {
+	uint(type, BPF_MAP_TYPE_HASH);
+	uint(max_entries, 1024);
+	type(key, struct executable_key);
+	type(value, u32);
+} executables SEC(".maps");
+
+struct {
+	uint(type, BPF_MAP_TYPE_ARRAY);
+	uint(max_entries, MOST_PROFILES + 1);
+	type(key, u32);
+	type(value, struct address_rules);
+} addresses SEC(".maps");
+
+struct {
+	uint(type, BPF_MAP_TYPE_HASH);
+	uint(max_entries, 512);
+	type(key, struct peer_key);
+	type(value, u32);
+} peers SEC(".maps");
+
+/* Cgroups above a process that are looked at. */
+#define MOST_LEVELS 6
+
+/* The profile of the running process's unit, from 1; zero: none. */
+INLINE u32 current_profile(void)
+{
+	struct cgroup *group = current_task()->cgroups->dfl_cgrp;
+	struct kernfs_node *node;
+	struct unit_key key;
+	const char *name;
+	u32 *found;
+
+	for (int i = 0; i < MOST_LEVELS; i++) {
+		if (!group || read_kernel(&node, sizeof(node), &group->kn))
+			return 0;
+		__builtin_memset(&key, 0, sizeof(key));
+		if (read_kernel(&name, sizeof(name), &node->name))
+			return 0;
+		read_kernel_text(key.name, sizeof(key.name), name);
+		found = map_lookup(&units, &key);
+		if (found)
+			return *found;
+		/* The state of a cgroup itself is its first member. */
+		if (read_kernel(&group, sizeof(group), &group->self.parent))
+			return 0;
+	}
+	return 0;
+}
+
+INLINE u32 stage_of(u32 profile, u32 rule)
+{
+	struct unit_stages *found = map_lookup(&stages, &profile);
+
+	return found && rule < RULES ? found->stage[rule] : STAGE_NONE;
+}
+
+/* A gate in a dry run denies nothing, whatever the profiles say. */
+INLINE u32 outcome_of(struct gate_config *set, u32 stage)
+{
+	if (stage == STAGE_WARN)
+		return OUTCOME_WARNED;
+	return stage == STAGE_DENY && set->mode == MODE_ENFORCE ? OUTCOME_DENIED : OUTCOME_DRY_RUN;
+}
+
+INLINE int judge(struct gate_config *set, u32 profile, u32 stage, u32 kind, u32 dev, u64 ino, u32 detail)
+{
+	u32 outcome = outcome_of(set, stage);
+	struct gate_event *event = begin_event(outcome, kind, dev, ino, detail);
+
+	if (event) {
+		event->profile = profile;
+		ring_submit(event, 0);
+	}
+	return outcome == OUTCOME_DENIED ? -EPERM : 0;
+}
+
+INLINE int is_shell(struct gate_config *set, struct inode *inode)
+{
+	return inode->i_sb->s_dev == set->root_dev && kind_of_program(inode->i_ino) & IS_SHELL;
+}
+
+/* Whether systemd's executor runs, which prepares a unit's process in the unit's cgroup before it starts its program. */
+INLINE int is_executor(struct gate_config *set)
+{
+	u64 program = current_program(set);
+
+	return program && kind_of_program(program) & IS_EXECUTOR;
+}
+
+INLINE int execute_in_unit(struct gate_config *set, struct inode *inode)
+{
+	u32 profile = current_profile(), stage, dev = inode->i_sb->s_dev;
+	struct executable_key key = { profile, 0, inode->i_ino };
+
+	if (!profile)
+		return 0;
+	if (dev == set->root_dev && kind_of_program(key.ino) & IS_EXECUTOR)
+		return 0;
+	stage = stage_of(profile, RULE_SHELLS);
+	if (stage && is_shell(set, inode) && judge(set, profile, stage, KIND_SHELL, dev, key.ino, 0))
+		return -EPERM;
+	stage = stage_of(profile, RULE_EXECUTABLES);
+	if (!stage || (dev == set->root_dev && map_lookup(&executables, &key)))
+		return 0;
+	return judge(set, profile, stage, KIND_EXECUTABLE, dev, key.ino, 0);
+}
+
+/* The dynamic loader by hand maps a shell instead of executing it. */
+INLINE int map_in_unit(struct gate_config *set, struct inode *inode)
+{
+	u32 profile, stage;
+
+	if (!is_shell(set, inode))
+		return 0;
+	profile = current_profile();
+	stage = profile ? stage_of(profile, RULE_SHELLS) : STAGE_NONE;
+	if (!stage)
+		return 0;
+	return judge(set, profile, stage, KIND_SHELL, inode->i_sb->s_dev, inode->i_ino, 1);
+}
+
+/* Who left the cgroup would leave the profile. */
+INLINE int open_cgroup_file(struct gate_config *set, struct file *file, struct inode *inode)
+{
+	char name[NAME_BYTES] = {};
+
+	if (!(set->features & FEATURE_PROFILES))
+		return 0;
+	read_kernel_text(name, sizeof(name), file->f_path.dentry->d_name.name);
+	if (!is_name(name, "cgroup.procs") && !is_name(name, "cgroup.threads"))
+		return 0;
+	if (!current_profile())
+		return 0;
+	return deny_inode(set, KIND_CGROUP, inode, 0);
+}
+
+#endif

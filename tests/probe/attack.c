@@ -1,0 +1,924 @@
+// The intruder of the gate's stories: a process of root's that tries what the execution gate must deny.
+//
+// Prints one line an attempt: `ATTACK <name> <result>`, where the result is `passed`, the name of an errno, or of the
+// signal that ended it; and `CONTROL <name> <result>` for what must keep working. It does no harm where it is let: it
+// opens devices and writes nothing, and takes back what it mounts and makes. Linked statically, since small roots have
+// no libraries. In C because half of it is raw system calls. The product knows nothing of it.
+#define _GNU_SOURCE
+#include "attack.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/blkpg.h>
+#include <linux/bpf.h>
+#include <linux/dm-ioctl.h>
+#include <linux/io_uring.h>
+#include <linux/mount.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sched.h>
+#include <scsi/sg.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/personality.h>
+#include <sys/ptrace.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <sys/swap.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SELF "/proc/self/exe"
+#define PINS "/usr/lib/bennu/gate"
+#define PAGE 4096UL
+#define WHICH "which" // exits with UNVERIFIED when it was executed from the intruder's field
+#define INTERPRET "interpret" // reads a file: exits with UNVERIFIED when the intruder wrote it
+#define UNVERIFIED 77
+#define BAD "bad"
+#define ROUNDS 40
+
+char root_program[256];
+static char disk[64], slot[80], other_slot[80], esp[80];
+
+static int copy_self(const char *to)
+{
+	char buffer[1 << 16];
+	ssize_t length;
+	int in = open(SELF, O_RDONLY), out = open(to, O_CREAT | O_TRUNC | O_WRONLY, 0755);
+
+	if (in < 0 || out < 0)
+		return FAILED;
+	while ((length = read(in, buffer, sizeof buffer)) > 0)
+		if (write(out, buffer, length) != length)
+			return FAILED;
+	close(in);
+	close(out);
+	return 0;
+}
+
+int execute(const char *path)
+{
+	execl(path, path, GREETING, (char *)0);
+	return FAILED;
+}
+
+static int copied_to(const char *path)
+{
+	int error = copy_self(path);
+
+	return error ? error : execute(path);
+}
+
+static int exec_tmpfs(void) { return copied_to(FIELD "/copy"); }
+static int exec_dev(void) { return copied_to("/dev/copy"); }
+static int exec_shm(void) { return copied_to("/dev/shm/copy"); }
+static int exec_tmp(void) { return copied_to("/tmp/copy"); }
+static int exec_var(void) { return copied_to("/var/copy"); }
+static int exec_verified(void) { return execute(root_program); }
+
+static int exec_bind(void)
+{
+	int error = copy_self(FIELD "/copy");
+
+	mkdir(FIELD "/bound", 0755);
+	if (error || mount(FIELD, FIELD "/bound", 0, MS_BIND, 0))
+		return FAILED;
+	return execute(FIELD "/bound/copy");
+}
+
+static int memory_file(void)
+{
+	int fd = memfd_create("x", 0), in = open(SELF, O_RDONLY);
+	char buffer[1 << 16];
+	ssize_t length;
+
+	while ((length = read(in, buffer, sizeof buffer)) > 0)
+		if (write(fd, buffer, length) != length)
+			return -1;
+	close(in);
+	return fd;
+}
+
+static int exec_memfd(void)
+{
+	char *arguments[] = { "x", GREETING, 0 };
+
+	syscall(SYS_execveat, memory_file(), "", arguments, environ, AT_EMPTY_PATH);
+	return FAILED;
+}
+
+static int exec_script(void)
+{
+	int fd = open(FIELD "/script", O_CREAT | O_TRUNC | O_WRONLY, 0755);
+
+	dprintf(fd, "#!%s %s\n", root_program, GREETING);
+	close(fd);
+	return execute(FIELD "/script");
+}
+
+static int exec_descriptor(void)
+{
+	char *arguments[] = { "x", GREETING, 0 };
+	int error = copy_self(FIELD "/copy");
+
+	fexecve(open(FIELD "/copy", O_RDONLY), arguments, environ);
+	return error ? error : FAILED;
+}
+
+static int exec_proc_descriptor(void)
+{
+	char path[64];
+	int error = copy_self(FIELD "/copy");
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", open(FIELD "/copy", O_PATH));
+	return error ? error : execute(path);
+}
+
+/* Exit status of a program of the root, or the errno that it could not be started for. */
+static int run(const char *program, const char *first, const char *second)
+{
+	int status;
+	pid_t child = fork();
+
+	if (!child) {
+		execl(program, program, first, second, (char *)0);
+		_exit(errno);
+	}
+	waitpid(child, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+}
+
+static void flip_link(void)
+{
+	unlink(FIELD "/next");
+	symlink(root_program, FIELD "/next");
+	rename(FIELD "/next", FIELD "/race");
+	symlink(FIELD "/copy", FIELD "/next");
+	rename(FIELD "/next", FIELD "/race");
+}
+
+static void flip_name(void)
+{
+	syscall(SYS_renameat2, AT_FDCWD, FIELD "/race", AT_FDCWD, FIELD "/copy", RENAME_EXCHANGE);
+}
+
+/* While `flip` makes one name lead to the verified and to an unverified file by turns, it is used again and again. Passes
+ * if the unverified one was ever taken. */
+static int race(void (*flip)(void), const char *program, const char *first, const char *second)
+{
+	int unverified = 0, denied = 0;
+	pid_t flipper = fork();
+
+	if (!flipper)
+		for (;;)
+			flip();
+	for (int i = 0; i < ROUNDS; i++) {
+		int result = run(program, first, second);
+
+		unverified += result == UNVERIFIED;
+		denied += result == EPERM;
+	}
+	kill(flipper, SIGKILL);
+	waitpid(flipper, 0, 0);
+	return unverified ? 0 : denied ? EPERM : EAGAIN;
+}
+
+static int exec_race_link(void)
+{
+	int error = copy_self(FIELD "/copy") ?: symlink(FIELD "/copy", FIELD "/race") ? FAILED : 0;
+
+	return error ? error : race(flip_link, FIELD "/race", WHICH, 0);
+}
+
+static int exec_race_rename(void)
+{
+	int error = copy_self(FIELD "/copy") ?: (unlink(FIELD "/race"), symlink(root_program, FIELD "/race")) ? FAILED : 0;
+
+	return error ? error : race(flip_name, FIELD "/race", WHICH, 0);
+}
+
+static int put(const char *path)
+{
+	int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0755);
+	int written = write(fd, BAD, sizeof BAD) == sizeof BAD;
+
+	close(fd);
+	return written ? 0 : FAILED;
+}
+
+/* Passes if the interpreter has read what the intruder wrote. */
+static int interpreted(const char *path)
+{
+	int result = run(INTERPRETER, INTERPRET, path);
+
+	return result == UNVERIFIED ? 0 : result ? result : EAGAIN;
+}
+
+static int interpret_verified(void) { return run(INTERPRETER, INTERPRET, "/usr/lib/os-release"); }
+static int interpret_data(void) { return put("/etc/data") ?: interpreted("/etc/data"); }
+static int interpret_kernel(void) { return run(INTERPRETER, INTERPRET, "/proc/self/status"); }
+static int interpret_tmpfs(void) { return put(FIELD "/script") ?: interpreted(FIELD "/script"); }
+static int interpret_dev(void) { return put("/dev/script") ?: interpreted("/dev/script"); }
+
+static int interpret_link(void)
+{
+	int error = put(FIELD "/script");
+
+	unlink("/etc/link");
+	return error || symlink(FIELD "/script", "/etc/link") ? FAILED : interpreted("/etc/link");
+}
+
+/* Another file system below the directory that is allowed. */
+static int interpret_bind(void)
+{
+	int error = put(FIELD "/script");
+
+	mkdir("/etc/bound", 0755);
+	if (error || mount(FIELD, "/etc/bound", 0, MS_BIND, 0))
+		return FAILED;
+	error = interpreted("/etc/bound/script");
+	umount2("/etc/bound", MNT_DETACH);
+	return error;
+}
+
+static int interpret_memfd(void)
+{
+	char path[64];
+	int fd = memfd_create("x", 0);
+
+	if (write(fd, BAD, sizeof BAD) != sizeof BAD)
+		return FAILED;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	return interpreted(path);
+}
+
+static void flip_script(void)
+{
+	unlink(FIELD "/next");
+	symlink("/usr/lib/os-release", FIELD "/next");
+	rename(FIELD "/next", FIELD "/text");
+	symlink(FIELD "/script", FIELD "/next");
+	rename(FIELD "/next", FIELD "/text");
+}
+
+static int interpret_race(void)
+{
+	int error = put(FIELD "/script") ?: symlink(FIELD "/script", FIELD "/text") ? FAILED : 0;
+
+	return error ? error : race(flip_script, INTERPRETER, INTERPRET, FIELD "/text");
+}
+
+/* A shell of the distribution's that the image confines. */
+static int interpret_shell(void)
+{
+	int fd = open(FIELD "/script.sh", O_CREAT | O_TRUNC | O_WRONLY, 0755);
+	int result;
+
+	if (access(SHELL, X_OK) || access("/bin/cat", X_OK))
+		return ENOENT; // a root without programs
+	dprintf(fd, "exit 77\n");
+	close(fd);
+	result = run(SHELL, FIELD "/script.sh", 0);
+	// dash says that it cannot open the script and exits with 2.
+	return result == UNVERIFIED ? 0 : result == 2 || result == 127 || result == 126 ? EPERM : EAGAIN;
+}
+
+/* The interpreter's own part. */
+static int interpret(const char *path)
+{
+	char text[sizeof BAD] = "";
+	int fd = open(path, O_RDONLY);
+
+	if (fd < 0)
+		return errno;
+	return read(fd, text, sizeof text) > 0 && !memcmp(text, BAD, sizeof BAD) ? UNVERIFIED : 0;
+}
+
+static int which(void)
+{
+	char path[256] = "";
+
+	return readlink(SELF, path, sizeof path - 1) > 0 && !strncmp(path, FIELD, strlen(FIELD)) ? UNVERIFIED : 0;
+}
+
+/* A library of the intruder's before all others, in a program of the root. Passes if it is mapped. */
+static int preload(void)
+{
+	char maps[1 << 16] = "", library[] = FIELD "/library.so";
+	int ends[2], status, error = 0, in = open("/lib/x86_64-linux-gnu/libc.so.6", O_RDONLY);
+	ssize_t length = 0, got;
+	int out = open(library, O_CREAT | O_WRONLY, 0755);
+	pid_t child;
+
+	if (in < 0)
+		return ENOENT; // a root without libraries
+	while ((got = read(in, maps, sizeof maps)) > 0)
+		if (write(out, maps, got) != got)
+			return FAILED;
+	close(out);
+	if (pipe(ends))
+		return FAILED;
+	child = fork();
+	if (!child) {
+		dup2(ends[1], 1);
+		setenv("LD_PRELOAD", library, 1);
+		execl("/bin/cat", "cat", "/proc/self/maps", (char *)0);
+		_exit(127);
+	}
+	close(ends[1]);
+	while ((got = read(ends[0], maps + length, sizeof maps - 1 - length)) > 0)
+		length += got;
+	maps[length] = 0;
+	waitpid(child, &status, 0);
+	if (!strstr(maps, "/bin/cat"))
+		error = EIO;
+	return strstr(maps, library) ? 0 : error ? error : EPERM;
+}
+
+static int loader(const char *argument, char *const environment[])
+{
+	const char *ld = "/lib64/ld-linux-x86-64.so.2";
+	char *const arguments[] = { (char *)ld, (char *)argument, 0 };
+
+	execve(ld, arguments, environment);
+	return FAILED;
+}
+
+/* The dynamic loader of the root, told to run a copy of a program of the root. */
+static int exec_loader(void)
+{
+	char *const none[] = { 0 };
+	int status, in = open("/bin/true", O_RDONLY), out = open(FIELD "/true", O_CREAT | O_WRONLY, 0755);
+	char buffer[1 << 18];
+	ssize_t length = read(in, buffer, sizeof buffer);
+	pid_t child;
+
+	if (in < 0)
+		return ENOENT; // a root without libraries
+
+	if (length <= 0 || write(out, buffer, length) != length)
+		return FAILED;
+	close(out);
+	child = fork();
+	if (!child)
+		_exit(loader(FIELD "/true", none));
+	waitpid(child, &status, 0);
+	// The loader says why it failed and exits with 127.
+	return WIFEXITED(status) && WEXITSTATUS(status) == 127 ? EPERM : status;
+}
+
+static int map(const char *path, int flags, int protection)
+{
+	int fd = open(path, flags);
+	void *page = mmap(0, PAGE, protection, MAP_PRIVATE, fd, 0);
+
+	return page == MAP_FAILED ? FAILED : 0;
+}
+
+static int map_tmpfs(void) { return copy_self(FIELD "/copy") ?: map(FIELD "/copy", O_RDONLY, PROT_READ | PROT_EXEC); }
+static int map_verified(void) { return map(root_program, O_RDONLY, PROT_READ | PROT_EXEC); }
+static int map_write_exec(void) { return map(root_program, O_RDONLY, PROT_READ | PROT_WRITE | PROT_EXEC); }
+
+static int map_memfd(void)
+{
+	return mmap(0, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, memory_file(), 0) == MAP_FAILED ? FAILED : 0;
+}
+
+static int map_anonymous(void)
+{
+	return mmap(0, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? FAILED : 0;
+}
+
+static char *scratch(void) { return mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }
+
+static int protect_anonymous(void) { return mprotect(scratch(), PAGE, PROT_READ | PROT_EXEC) ? FAILED : 0; }
+
+static int protect_plain(void)
+{
+	char *page = scratch();
+
+	return mprotect(page, PAGE, PROT_READ) || mprotect(page, PAGE, PROT_READ | PROT_WRITE) ? FAILED : 0;
+}
+
+/* Pages of a verified file, changed, and only then made executable. */
+static int protect_changed(void)
+{
+	int fd = open(root_program, O_RDONLY);
+	char *page = mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+
+	page[100] ^= 1;
+	return mprotect(page, PAGE, PROT_READ | PROT_EXEC) ? FAILED : 0;
+}
+
+static int shared_memory(void)
+{
+	int id = shmget(IPC_PRIVATE, PAGE, IPC_CREAT | 0700), error = 0;
+
+	if (shmat(id, 0, SHM_EXEC | SHM_RDONLY) == (void *)-1)
+		error = FAILED;
+	shmctl(id, IPC_RMID, 0);
+	return error;
+}
+
+static int read_implies_exec(void) { return personality(READ_IMPLIES_EXEC) < 0 ? FAILED : 0; }
+
+static pid_t agent(void)
+{
+	DIR *processes = opendir("/proc");
+	struct dirent *entry;
+
+	while ((entry = readdir(processes))) {
+		char path[300], name[32] = "";
+		FILE *file;
+
+		snprintf(path, sizeof path, "/proc/%s/comm", entry->d_name);
+		file = fopen(path, "r");
+		if (file && fgets(name, sizeof name, file) && !strcmp(name, "bennud\n"))
+			return atoi(entry->d_name);
+		if (file)
+			fclose(file);
+	}
+	return -1;
+}
+
+static int seize(pid_t pid) { return ptrace(PTRACE_SEIZE, pid, 0, 0) ? FAILED : 0; }
+static int trace_agent(void) { return seize(agent()); }
+static int trace_init(void) { return seize(1); }
+static int trace_me(void) { return ptrace(PTRACE_TRACEME, 0, 0, 0) ? FAILED : 0; }
+
+static int trace_child(void)
+{
+	pid_t child = fork();
+	int error;
+
+	if (!child)
+		pause();
+	error = seize(child);
+	kill(child, SIGKILL);
+	return error;
+}
+
+static int write_agent(void)
+{
+	char byte = 0;
+	struct iovec from = { &byte, 1 }, to = { (void *)0x400000, 1 };
+
+	return process_vm_writev(agent(), &from, 1, &to, 1, 0) == 1 ? 0 : FAILED;
+}
+
+static int take_descriptor(void)
+{
+	int pidfd = syscall(SYS_pidfd_open, agent(), 0);
+
+	return syscall(SYS_pidfd_getfd, pidfd, 0, 0) < 0 ? FAILED : 0;
+}
+
+static int opens(const char *path, int flags)
+{
+	int fd = open(path, flags);
+
+	if (fd < 0)
+		return FAILED;
+	close(fd);
+	return 0;
+}
+
+static int memory_of_self(void) { return opens("/proc/self/mem", O_RDWR); }
+static int memory_of_init(void) { return opens("/proc/1/mem", O_RDWR); }
+static int core_pattern(void) { return opens("/proc/sys/kernel/core_pattern", O_WRONLY); }
+static int modprobe(void) { return opens("/proc/sys/kernel/modprobe", O_WRONLY); }
+static int poweroff_command(void) { return opens("/proc/sys/kernel/poweroff_cmd", O_WRONLY); }
+static int write_disk(void) { return opens(disk, O_WRONLY); }
+static int write_slot(void) { return opens(slot, O_RDWR); }
+static int write_other_slot(void) { return opens(other_slot, O_RDWR); }
+static int write_esp(void) { return opens(esp, O_RDWR); }
+static int read_disk(void) { return opens(disk, O_RDONLY); }
+
+static int write_own_node(void)
+{
+	struct stat found;
+
+	stat(disk, &found);
+	unlink("/dev/node");
+	if (mknod("/dev/node", S_IFBLK | 0600, found.st_rdev))
+		return FAILED;
+	return opens("/dev/node", O_RDWR);
+}
+
+static int swap(void) { return swapon(other_slot, 0) ? FAILED : 0; }
+
+/* openat(2) by a ring, in a thread of the kernel's. */
+static int ring_open(void)
+{
+	struct io_uring_params setup = { 0 };
+	int ring = syscall(SYS_io_uring_setup, 1, &setup);
+	size_t length = setup.sq_off.array + setup.sq_entries * sizeof(unsigned);
+	char *queue, *done;
+	struct io_uring_sqe *entry;
+	struct io_uring_cqe *result;
+
+	if (ring < 0)
+		return ENOSYS;
+	queue = mmap(0, length, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+	entry = mmap(0, sizeof *entry, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
+	done = mmap(0, setup.cq_off.cqes + setup.cq_entries * sizeof *result, PROT_READ | PROT_WRITE, MAP_SHARED, ring,
+		    IORING_OFF_CQ_RING);
+	memset(entry, 0, sizeof *entry);
+	entry->opcode = IORING_OP_OPENAT;
+	entry->flags = IOSQE_ASYNC;
+	entry->fd = AT_FDCWD;
+	entry->addr = (unsigned long)disk;
+	entry->open_flags = O_RDWR;
+	*(unsigned *)(queue + setup.sq_off.array) = 0;
+	__atomic_store_n((unsigned *)(queue + setup.sq_off.tail), 1, __ATOMIC_RELEASE);
+	if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, 0, 0) < 0)
+		return FAILED;
+	result = (void *)(done + setup.cq_off.cqes);
+	return result->res < 0 ? -result->res : 0;
+}
+
+static int controls(const char *path, unsigned long command, void *argument)
+{
+	int fd = open(path, O_RDONLY);
+
+	return fd < 0 || ioctl(fd, command, argument) < 0 ? FAILED : 0;
+}
+
+static int passthrough(void)
+{
+	unsigned char inquiry[6] = { 0x12 }, sense[32];
+	sg_io_hdr_t header = { .interface_id = 'S', .cmd_len = 6, .cmdp = inquiry, .sbp = sense, .timeout = 1000,
+			       .dxfer_direction = SG_DXFER_NONE };
+
+	return controls(disk, SG_IO, &header);
+}
+
+static int partitions(void)
+{
+	struct blkpg_ioctl_arg nothing = { .op = 99 };
+
+	return controls(disk, BLKPG, &nothing);
+}
+
+#define DM_CONTROL "/dev/mapper/control"
+
+static int mapper(unsigned long command)
+{
+	struct dm_ioctl request = { .version = { 4, 0, 0 }, .data_size = sizeof request };
+
+	mkdir("/dev/mapper", 0755);
+	mknod(DM_CONTROL, S_IFCHR | 0600, makedev(10, 236));
+	if (command != DM_VERSION)
+		strcpy(request.name, "intruder");
+	return controls(DM_CONTROL, command, &request);
+}
+
+static int dm_version(void) { return mapper(DM_VERSION); }
+
+static int dm_create(void)
+{
+	int error = mapper(DM_DEV_CREATE);
+
+	if (!error)
+		mapper(DM_DEV_REMOVE);
+	return error;
+}
+
+static int dm_suspend(void) { return mapper(DM_DEV_SUSPEND); }
+static int dm_load(void) { return mapper(DM_TABLE_LOAD); }
+static int dm_remove(void) { return mapper(DM_DEV_REMOVE); }
+
+static int load_module(void)
+{
+	int fd = open(FIELD "/module.ko", O_CREAT | O_RDWR, 0600);
+
+	dprintf(fd, "no module");
+	close(fd);
+	fd = open(FIELD "/module.ko", O_RDONLY);
+	return syscall(SYS_finit_module, fd, "", 0) ? FAILED : 0;
+}
+
+/* Longer than an ELF header: a shorter one is refused before anybody is asked. */
+static int load_module_bytes(void)
+{
+	static char bytes[PAGE];
+
+	return syscall(SYS_init_module, bytes, sizeof bytes, "") ? FAILED : 0;
+}
+
+static int load_kernel(void)
+{
+	int fd = open(FIELD "/module.ko", O_CREAT | O_RDWR, 0600);
+
+	close(fd);
+	fd = open(FIELD "/module.ko", O_RDONLY);
+	return syscall(SYS_kexec_file_load, fd, -1, 1UL, "", 4UL) ? FAILED : 0;
+}
+
+static int hide(const char *what)
+{
+	if (mount(FIELD, what, 0, MS_BIND, 0))
+		return FAILED;
+	umount2(what, MNT_DETACH);
+	return 0;
+}
+
+static int mount_over_usr(void) { return hide("/usr"); }
+static int mount_over_deep(void) { return hide("/usr/lib"); }
+static int mount_over_program(void)
+{
+	int error = copy_self(FIELD "/copy");
+
+	if (error || mount(FIELD "/copy", root_program, 0, MS_BIND, 0))
+		return FAILED;
+	umount2(root_program, MNT_DETACH);
+	return 0;
+}
+
+static int overlay_over_usr(void)
+{
+	mkdir(FIELD "/upper", 0755);
+	mkdir(FIELD "/work", 0755);
+	if (mount("x", "/usr", "overlay", 0, "lowerdir=/usr,upperdir=" FIELD "/upper,workdir=" FIELD "/work"))
+		return FAILED;
+	umount2("/usr", MNT_DETACH);
+	return 0;
+}
+
+static int mount_over_tmp(void) { return hide("/tmp"); }
+
+static int move_over_usr(void)
+{
+	int context = syscall(SYS_fsopen, "tmpfs", 0), made;
+
+	syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0);
+	made = syscall(SYS_fsmount, context, 0, 0);
+	if (syscall(SYS_move_mount, made, "", AT_FDCWD, "/usr/lib", MOVE_MOUNT_F_EMPTY_PATH))
+		return FAILED;
+	umount2("/usr/lib", MNT_DETACH);
+	return 0;
+}
+
+static int mount_in_own_namespace(void)
+{
+	if (unshare(CLONE_NEWNS) || mount(0, "/", 0, MS_REC | MS_PRIVATE, 0))
+		return FAILED;
+	return hide("/usr/lib");
+}
+
+/* In a namespace whose mounts spread to the others. */
+static int mount_from_shared_namespace(void)
+{
+	if (mount(0, "/", 0, MS_REC | MS_SHARED, 0) || unshare(CLONE_NEWNS))
+		return FAILED;
+	return hide("/usr/lib");
+}
+
+static int unmount_pins(void) { return umount2(PINS, MNT_DETACH) ? FAILED : 0; }
+static int unmount_root(void) { return umount2("/", MNT_DETACH) ? FAILED : 0; }
+
+static int unmount_pins_elsewhere(void)
+{
+	if (unshare(CLONE_NEWNS))
+		return FAILED;
+	return unmount_pins();
+}
+
+static int mount_over_pins(void) { return hide(PINS); }
+static int unlink_pin(void) { return unlink(PINS "/execute") ? FAILED : 0; }
+static int rename_pin(void) { return rename(PINS "/execute", PINS "/gone") ? FAILED : 0; }
+
+static int bpf(int command, union bpf_attr *attributes) { return syscall(SYS_bpf, command, attributes, sizeof *attributes); }
+
+#define OUR_MAPS 17
+
+/* Links that are pinned; each has a program of its own. */
+static int our_links(void)
+{
+	DIR *pins = opendir(PINS);
+	int found = 0;
+
+	while (pins && readdir(pins))
+		found++;
+	return found - 2 - OUR_MAPS;
+}
+
+/* Opens each object by its id. There may be others, of systemd's: passes if fewer are refused than the gate has. */
+static int open_by_id(int next, int open_one, int ours)
+{
+	union bpf_attr attributes = { 0 };
+	int refused = 0;
+
+	while (!bpf(next, &attributes)) {
+		union bpf_attr one = { .map_id = attributes.next_id };
+		int fd = bpf(open_one, &one);
+
+		if (fd >= 0)
+			close(fd);
+		else
+			refused += errno == EPERM;
+		attributes.start_id = attributes.next_id;
+	}
+	return ours > 0 && refused >= ours ? EPERM : 0;
+}
+
+static int maps_by_id(void) { return open_by_id(BPF_MAP_GET_NEXT_ID, BPF_MAP_GET_FD_BY_ID, OUR_MAPS); }
+static int programs_by_id(void) { return open_by_id(BPF_PROG_GET_NEXT_ID, BPF_PROG_GET_FD_BY_ID, our_links()); }
+static int links_by_id(void) { return open_by_id(BPF_LINK_GET_NEXT_ID, BPF_LINK_GET_FD_BY_ID, our_links()); }
+
+static int pinned(const char *path)
+{
+	union bpf_attr attributes = { .pathname = (unsigned long)path };
+
+	return bpf(BPF_OBJ_GET, &attributes);
+}
+
+static int pinned_map(void) { return pinned(PINS "/config") < 0 ? FAILED : 0; }
+
+static int detach_link(void)
+{
+	union bpf_attr attributes = { .link_detach.link_fd = pinned(PINS "/execute") };
+
+	return bpf(BPF_LINK_DETACH, &attributes) ? FAILED : 0;
+}
+
+static int load_program(int type)
+{
+	struct bpf_insn nothing[] = { { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0 },
+				      { .code = BPF_JMP | BPF_EXIT } };
+	union bpf_attr attributes = { .prog_type = type, .insns = (unsigned long)nothing, .insn_cnt = 2,
+				      .license = (unsigned long)"GPL" };
+
+	return bpf(BPF_PROG_LOAD, &attributes) < 0 ? FAILED : 0;
+}
+
+static int load_probe(void) { return load_program(BPF_PROG_TYPE_KPROBE); }
+static int load_filter(void) { return load_program(BPF_PROG_TYPE_SOCKET_FILTER); }
+
+static int kill_agent(void)
+{
+	pid_t pid = agent();
+
+	if (kill(pid, SIGKILL))
+		return FAILED;
+	// Gone, or started again by systemd under another number.
+	while (agent() == pid)
+		usleep(10000);
+	return 0;
+}
+
+// Without a gate each passes, or fails for a reason of its own that is not EPERM.
+static const struct attempt common[] = {
+	CONTROL("exec-verified", exec_verified), CONTROL("map-verified", map_verified),
+	CONTROL("protect-plain", protect_plain), CONTROL("dm-version", dm_version),
+	CONTROL("read-disk", read_disk), CONTROL("write-esp", write_esp),
+	CONTROL("mount-over-tmp", mount_over_tmp), CONTROL("mount-in-own-namespace", mount_in_own_namespace),
+	CONTROL("load-filter", load_filter), CONTROL("interpret-verified", interpret_verified),
+	CONTROL("interpret-data", interpret_data), CONTROL("interpret-kernel", interpret_kernel),
+	ATTACK("exec-descriptor", exec_descriptor), ATTACK("exec-proc-descriptor", exec_proc_descriptor),
+	ATTACK("exec-race-link", exec_race_link), ATTACK("exec-race-rename", exec_race_rename),
+	ATTACK("interpret-tmpfs", interpret_tmpfs), ATTACK("interpret-dev", interpret_dev),
+	ATTACK("interpret-link", interpret_link), ATTACK("interpret-bind", interpret_bind),
+	ATTACK("interpret-memfd", interpret_memfd), ATTACK("interpret-race", interpret_race),
+	ATTACK("interpret-shell", interpret_shell),
+	ATTACK("preload", preload),
+	ATTACK("poweroff-command", poweroff_command), ATTACK("dm-suspend", dm_suspend), ATTACK("dm-load", dm_load),
+	ATTACK("dm-remove", dm_remove), ATTACK("mount-over-program", mount_over_program),
+	ATTACK("overlay-over-usr", overlay_over_usr),
+	ATTACK("exec-tmpfs", exec_tmpfs), ATTACK("exec-dev", exec_dev), ATTACK("exec-shm", exec_shm),
+	ATTACK("exec-tmp", exec_tmp), ATTACK("exec-var", exec_var), ATTACK("exec-bind", exec_bind),
+	ATTACK("exec-memfd", exec_memfd), ATTACK("exec-script", exec_script), ATTACK("exec-loader", exec_loader),
+	ATTACK("map-tmpfs", map_tmpfs), ATTACK("map-memfd", map_memfd), ATTACK("map-anonymous", map_anonymous),
+	ATTACK("map-write-exec", map_write_exec), ATTACK("protect-anonymous", protect_anonymous),
+	ATTACK("protect-changed", protect_changed), ATTACK("shared-memory", shared_memory),
+	ATTACK("read-implies-exec", read_implies_exec),
+	ATTACK("trace-child", trace_child), ATTACK("trace-me", trace_me),
+	ATTACK("memory-of-self", memory_of_self), ATTACK("memory-of-init", memory_of_init),
+	ATTACK("core-pattern", core_pattern), ATTACK("modprobe", modprobe),
+	ATTACK("write-disk", write_disk), ATTACK("write-slot", write_slot), ATTACK("write-other-slot", write_other_slot),
+	ATTACK("write-own-node", write_own_node), ATTACK("ring-open", ring_open), ATTACK("swap", swap),
+	ATTACK("passthrough", passthrough), ATTACK("partitions", partitions), ATTACK("dm-create", dm_create),
+	ATTACK("load-module", load_module), ATTACK("load-module-bytes", load_module_bytes),
+	ATTACK("load-kernel", load_kernel),
+	ATTACK("mount-over-usr", mount_over_usr), ATTACK("mount-over-deep", mount_over_deep),
+	ATTACK("move-over-usr", move_over_usr), ATTACK("mount-from-shared-namespace", mount_from_shared_namespace),
+	ATTACK("load-probe", load_probe),
+};
+
+// On the gate itself and on bennud: only once they are there.
+static const struct attempt gate[] = {
+	ATTACK("trace-agent", trace_agent), ATTACK("trace-init", trace_init), ATTACK("write-agent", write_agent),
+	ATTACK("take-descriptor", take_descriptor),
+	ATTACK("maps-by-id", maps_by_id), ATTACK("programs-by-id", programs_by_id), ATTACK("links-by-id", links_by_id),
+	ATTACK("pinned-map", pinned_map), ATTACK("detach-link", detach_link),
+	ATTACK("unlink-pin", unlink_pin), ATTACK("rename-pin", rename_pin), ATTACK("mount-over-pins", mount_over_pins),
+	ATTACK("unmount-pins", unmount_pins), ATTACK("unmount-pins-elsewhere", unmount_pins_elsewhere),
+	ATTACK("unmount-root", unmount_root),
+	CONTROL("kill-agent", kill_agent),
+	ATTACK("exec-tmpfs-after-kill", exec_tmpfs), ATTACK("map-anonymous-after-kill", map_anonymous),
+	CONTROL("exec-verified-after-kill", exec_verified),
+};
+
+/* More connections than the ring of the trace has room for, while nobody reads it. */
+static int stop_agent(void) { return kill(agent(), SIGSTOP) ? FAILED : 0; }
+static int continue_agent(void) { return kill(agent(), SIGCONT) ? FAILED : 0; }
+
+static int flood(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	for (int i = 0; i < 5000; i++)
+		if (connect(fd, (void *)&to, sizeof to))
+			return FAILED;
+	return 0;
+}
+
+static const struct attempt flooding[] = {
+	CONTROL("stop-agent", stop_agent), CONTROL("flood", flood), ATTACK("exec-tmpfs", exec_tmpfs),
+	CONTROL("continue-agent", continue_agent), CONTROL("flood-again", flood),
+};
+
+static void say(const char *name, const char *result) { printf("%s %s\r\n", name, result); }
+
+static void attempt(const struct attempt *what)
+{
+	int status;
+	pid_t child = fork();
+
+	if (!child) {
+		errno = 0;
+		_exit(what->act());
+	}
+	waitpid(child, &status, 0);
+	if (WIFSIGNALED(status))
+		say(what->name, sigabbrev_np(WTERMSIG(status)));
+	else
+		say(what->name, WEXITSTATUS(status) ? strerrorname_np(WEXITSTATUS(status)) : "passed");
+	fflush(stdout);
+	// bennud tells a limited number of lines in one moment.
+	usleep(100000);
+}
+
+int main(int count, char **arguments)
+{
+	const struct attempt *list = common;
+	size_t length = sizeof common / sizeof *common;
+	int units;
+
+	// By itself, or as the interpreter of a script.
+	if (count >= 2 && !strcmp(arguments[1], GREETING))
+		return 0;
+	if (count >= 2 && !strcmp(arguments[1], WHICH))
+		return which();
+	if (count == 3 && !strcmp(arguments[1], INTERPRET))
+		return interpret(arguments[2]);
+	if (count != 3) {
+		fprintf(stderr, "usage: bennu-attack common|gate|free|unit|clock|flood DISK\n");
+		return 2;
+	}
+	if (!strcmp(arguments[1], "gate")) {
+		list = gate;
+		length = sizeof gate / sizeof *gate;
+	}
+	if (!strcmp(arguments[1], "flood")) {
+		list = flooding;
+		length = sizeof flooding / sizeof *flooding;
+	}
+	units = !strcmp(arguments[1], "unit") || !strcmp(arguments[1], "free");
+	if (units) {
+		list = unit_attempts;
+		length = unit_count;
+	}
+	if (!strcmp(arguments[1], "clock")) {
+		units = 1;
+		list = clock_attempts;
+		length = clock_count;
+	}
+	snprintf(disk, sizeof disk, "%s", arguments[2]);
+	snprintf(esp, sizeof esp, "%s1", disk);
+	snprintf(slot, sizeof slot, "%s2", disk);
+	snprintf(other_slot, sizeof other_slot, "%s5", disk);
+	if (readlink(SELF, root_program, sizeof root_program - 1) < 0)
+		return 2;
+	mkdir(FIELD, 0755);
+	mkdir("/dev/shm", 0755);
+	if (mount("field", FIELD, "tmpfs", 0, ""))
+		return 2;
+	if (units && prepare_units(strcmp(arguments[1], "free")))
+		return 2;
+	for (size_t i = 0; i < length; i++)
+		attempt(&list[i]);
+	if (units)
+		end_units();
+	umount2(FIELD, MNT_DETACH);
+	printf("ATTACKS END\r\n");
+	return 0;
+}
