@@ -76,13 +76,13 @@ pub fn perform(word: &str, argument: &str) -> bool {
 /// `bennud` and a service, each in a control group of its own, as systemd starts them.
 fn start() -> std::io::Result<()> {
     mount("cgroup2", CGROUPS, "cgroup2", MountFlags::NODEV, None)?;
-    for (name, mut command) in [
-        ("bennud", Command::new("/usr/lib/bennu/bennud")),
-        ("service", Command::new("/sbin/init")),
+    for (name, program, arguments) in [
+        ("bennud", "/usr/lib/bennu/bennud", &[][..]),
+        ("service", "/sbin/init", &[SERVICE][..]),
     ] {
         let group = Path::new(CGROUPS).join(name);
         fs::create_dir(&group)?;
-        let child = command.arg(SERVICE).spawn()?;
+        let child = Command::new(program).args(arguments).spawn()?;
         fs::write(group.join("cgroup.procs"), child.id().to_string())?;
         keep(name, child);
     }
