@@ -1,14 +1,16 @@
 //! `bennud forward`: the record log to a syslog server, in a process of its own without privileges
 //! (`bennu-alert.service`): what the network answers is read here and not in the agent.
 //!
-//! Read: `/usr/lib/bennu/alerts.json`, the record log, a client certificate with its key if somebody put one on the state
+//! Read: `/usr/lib/bennu/alerts.json`, `/run/bennu/boot.json`, the record log, a client certificate with its key if somebody put one on the state
 //! volume. Written: the cursor, `/var/lib/bennu-alert/cursor.json`. While the server cannot be reached the log waits where
 //! it is; each new reason is told once.
 
 use crate::documents::{self, DocumentError};
 use crate::notify::Notifier;
+use crate::records;
 use bennu_alert::{Batch, Confirm, DeliverError, Queue, QueueError, Selection, Sink, SinkError, resolve};
 use bennu_formats::alerts::{AlertConfig, Confirmation, Sending};
+use bennu_formats::handover::Handover;
 use bennu_formats::paths;
 use bennu_linux::bounded::{self, ReadError};
 use bennu_linux::kmsg::Level;
@@ -82,10 +84,8 @@ impl Forwarder {
             Sending::Everything => Selection::Everything,
             Sending::Alerts => Selection::Alerts,
         };
-        let (log, cursor) = (
-            Path::new(paths::STATE_RECORDS),
-            Path::new(paths::STATE_ALERT_CURSOR),
-        );
+        let handover: Handover = documents::read(Path::new(paths::RUN_HANDOVER))?;
+        let (log, cursor) = (records::place(&handover), Path::new(paths::STATE_ALERT_CURSOR));
         let queue = Queue::open(log, cursor, selection, hostname).unwrap_or_else(|error| {
             say(Level::Warning, &format!("{error}; the whole log is sent"));
             Queue::from_the_beginning(log, cursor, selection, hostname)

@@ -71,14 +71,6 @@ impl Machine {
         }
     }
 
-    /// Stays for ever and watches nothing: the slot is not healthy, and no other one may start. There is nothing to be
-    /// done on SIGTERM: it ends the agent as it ends any program.
-    pub fn watch(&mut self) -> ! {
-        loop {
-            self.pause(HEARTBEAT);
-        }
-    }
-
     fn alive(&mut self) {
         // systemd is told again soon, and restarts an agent that it does not hear.
         let _lost = self.notifier.alive();

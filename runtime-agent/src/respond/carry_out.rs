@@ -96,7 +96,10 @@ impl Warden {
 
     fn purge(&mut self, rule: &str, world: &mut impl Surroundings) -> Vec<Acted> {
         // The volume beneath the log loses its key: the log ends in good order before.
-        self.note(json!({"event": "state-purge-begins"}), world);
+        self.note(
+            json!({"event": "state-purge-begins", "severity": report::severity(Severity::Lost)}),
+            world,
+        );
         self.sign_head(world);
         if let Err(error) = self.journal.stop() {
             world.say(Level::Error, &error.to_string());

@@ -206,6 +206,7 @@ impl Warden {
             self.note(
                 json!({
                     "event": "signal",
+                    "severity": report::severity_of(row.weight),
                     "signal": row.name,
                     "source": row.source.name(),
                     "weight": row.weight.name(),

@@ -1,9 +1,29 @@
 //! Decisions and acts in the words of the log, of the console and of certificates.
 
 use super::Acted;
-use bennu_policy::drift::{Decision, Severity};
+use bennu_policy::drift::{Decision, Severity, Weight};
 use bennu_records::certificate::Outcome;
 use serde_json::{Value, json};
+
+/// A severity as events carry it; whoever sends the log goes by it (`crates/alert`).
+pub fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Calm => "calm",
+        Severity::Noted => "noted",
+        Severity::Suspicious => "suspicious",
+        Severity::Serious => "serious",
+        Severity::Contained => "contained",
+        Severity::Lost => "lost",
+    }
+}
+
+/// A signal by itself is as severe as its weight.
+pub fn severity_of(weight: Weight) -> &'static str {
+    severity(match weight {
+        Weight::Weak => Severity::Noted,
+        Weight::Strong => Severity::Serious,
+    })
+}
 
 /// The line of a decision.
 pub fn body(decision: &Decision) -> Value {
@@ -19,6 +39,7 @@ pub fn body(decision: &Decision) -> Value {
         .collect();
     json!({
         "event": "decision",
+        "severity": severity(decision.severity),
         "rule": decision.severity.rule(),
         "plan": plan,
         "withheld": withheld,
@@ -30,6 +51,7 @@ pub fn body(decision: &Decision) -> Value {
 pub fn act_body(acted: &Acted) -> Value {
     json!({
         "event": "act",
+        "severity": severity(Severity::Contained),
         "action": acted.action,
         "rule": acted.rule,
         "outcome": acted.outcome,
