@@ -9,7 +9,7 @@ use bennu_formats::paths;
 use bennu_linux::kmsg::Level;
 use bennu_linux::reboot::{End, end};
 use bennu_linux::time;
-use bennu_policy::drift::{Action, Decision};
+use bennu_policy::drift::{Action, Decision, Severity};
 use serde_json::json;
 use std::convert::Infallible;
 use std::path::Path;

@@ -49,6 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-records",
             "bennu-golden",
             "bennu-eventlog",
+            "bennu-alert",
         ],
     ),
     // The contract, and what decides or speaks in its terms.
@@ -61,6 +62,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bennu-golden", &["bennu-formats"]),
     // Digests and banks are the TPM client's.
     ("bennu-eventlog", &["bennu-formats", "bennu-tpm"]),
+    // Reads the record log.
+    ("bennu-alert", &["bennu-formats", "bennu-records"]),
     // Libraries that are useful alone.
     ("bennu-disk", &[]),
     ("bennu-verity", &[]),
