@@ -1,15 +1,16 @@
 //! `make demo`: a real Debian 13 boots under Secure Boot with its secret unsealed; then one byte of its root is
-//! changed, and the machine ends in the other slot by itself, with the reason. Each step is observed or the demo
-//! fails.
+//! changed, and the machine ends in the other slot by itself, with the reason. Second act: an intruder with root, whom the
+//! gate stops, who gives himself away, and whose machine is reborn without him. Each step is observed or the demo fails.
 
 use anyhow::Context as _;
 use bennu_harness::machine::Firmware;
 use bennu_harness::prelude::*;
 use bennu_scenarios::serial::{MULTI_USER, texts};
 use bennu_scenarios::{forge, images};
+use std::path::Path;
 use std::process::ExitCode;
 
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 14] = [
     "keys: Secure Boot, release key, TPM policy key",
     "image: Debian 13, versions 1 and 2, signed and verity-protected",
     "bennu verify: every signature and every block",
@@ -19,6 +20,11 @@ const STEPS: [&str; 9] = [
     "tamper: one byte of the running slot's root changed",
     "boot: the kernel meets the changed block and stops",
     "boot: the machine ends in the other slot by itself, with the reason",
+    "image: the same Debian, enforcing gate, State Purge and flip; version 3 has an intruder with root",
+    "intruder: may execute nothing of his own and write no slot",
+    "intruder: extends a PCR; two strong signs of two sources",
+    "purge: secrets erased, the state volume's key wiped",
+    "boot: reborn in the other slot, with the TPM's certificate of what happened",
 ];
 
 fn main() -> ExitCode {
@@ -50,8 +56,20 @@ fn demo() -> Result<()> {
         std::fs::remove_dir_all(&folder)?;
     }
     std::fs::create_dir_all(&folder)?;
-    let mut machine = Machine::create(
-        &folder,
+    let mut machine = machine(&folder, disk)?;
+    healthy_boot(&mut account, &mut machine)?;
+    account.observe(STEPS[6], || tamper(&machine))?;
+    recover(&mut account, &mut machine)?;
+    drop(machine);
+    intrusion(&mut account, &folder)?;
+    account.finish()?;
+    println!("\nlogs: {}", images::text(&folder.canonicalize()?));
+    Ok(())
+}
+
+fn machine(folder: &Path, disk: String) -> Result<Machine> {
+    Machine::create(
+        folder,
         MachineSpec {
             memory_mib: 2048,
             vcpus: 2,
@@ -60,13 +78,7 @@ fn demo() -> Result<()> {
             extra_args: ["-device", "virtio-rng-pci"].map(Into::into).to_vec(),
             ..MachineSpec::default()
         },
-    )?;
-    healthy_boot(&mut account, &mut machine)?;
-    account.observe(STEPS[6], || tamper(&machine))?;
-    recover(&mut account, &mut machine)?;
-    account.finish()?;
-    println!("\nlogs: {}", images::text(&folder.canonicalize()?));
-    Ok(())
+    )
 }
 
 fn healthy_boot(account: &mut Account<std::io::Stdout>, machine: &mut Machine) -> Result<()> {
@@ -121,6 +133,47 @@ fn recover(account: &mut Account<std::io::Stdout>, machine: &mut Machine) -> Res
             .into_iter()
             .find(|l| l.contains("fell back from 2: "))
             .context("no reason was given")
+    })?;
+    Ok(())
+}
+
+/// The second act, on a machine of its own: `images/demo/drift.toml` says what the intruder does and when.
+fn intrusion(account: &mut Account<std::io::Stdout>, folder: &Path) -> Result<()> {
+    let disk = account.observe(STEPS[9], || {
+        let disk = images::disk(&["demo/reborn.toml", "demo/drift.toml"])?;
+        Ok(images::text(&disk.canonicalize()?))
+    })?;
+    let folder = folder.join("intrusion");
+    std::fs::create_dir_all(&folder)?;
+    let mut machine = machine(&folder, disk)?;
+    let mut on = machine.power_on()?;
+    account.observe(STEPS[10], || {
+        on.wait_for("INTRUDER MAY NOT EXECUTE", MULTI_USER)?;
+        on.wait_for("INTRUDER MAY NOT WRITE THE DISK", MULTI_USER)?;
+        let lines = texts(&on);
+        let denied = lines
+            .into_iter()
+            .find(|line| line.contains("bennud: DENIED exec: "));
+        denied.context("no denial was told")
+    })?;
+    account.observe(STEPS[11], || {
+        Ok(on.wait_for("bennud: ALERT drift.two-strong: ", MULTI_USER)?.text)
+    })?;
+    account.observe(STEPS[12], || {
+        on.wait_for("bennud: state-purge.erase-secrets done: ", MULTI_USER)?;
+        let line = on.wait_for("bennud: state-purge.wipe-keys done: ", MULTI_USER)?;
+        on.wait_for("bennud: flip-slot done: slot 3 is marked bad", MULTI_USER)?;
+        on.wait_exit(MULTI_USER)?;
+        Ok(line.text)
+    })?;
+    drop(on);
+    account.observe(STEPS[13], || {
+        let mut on = machine.power_on()?;
+        on.wait_for("bennu-init: verified demo 2 ", MULTI_USER)?;
+        on.wait_for("fell back from 3: SLOT-DRIFTED: ", MULTI_USER)?;
+        let line = on.wait_for("good: 2 certificates, signed by the TPM", MULTI_USER)?;
+        on.kill()?;
+        Ok(line.text)
     })?;
     Ok(())
 }
