@@ -113,7 +113,7 @@ fn a_torn_end_waits_in_the_newest_file_and_is_passed_over_in_an_older_one() {
     run(dir.path(), events(1));
     let sent = drain(&mut queue);
     assert_eq!(sent.len(), 3);
-    assert!(sent[0].contains(r#""torn":[{"file":0"#), "{}", sent[0]);
+    assert!(sent[0].contains(r#""torn":[{"bytes":14,"file":0"#), "{}", sent[0]);
 }
 
 #[test]
