@@ -5,8 +5,6 @@
 //! error names the file and the act.
 
 use bennu_formats::decode::{DecodeError, Document};
-use bennu_formats::gate::GateReport;
-use bennu_formats::health::HealthReport;
 use bennu_linux::bounded::{self, ReadError};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -82,14 +80,6 @@ pub fn read_if_there<T: Document>(path: &Path) -> Result<Option<T>, DocumentErro
     }
 }
 
-/// Writes the health report; a reader sees the old one or the new one.
-///
-/// # Errors
-/// [`DocumentError::Encode`], [`DocumentError::Write`].
-pub fn write_report(path: &Path, report: &HealthReport) -> Result<(), DocumentError> {
-    write(path, report)
-}
-
 /// Text of the first call in this boot, kept in `path`: `words` where there is none yet.
 ///
 /// # Errors
@@ -111,19 +101,6 @@ pub fn first_words(path: &Path, words: &str) -> Result<String, DocumentError> {
 /// [`DocumentError::Encode`], [`DocumentError::Write`].
 pub fn write(path: &Path, document: &impl serde::Serialize) -> Result<(), DocumentError> {
     let mut bytes = serde_json::to_vec_pretty(document).map_err(|source| DocumentError::Encode {
-        path: path.to_owned(),
-        source,
-    })?;
-    bytes.push(b'\n');
-    replace(path, &bytes)
-}
-
-/// Writes the gate's report, in the same way.
-///
-/// # Errors
-/// [`DocumentError::Encode`], [`DocumentError::Write`].
-pub fn write_gate_report(path: &Path, report: &GateReport) -> Result<(), DocumentError> {
-    let mut bytes = serde_json::to_vec_pretty(report).map_err(|source| DocumentError::Encode {
         path: path.to_owned(),
         source,
     })?;
@@ -173,7 +150,7 @@ pub fn first_start(path: &Path, now: Duration) -> Result<Duration, DocumentError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bennu_formats::health::HealthState;
+    use bennu_formats::health::{HealthReport, HealthState};
 
     fn report(on: &str) -> HealthReport {
         let health = HealthState::Waiting { on: on.to_owned() };
@@ -189,8 +166,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("health.json");
         assert_eq!(read_if_there::<HealthReport>(&path).unwrap(), None);
-        write_report(&path, &report("a")).unwrap();
-        write_report(&path, &report("b")).unwrap();
+        write(&path, &report("a")).unwrap();
+        write(&path, &report("b")).unwrap();
         assert_eq!(read_if_there(&path).unwrap(), Some(report("b")));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

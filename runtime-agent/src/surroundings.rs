@@ -125,7 +125,7 @@ impl Surroundings for Machine {
         };
         // Only `systemctl status` shows it.
         let _lost = self.notifier.status(&status);
-        if let Err(error) = documents::write_report(Path::new(paths::RUN_HEALTH), report) {
+        if let Err(error) = documents::write(Path::new(paths::RUN_HEALTH), report) {
             self.console.say(
                 Level::Warning,
                 &format!("bennuctl will show an old state: {error}"),

@@ -1,12 +1,12 @@
 //! The control socket: what `bennuctl` prints and Prometheus' numbers, by HTTP on a Unix socket. No TCP listener anywhere.
 //!
-//! Made: `/run/bennu/control.sock`, mode 0666. Who asks is what the kernel says (`SO_PEERCRED`), never what the request
-//! says. Reading needs no right; what would change the machine is not offered here. A request has two seconds and 8 KiB;
-//! after one answer the connection is closed. On failure a thread tells it once and ends; nothing else depends on it.
+//! Made: `/run/bennu/control.sock`, mode 0666. Reading needs no right, so nobody is asked who he is; what would change the
+//! machine is not offered here. A request has two seconds and 8 KiB; after one answer the connection is closed. On failure a thread tells it once and ends; nothing else depends on it.
 
 mod http;
 mod metrics;
 
+use crate::documents::DocumentError;
 use crate::status::times::BootTimes;
 use crate::status::{Sources, Status, verity};
 use http::{Request, RequestError, Response};
@@ -93,26 +93,26 @@ fn respond(request: &Request, sources: &Sources) -> Response {
     if request.method != "GET" {
         return Response::refusal(405, &format!("expected GET, found {}", request.method));
     }
-    match request.path.as_str() {
-        "/metrics" => gathered(sources).map_or_else(
-            |why| Response::refusal(503, &why),
-            |(status, times)| Response::metrics(metrics::text(&status, &times)),
-        ),
-        "/v1/status" => {
-            gathered(sources).map_or_else(|why| Response::refusal(503, &why), |(status, _)| json(&status))
+    let answer = match request.path.as_str() {
+        "/metrics" => status(sources).and_then(|status| {
+            let times = boot_times(sources)?;
+            Ok(Response::metrics(metrics::text(&status, &times)))
+        }),
+        "/v1/status" => status(sources).map(|status| json(&status)),
+        "/v1/boot-times" => boot_times(sources).map(|times| json(&times)),
+        other => {
+            return Response::refusal(404, &format!("expected one of {PLACES}, found {other}"));
         }
-        "/v1/boot-times" => {
-            gathered(sources).map_or_else(|why| Response::refusal(503, &why), |(_, times)| json(&times))
-        }
-        other => Response::refusal(404, &format!("expected one of {PLACES}, found {other}")),
-    }
+    };
+    answer.unwrap_or_else(|error| Response::refusal(503, &error.to_string()))
 }
 
-fn gathered(sources: &Sources) -> Result<(Status, BootTimes), String> {
-    let status = Status::gather(sources, verity::ask).map_err(|error| error.to_string())?;
-    let handover = sources.handover().map_err(|error| error.to_string())?;
-    let health = sources.health().map_err(|error| error.to_string())?;
-    Ok((status, BootTimes::of(handover, health.as_ref())))
+fn status(sources: &Sources) -> Result<Status, DocumentError> {
+    Status::gather(sources, verity::ask)
+}
+
+fn boot_times(sources: &Sources) -> Result<BootTimes, DocumentError> {
+    Ok(BootTimes::of(sources.handover()?, sources.health()?.as_ref()))
 }
 
 fn json<T: Serialize>(value: &T) -> Response {

@@ -59,8 +59,7 @@ fn round(
         console.say(Level::Warning, &line);
     }
     let (events, lost) = gate.counted()?;
-    if let Err(error) = documents::write_gate_report(Path::new(paths::RUN_GATE), &ledger.report(events, lost))
-    {
+    if let Err(error) = documents::write(Path::new(paths::RUN_GATE), &ledger.report(events, lost)) {
         console.say(
             Level::Warning,
             &format!("bennuctl will show an old state: {error}"),

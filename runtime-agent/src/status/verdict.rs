@@ -53,7 +53,7 @@ mod tests {
             health,
             entry: "demo_2+2-1.efi".into(),
         };
-        documents::write_report(path, &report).unwrap();
+        documents::write(path, &report).unwrap();
     }
 
     #[test]
