@@ -1,6 +1,8 @@
 //! Boot entries of the attacker's on the ESP (Boot Loader Specification, type 1). An unsigned initrd for the signed
-//! kernel: with the kernel taken out of the UKI, which nobody signed alone, and with the UKI itself as the kernel.
+//! kernel: with the kernel taken out of the UKI, which nobody signed alone, and with the UKI itself as the kernel. And
+//! the UKI with another command line.
 
+use super::esp_injections::expect_unexpected;
 use crate::serial::*;
 use crate::{forge, images};
 use bennu_harness::machine::Firmware;
@@ -8,11 +10,10 @@ use bennu_harness::prelude::*;
 use bennu_harness::{story, tool};
 
 pub fn stories() -> Vec<Story> {
-    vec![story!(
-        "foreign-initrd-by-a-boot-entry",
-        Tier::Fast,
-        by_a_boot_entry
-    )]
+    vec![
+        story!("foreign-initrd-by-a-boot-entry", Tier::Fast, by_a_boot_entry),
+        story!("command-line-by-a-boot-entry", Tier::Fast, command_line),
+    ]
 }
 
 const ENTRY: &str = "/loader/entries/attack.conf";
@@ -58,6 +59,38 @@ fn nothing_starts(machine: &mut Machine, words: &str) -> Result<()> {
 
 /// How long nothing is waited for: another start would show itself in half of it.
 const QUIET: Duration = Duration::from_secs(60);
+
+/// The stub takes a command line from outside only where no signature is asked for.
+fn command_line(context: &mut Context) -> Result<()> {
+    let words = "options console=ttyS0 rdinit=/attack";
+    // The control.
+    let mut machine = context.machine(MachineSpec {
+        firmware: Firmware::default(),
+        ..images::spec(&images::small()?)?
+    })?;
+    let uki = format!("/EFI/Linux/{}", forge::entry(machine.disk()?, "small_2")?);
+    plant_entry(&machine, &format!("efi {uki}\n{words}"))?;
+    let mut on = machine.power_on()?;
+    on.wait_for_without("rdinit=/attack", &["bennu-init:".into()], INITRD)
+        .context("without Secure Boot")?;
+    on.kill()?;
+
+    let mut machine = images::machine(context, &images::small()?)?;
+    let first = boot_to_probe(&mut machine)?;
+    expect_version(&first, "2")?;
+    let uki = format!("/EFI/Linux/{}", forge::entry(machine.disk()?, "small_2")?);
+    let own = machine.disk()?.esp()?.get(LOADER_CONF)?;
+    plant_entry(&machine, &format!("efi {uki}\n{words}"))?;
+    // The kernel gets the UKI's own words all the same; systemd-boot has measured the others.
+    let line = boot_that_fails(&mut machine, "PCR-UNEXPECTED")?;
+    expect_unexpected(&line, 12)?;
+
+    machine.disk()?.esp()?.delete(ENTRY)?;
+    machine.disk()?.esp()?.put(LOADER_CONF, &own)?;
+    let after = boot_to_probe(&mut machine)?;
+    expect_version(&after, "1")?;
+    expect_same_secret(&after, &first)
+}
 
 /// Where no signature is asked for, the entry starts the attacker's program as the initrd's init.
 fn control(context: &mut Context) -> Result<()> {
