@@ -20,7 +20,7 @@ agents: tools
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST) \
 	    --target-dir $(TARGET)/static -p bennu-init -p bennu-runtime -p bennu-probe; \
 	mkdir -p $(AGENTS); \
-	for agent in bennu-init bennud bennuctl bennu-probe; do \
+	for agent in bennu-init bennud bennuctl bennu-forward bennu-probe; do \
 	    cmp -s $(TARGET)/static/$(HOST)/release/$$agent $(AGENTS)/$$agent || \
 	    install -m 755 $(TARGET)/static/$(HOST)/release/$$agent $(AGENTS)/$$agent; \
 	done; \

@@ -12,6 +12,7 @@ use crate::screen_reset::Offer;
 use crate::tpm::Measured;
 use bennu_formats::boot_record::{BootRecord, Failure};
 use bennu_formats::{Code, ReleaseName, Sha256Digest};
+use bennu_linux::console_input::Hushed;
 use bennu_linux::efivars::{BENNU, EfiVarError, EfiVars, PERSISTENT, Variable};
 use bennu_linux::reboot::{End, end as end_machine, sync};
 use bennu_linux::time;
@@ -37,6 +38,8 @@ pub struct Known {
     pub evidence: Option<Evidence>,
     /// A factory reset that the recovery screen may offer.
     pub reset: Option<Offer>,
+    /// The consoles, silent for what is typed before anybody asks.
+    pub consoles: Option<Hushed>,
 }
 
 /// What a failed start leaves behind.

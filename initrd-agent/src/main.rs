@@ -33,8 +33,12 @@ mod talk;
 mod tpm;
 mod verity;
 
-use bennu_formats::cmdline;
-use bennu_formats::handover::KernelFacts;
+use bennu_formats::handover::{DebugStart, HardeningFact, KernelFacts, RootHashCheck, SecureBootState};
+use bennu_formats::manifest::SlotManifest;
+use bennu_formats::trust::TrustConfig;
+use bennu_formats::{RootHash, Sha256Digest, cmdline};
+use bennu_policy::verify::Verified;
+use bennu_tpm::ReleasePolicy;
 use error::InitError;
 use hardware::Hardware;
 use journal::Journal;
@@ -53,43 +57,38 @@ fn main() {
 fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible, InitError> {
     journal.step("api file systems");
     machine::mount_api_file_systems(journal)?;
+    known.consoles = Some(talk::hush(journal));
     let trust = machine::read_trust()?;
     known.release = Some(trust.release());
     let modules = hardware::read_list()?;
     journal.step("kernel modules");
     let cmdline = kernel::cmdline()?;
     let mut hardware = Hardware::start(&modules, &cmdline, journal)?;
-    let secure_boot = machine::secure_boot(&trust)?;
-    let root_hash = cmdline::root_hash(cmdline.as_bytes())?;
-    let hardening = kernel::hardening(&cmdline, journal);
+    let started = Started {
+        secure_boot: machine::secure_boot(&trust)?,
+        root_hash: cmdline::root_hash(cmdline.as_bytes())?,
+        hardening: kernel::hardening(&cmdline, journal),
+        root_hash_check: kernel::root_hash_check(&cmdline),
+    };
 
     journal.step("boot disk and slot");
     let disk = slot::find_disk(&mut hardware)?;
     let esp = known.esp.insert(esp::Mounted::mount(&disk.esp, &trust)?);
     let start = esp.begin(&trust, journal)?;
-    let slot = disk.slot(&root_hash)?;
+    let slot = disk.slot(&started.root_hash)?;
 
     journal.step("slot manifest");
-    let found = manifest::read_and_verify(&slot, &trust, root_hash)?;
-    let evidence = known
-        .evidence
-        .insert(evidence::Evidence::of(&found.manifest, &slot, &trust));
+    let found = manifest::read_and_verify(&slot, &trust, started.root_hash)?;
+    let evidence = evidence::Evidence::of(&found.manifest, &slot, &trust);
+    let evidence = known.evidence.insert(evidence);
     journal.say(&manifest::sentence(&found.manifest));
-
-    journal.step("dm-verity, checked");
-    let root_hash_check = kernel::root_hash_check(&cmdline);
-    let verity = verity::Verity::of(&slot, &found, root_hash_check);
-    verity.check_what_the_boot_needs()?;
-    let device = verity.open_for_the_running_system()?;
-    journal.say(&device.sentence(root_hash_check));
+    let device = verified_root(&slot, &found, started.root_hash_check, journal)?;
     let manifest = found.manifest;
 
     journal.step("tpm: enter-initrd");
     let tpm = known.tpm.insert(tpm::Measured::open()?);
-    tpm.check_bank(secure_boot)?;
+    tpm.check_bank(started.secure_boot)?;
     tpm.enter_initrd()?;
-    let machine = debug::identity(tpm, journal)?;
-    let debug = debug::accept(tpm, esp, &trust, machine, journal)?;
     let release = secrets::release_policy(&trust, &manifest)?;
     let boot = opened::Boot {
         slot: &slot,
@@ -98,6 +97,8 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         release: &release,
         start: &start,
     };
+    let machine = debug::identity(tpm, journal)?;
+    let debug = debug::accept(tpm, esp, &trust, machine, journal)?;
     let opened = match &debug {
         None => opened::open(tpm, esp, &boot, &mut hardware, evidence, journal),
         Some(debug) => debug::keep_sealed(tpm, esp, &release, debug, journal),
@@ -107,51 +108,121 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
         known.reset = screen_reset::prepare(&boot, &mut hardware, tpm, &error, journal);
         error
     })?;
-    let (state, secrets) = (opened.state, opened.secrets);
+    latch(tpm, &opened, &manifest, &release, journal)?;
 
-    journal.step("tpm: latch");
-    tpm.latch(&manifest, state.as_ref().map(|state| &state.key))?;
-    secrets::prove_closed(tpm, &secrets, &release)?;
-    journal.say(&format!(
-        "latched: the TPM refused a second unseal of {} secrets",
-        secrets.len()
-    ));
-
-    let ima_policy_sha256 = kernel::load_ima_policy(journal)?;
-
-    journal.step("root");
-    let etc = |lower: &_| identity::of_state(state.as_ref(), lower, &trust, esp, tpm, journal);
-    let identity = root::mount(&device, state.as_ref(), etc)?;
-    // Wipes the volume key.
-    let (state, kept) = state.map(|state| (state.report, state.kept)).unzip();
-    let secrets = root::put_secrets(secrets)?;
-    let pcrs = tpm.pcrs()?;
-    tpm.write_event_log()?;
-    let facts = handover::Facts {
+    let whole = Whole {
+        started,
+        start,
         slot,
         device,
-        secure_boot,
-        kernel: KernelFacts {
-            release: kernel::release(),
-            hardening,
-            root_hash_check,
-            ima_policy_sha256,
-        },
-        start,
-        secrets,
-        floor: opened.floor,
-        state,
+        manifest,
         machine,
         debug,
-        factory_reset: opened.factory_reset,
-        identity,
-        pcrs,
     };
-    handover::write(&manifest, facts, journal)?;
-    journal.step("esp: root reached");
-    esp.reached_root(&trust, kept)?;
-    if let Err(error) = failure::forget_restarts() {
-        journal.warn(&error.to_string());
-    }
+    whole.hand_over(opened, &trust, tpm, esp, journal)?;
     root::switch(journal, known)
+}
+
+/// What firmware and kernel say of this start.
+struct Started {
+    secure_boot: SecureBootState,
+    root_hash: RootHash,
+    hardening: Vec<HardeningFact>,
+    root_hash_check: RootHashCheck,
+}
+
+/// Checks what the boot needs of the root, and opens it for the running system.
+fn verified_root(
+    slot: &slot::Slot,
+    found: &manifest::Found,
+    root_hash_check: RootHashCheck,
+    journal: &mut Journal,
+) -> Result<verity::Opened, InitError> {
+    journal.step("dm-verity, checked");
+    let verity = verity::Verity::of(slot, found, root_hash_check);
+    verity.check_what_the_boot_needs()?;
+    let device = verity.open_for_the_running_system()?;
+    journal.say(&device.sentence(root_hash_check));
+    Ok(device)
+}
+
+/// Closes the TPM's policy for the rest of this start, and proves it by an unseal that fails.
+fn latch(
+    tpm: &mut tpm::Measured,
+    opened: &opened::Opened,
+    manifest: &Verified<SlotManifest>,
+    release: &ReleasePolicy,
+    journal: &mut Journal,
+) -> Result<(), InitError> {
+    journal.step("tpm: latch");
+    tpm.latch(manifest, opened.state.as_ref().map(|state| &state.key))?;
+    secrets::prove_closed(tpm, &opened.secrets, release)?;
+    journal.say(&format!(
+        "latched: the TPM refused a second unseal of {} secrets",
+        opened.secrets.len()
+    ));
+    Ok(())
+}
+
+/// A start in which everything was verified.
+struct Whole {
+    started: Started,
+    start: esp::Start,
+    slot: slot::Slot,
+    device: verity::Opened,
+    manifest: Verified<SlotManifest>,
+    machine: Sha256Digest,
+    debug: Option<DebugStart>,
+}
+
+impl Whole {
+    /// Mounts the root with what lies over it, and leaves secrets, evidence and the hand-over record for it.
+    fn hand_over(
+        self,
+        opened: opened::Opened,
+        trust: &TrustConfig,
+        tpm: &mut tpm::Measured,
+        esp: &mut esp::Mounted,
+        journal: &mut Journal,
+    ) -> Result<(), InitError> {
+        let ima_policy_sha256 = kernel::load_ima_policy(journal)?;
+
+        journal.step("root");
+        let state = opened.state;
+        let etc = |lower: &_| identity::of_state(state.as_ref(), lower, trust, esp, tpm, journal);
+        let identity = root::mount(&self.device, state.as_ref(), etc)?;
+        // Wipes the volume key.
+        let (state, kept) = state.map(|state| (state.report, state.kept)).unzip();
+        let secrets = root::put_secrets(opened.secrets)?;
+        let pcrs = tpm.pcrs()?;
+        tpm.write_event_log()?;
+        let facts = handover::Facts {
+            slot: self.slot,
+            device: self.device,
+            secure_boot: self.started.secure_boot,
+            kernel: KernelFacts {
+                release: kernel::release(),
+                hardening: self.started.hardening,
+                root_hash_check: self.started.root_hash_check,
+                ima_policy_sha256,
+            },
+            start: self.start,
+            secrets,
+            floor: opened.floor,
+            state,
+            machine: self.machine,
+            debug: self.debug,
+            factory_reset: opened.factory_reset,
+            identity,
+            pcrs,
+        };
+        handover::write(&self.manifest, facts, journal)?;
+
+        journal.step("esp: root reached");
+        esp.reached_root(trust, kept)?;
+        if let Err(error) = failure::forget_restarts() {
+            journal.warn(&error.to_string());
+        }
+        Ok(())
+    }
 }

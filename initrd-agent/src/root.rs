@@ -116,6 +116,8 @@ pub fn switch(journal: &mut Journal, known: &mut Known) -> Result<Infallible, In
         journal.warn(&error.to_string());
     }
     journal.say(&format!("starting {}", program.display()));
+    // The root's init finds its terminals as the kernel made them.
+    drop(known.consoles.take());
     let carried = ["/dev", "/proc", "/sys", "/run"].map(Path::new);
     let entered = root.enter(&carried)?;
     let _left = entered.clear_old_root()?;

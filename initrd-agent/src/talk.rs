@@ -6,9 +6,22 @@
 use crate::error::InitError;
 use crate::hardware::Hardware;
 use crate::journal::Journal;
-use bennu_linux::console;
-use bennu_linux::console_input::{Asked, Patience, Typed};
+use bennu_linux::console::{self, ConsoleName};
+use bennu_linux::console_input::{self, Asked, Hushed, Patience, Typed};
 use std::path::Path;
+
+/// Keeps the consoles from showing what is typed before anybody asks: a PIN that somebody types too early is on no
+/// screen and in no serial log. Until the hand-over, or for good when the start fails.
+pub fn hush(journal: &mut Journal) -> Hushed {
+    console_input::hush(consoles(journal))
+}
+
+fn consoles(journal: &mut Journal) -> Vec<ConsoleName> {
+    console::active(Path::new(console::ACTIVE)).unwrap_or_else(|error| {
+        journal.warn(&error.to_string());
+        Vec::new()
+    })
+}
 
 /// A conversation under way: the consoles are raw until it is dropped.
 pub struct Talk<'a> {
@@ -27,11 +40,7 @@ impl<'a> Talk<'a> {
 
     /// Begins one with the keyboards that are there.
     pub fn on_consoles(journal: &'a mut Journal) -> Self {
-        let names = console::active(Path::new(console::ACTIVE)).unwrap_or_else(|error| {
-            journal.warn(&error.to_string());
-            Vec::new()
-        });
-        let (asked, errors) = Asked::open(names);
+        let (asked, errors) = Asked::open(consoles(journal));
         for error in errors {
             journal.warn(&error.to_string());
         }

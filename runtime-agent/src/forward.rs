@@ -1,8 +1,8 @@
-//! `bennud forward`: the record log to a syslog server, in a process of its own without privileges
+//! `bennu-forward`: the record log to a syslog server, in a process of its own without privileges
 //! (`bennu-alert.service`): what the network answers is read here and not in the agent.
 //!
-//! Read: `/usr/lib/bennu/alerts.json`, `/run/bennu/boot.json`, the record log, a client certificate with its key if somebody put one on the state
-//! volume. Written: the cursor, `/var/lib/bennu-alert/cursor.json`. While the server cannot be reached the log waits where
+//! Read: `/usr/lib/bennu/alerts.json`, `/run/bennu/boot.json`, the record log, a client certificate with its key if
+//! somebody put one on the state volume. Written: the cursor, `/var/lib/bennu-alert/cursor.json`. While the server cannot be reached the log waits where
 //! it is; each new reason is told once.
 
 use crate::documents::{self, DocumentError};

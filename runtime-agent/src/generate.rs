@@ -43,6 +43,21 @@ fn bennud() -> Command {
         .after_help("Exit status: 2 cannot start. Otherwise it stays until it is ended or the machine restarts.")
 }
 
+/// The command line of `bennu-forward`: nothing.
+fn forward() -> Command {
+    Command::new("bennu-forward")
+        .disable_help_flag(true)
+        .about("Sends the record log to a syslog server over TLS (RFC 5424, RFC 5425)")
+        .long_about(
+            "Sends the record log to a syslog server over TLS (RFC 5424, RFC 5425).\n\n\
+             Started by bennu-alert.service, without arguments, in images that have [alerts]. It reads \
+             /usr/lib/bennu/alerts.json, /run/bennu/boot.json, the record log and, if it is there, \
+             /var/lib/bennu-alert/client.pem; it writes /var/lib/bennu-alert/cursor.json. While the server cannot be \
+             reached the records wait.",
+        )
+        .after_help("Exit status: 2 cannot start. Otherwise it stays until it is ended.")
+}
+
 /// Writes what was asked for; `bennuctl` is that program's command line.
 ///
 /// # Errors
@@ -67,8 +82,11 @@ pub fn run(what: &Generate, bennuctl: Command) -> Result<(), GenerateError> {
 fn man(directory: &Path, bennuctl: Command) -> io::Result<()> {
     std::fs::create_dir_all(directory)?;
     clap_mangen::generate_to(bennuctl, directory)?;
-    let mut page = File::create(directory.join("bennud.8"))?;
-    clap_mangen::Man::new(bennud()).section("8").render(&mut page)
+    for program in [bennud(), forward()] {
+        let mut page = File::create(directory.join(format!("{}.8", program.get_name())))?;
+        clap_mangen::Man::new(program).section("8").render(&mut page)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -91,6 +109,7 @@ mod tests {
             ("bennuctl.1", ".TH bennuctl 1"),
             ("bennuctl-status.1", ".TH bennuctl-status 1"),
             ("bennud.8", ".TH bennud 8"),
+            ("bennu-forward.8", ".TH bennu-forward 8"),
         ] {
             let text = std::fs::read_to_string(directory.join(page)).unwrap();
             assert!(text.contains(title), "{page}: {text}");
@@ -116,5 +135,6 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         bennud().debug_assert();
+        forward().debug_assert();
     }
 }

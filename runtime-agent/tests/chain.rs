@@ -11,6 +11,7 @@ use bennu_formats::health::HealthState;
 use bennu_runtime::status::chain::{Chain, Standing};
 use bennu_runtime::status::pcrs::{PcrNow, PcrRow};
 use bennu_runtime::status::verity::VerityState;
+use bennu_runtime::status::watch::WatchStatus;
 use bennu_runtime::status::{Answer, Sources, Status};
 
 fn sound() -> Status {
@@ -23,6 +24,7 @@ fn sound() -> Status {
         health: nowhere("health"),
         gate: nowhere("gate"),
         gate_config: nowhere("config"),
+        watch: nowhere("watch"),
         pcrs: nowhere("pcrs"),
         hostname: nowhere("hostname"),
     };
@@ -32,7 +34,19 @@ fn sound() -> Status {
     }
     status.health = Some(HealthState::Good { at_ms: 7 });
     status.gate = Some(report(GateMode::Enforce));
+    status.watch = Some(clean());
     status
+}
+
+fn clean() -> WatchStatus {
+    WatchStatus {
+        age_ms: 1000,
+        silent: false,
+        clean: true,
+        rule: "drift.calm".into(),
+        signals: Vec::new(),
+        blind: Vec::new(),
+    }
 }
 
 fn report(mode: GateMode) -> GateReport {
@@ -58,7 +72,10 @@ fn a_sound_machine_has_every_layer() {
     assert_eq!(chain.first_broken, None);
     assert_eq!(chain.answer(), Answer::Yes);
     let names: Vec<&str> = chain.layers.iter().map(|layer| layer.layer.as_str()).collect();
-    assert_eq!(names, ["firmware", "release", "root", "tpm", "gate", "health"]);
+    assert_eq!(
+        names,
+        ["firmware", "release", "root", "tpm", "gate", "watch", "health"]
+    );
     let text = chain.text();
     assert!(text.starts_with("[ok] health "), "{text}");
     assert!(!text.contains("first broken"), "{text}");
@@ -76,20 +93,26 @@ fn each_layer_that_does_not_hold_is_named() {
             value: Sha256Digest([1; 32]),
         },
     };
-    let breaks: [(&str, Break<'_>); 6] = [
+    let breaks: [(&str, Break<'_>); 8] = [
         ("firmware", &|status| status.secure_boot = SecureBootState::Off),
         ("release", &|status| status.verified_by.clear()),
         ("release", &|status| status.floor = status.security_version + 1),
         ("root", &|status| status.verity = VerityState::Corrupted),
         ("tpm", &|status| status.pcrs.push(changed.clone())),
         ("gate", &|status| status.gate = Some(report(GateMode::DryRun))),
+        ("watch", &|status| {
+            status.watch.as_mut().unwrap().clean = false;
+        }),
+        ("watch", &|status| {
+            status.watch.as_mut().unwrap().silent = true;
+        }),
     ];
     for (layer, act) in breaks {
         let mut status = sound();
         act(&mut status);
         assert_eq!(first_broken(&status, GateMode::Enforce).as_deref(), Some(layer));
         // Of several the lowest.
-        status.gate = Some(report(GateMode::None));
+        status.watch.as_mut().unwrap().clean = false;
         assert_eq!(first_broken(&status, GateMode::Enforce).as_deref(), Some(layer));
     }
 }
@@ -104,6 +127,12 @@ fn what_is_not_known_yet_does_not_count_as_held() {
     assert_eq!(chain.layers[4].standing, Standing::Pending);
     // An image without a gate does without.
     assert_eq!(Chain::of(&status, GateMode::None).answer(), Answer::Yes);
+
+    // Nor is a watch that has not looked yet.
+    let mut status = sound();
+    status.watch = None;
+    let chain = Chain::of(&status, GateMode::Enforce);
+    assert_eq!((chain.answer(), chain.first_broken), (Answer::No, None));
 
     let mut status = sound();
     status.verity = VerityState::Unknown {

@@ -176,7 +176,7 @@ impl Editor<'_> {
         self.text(paths::ROOT_HEALTH, 0o644, &health)?;
         self.chain(plan)?;
         if let Some(alerts) = &plan.alerts {
-            self.alerts(alerts)?;
+            self.alerts(alerts, agents)?;
         }
         if plan.gate.mode == GateMode::None {
             Ok(())
@@ -207,7 +207,12 @@ impl Editor<'_> {
     }
 
     /// The syslog server and the unit that sends to it.
-    fn alerts(&mut self, alerts: &AlertPlan) -> Result<(), RootError> {
+    fn alerts(&mut self, alerts: &AlertPlan, agents: &Agents) -> Result<(), RootError> {
+        self.text(
+            "/usr/lib/bennu/bennu-forward",
+            0o755,
+            &agents.read("bennu-forward")?,
+        )?;
         self.text(paths::ROOT_ALERTS, 0o644, &alerts.document()?)?;
         self.text(
             "/usr/lib/systemd/system/bennu-alert.service",

@@ -234,7 +234,7 @@ fn make_keys(directory: &Path) {
 
 fn make_agents(directory: &Path) {
     fs::create_dir(directory).unwrap();
-    for name in ["bennu-init", "bennud", "bennuctl"] {
+    for name in ["bennu-init", "bennud", "bennuctl", "bennu-forward"] {
         let path = directory.join(name);
         fs::write(&path, static_program()).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();

@@ -5,7 +5,7 @@
 //! ([`Confirm`]); the cursor moves after that and not before, so a power cut sends a line twice rather than never. A line
 //! carries its number in the log (`meta sequenceId`), by which a receiver drops the second copy.
 //!
-//! Who calls: `bennud forward`, in a process of its own without privileges: what the network answers is read there and not
+//! Who calls: `bennu-forward`, in a process of its own without privileges: what the network answers is read there and not
 //! in the agent. On failure nothing is lost: the log itself is the queue.
 
 mod cursor;

@@ -1,4 +1,4 @@
-//! Where the record log is sent to: written by `bennu build` into the verified root, read by `bennud forward`.
+//! Where the record log is sent to: written by `bennu build` into the verified root, read by `bennu-forward`.
 //!
 //! No record leaves the machine without it. Receivers: syslog over TLS, RFC 5424 and RFC 5425.
 

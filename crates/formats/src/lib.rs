@@ -40,6 +40,7 @@ pub mod trust;
 pub mod units;
 pub mod verity_sig;
 pub mod version;
+pub mod watch;
 
 pub use codes::Code;
 pub use decode::{DecodeError, Unverified};

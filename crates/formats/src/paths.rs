@@ -81,6 +81,8 @@ pub const ROOT_PROFILES: &str = "/usr/lib/bennu/profiles.json";
 pub const VAR_TRACE: &str = "/var/log/bennu/trace.jsonl";
 /// In the running system: what the gate denied ([`crate::gate::GateReport`]).
 pub const RUN_GATE: &str = "/run/bennu/gate.json";
+/// In the running system: what the watch for drift last saw ([`crate::watch::WatchReport`]).
+pub const RUN_WATCH: &str = "/run/bennu/watch.json";
 /// On the state volume: the record log, a directory of files of JSON lines (`docs/spec/records.md`), 0700.
 pub const STATE_RECORDS: &str = "/var/lib/bennu/records";
 /// In the running system: the same where the image keeps no state.

@@ -1,9 +1,9 @@
 //! A line that a person types on one of the consoles: whichever it comes from.
 //!
-//! Read by: `bennu-init`, when it asks for a PIN, a recovery key or the words of a factory reset. What arrives is untrusted: a line has a greatest length,
-//! and everything ends after a time, so that a machine with nobody in front of it goes on. Nothing of what is typed
-//! is shown but a `*` for each character, and each copy is zeroised. On failure: a console that cannot be used is
-//! passed over; with none left the answer is [`Typed::Nothing`].
+//! Read by: `bennu-init`, when it asks for a PIN, a recovery key or the words of a factory reset. What arrives is
+//! untrusted: a line has a greatest length, and everything ends after a time, so that a machine with nobody in front
+//! of it goes on. Nothing of what is typed is shown but a `*` for each character, and each copy is zeroised. On
+//! failure: a console that cannot be used is passed over; with none left the answer is [`Typed::Nothing`].
 
 mod editor;
 mod terminal;
@@ -28,6 +28,31 @@ pub use editor::LINE_LIMIT;
 const MESSAGE_TIME: Duration = Duration::from_secs(5);
 /// Bytes that are read at once.
 const PIECE: usize = 64;
+
+/// Consoles that show nothing of what is typed, and whose keys raise no signal, until this is dropped.
+pub struct Hushed {
+    _consoles: Vec<Raw>,
+}
+
+/// Makes these consoles show nothing. What is no terminal echoes nothing by itself and is passed over, as is what
+/// cannot be opened: it will not be asked either.
+#[must_use]
+pub fn hush(names: Vec<ConsoleName>) -> Hushed {
+    let raw = |name| Raw::make(&open_for_both(name).ok()?).ok();
+    Hushed {
+        _consoles: names.iter().filter_map(raw).collect(),
+    }
+}
+
+fn open_for_both(name: &ConsoleName) -> Result<File, ConsoleError> {
+    let path = Path::new("/dev").join(name.as_str());
+    File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK)
+        .open(&path)
+        .map_err(|source| ConsoleError::Open { path, source })
+}
 
 /// What was typed.
 pub enum Typed {
@@ -150,14 +175,7 @@ enum Heard {
 
 impl One {
     fn open(name: ConsoleName) -> Result<Self, ConsoleError> {
-        let path = Path::new("/dev").join(name.as_str());
-        let keys = File::options()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK)
-            .open(&path)
-            .map_err(|source| ConsoleError::Open { path, source })?;
-        Ok(Self::of(keys, Console::open(name)?))
+        Ok(Self::of(open_for_both(&name)?, Console::open(name)?))
     }
 
     fn of(keys: File, screen: Console) -> Self {

@@ -40,6 +40,26 @@ pub enum Fault {
     /// A head that the trusted key did not sign.
     #[error("the head is not signed by the trusted key")]
     HeadSignature,
+    /// A head whose signature is older than that of a head before it.
+    #[error("the head was signed before one that stands above it, by the signer's own clock")]
+    SignedBefore,
+    /// A head of one start of the machine that was signed in another.
+    #[error(
+        "the head was signed in another start of the machine than its line says, by the signer's own count"
+    )]
+    SignedInAnotherBoot,
+    /// A head that was signed at another time than its line says.
+    #[error(
+        "the head was signed at another time than its line says: the signer's clock and the log's are {} s apart",
+        apart_ms / 1000
+    )]
+    SignedLate {
+        /// How far, in milliseconds.
+        apart_ms: u64,
+    },
+    /// The signer was reset within one start of the machine.
+    #[error("the TPM was reset while the machine ran, by its own count")]
+    SignerReset,
     /// The end of a file is no whole line, and the next file does not say so, or otherwise.
     #[error("the file ends in {bytes} bytes that are no line, and the next file does not say so")]
     TornUnmarked {
@@ -97,7 +117,11 @@ impl Fault {
     pub fn refuses(&self) -> bool {
         !matches!(
             self,
-            Self::Torn { .. } | Self::Gap { .. } | Self::NotStopped | Self::BeginsLater { .. }
+            Self::Torn { .. }
+                | Self::Gap { .. }
+                | Self::NotStopped
+                | Self::BeginsLater { .. }
+                | Self::SignerReset
         )
     }
 }

@@ -1,5 +1,6 @@
 //! Signed heads: what makes the log checkable without a segment's key, and a cut visible to whoever has seen one.
 
+use crate::clock::SignerTime;
 use bennu_formats::Sha256Digest;
 
 /// The signer failed.
@@ -29,6 +30,11 @@ pub trait HeadVerifier {
 
     /// Whether the signature is good. Untrusted input.
     fn is_good(&self, algorithm: &str, message: &[u8], signature: &[u8]) -> bool;
+
+    /// When a signature that [is good](Self::is_good) was made, if its signer says so.
+    fn signed_at(&self, _signature: &[u8]) -> Option<SignerTime> {
+        None
+    }
 }
 
 /// What a head signs: that after the line `seq` of the boot the chain was this.

@@ -10,6 +10,7 @@
 //! file may end in half a line, and the next writer begins a new file that says so.
 
 pub mod certificate;
+mod clock;
 mod fault;
 mod head;
 mod key;
@@ -19,6 +20,7 @@ mod store;
 mod verify;
 mod writer;
 
+pub use clock::SignerTime;
 pub use fault::{Fault, Finding};
 pub use head::{HeadVerifier, Signer, SignerError, head_message};
 pub use key::{InitialKey, SegmentId};

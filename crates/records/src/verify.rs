@@ -4,6 +4,7 @@
 //! With a segment's key every line of it is proven by its own MAC. With a signer alone a line is proven by the next
 //! good head after it, because the chain in the head covers it. What nothing proves is a finding.
 
+use crate::clock::{Clocks, SignerTime};
 use crate::fault::{Fault, Finding};
 use crate::head::{HeadVerifier, head_message};
 use crate::key::{InitialKey, Ratchet, SegmentId};
@@ -90,6 +91,7 @@ pub fn verify(files: &[LogFile], proof: &Proof<'_>) -> Report {
         broken: false,
         unproven: None,
         findings: Vec::new(),
+        clocks: Clocks::default(),
         report: Report::default(),
     };
     for (index, file) in files.into_iter().enumerate() {
@@ -158,6 +160,7 @@ struct Check<'p> {
     unproven: Option<(Place, u64)>,
     /// Findings with the place of their file.
     findings: Vec<(usize, Finding)>,
+    clocks: Clocks,
     report: Report,
 }
 
@@ -320,6 +323,7 @@ impl Check<'_> {
         if !signed {
             self.find(place, Fault::HeadSignature);
         }
+        let signed = signed && self.is_as_old_as_it_says(place, line, signer.signed_at(&head.signature));
         if signed && whole {
             self.report.last_head = Some(before);
         }
@@ -332,6 +336,17 @@ impl Check<'_> {
         } else {
             self.find(&first, Fault::Unproven { lines });
         }
+    }
+
+    /// Compares the signer's clock with the line's.
+    fn is_as_old_as_it_says(&mut self, place: &Place, line: &Line, time: Option<SignerTime>) -> bool {
+        let Some(time) = time else { return true };
+        let checked = self.clocks.check(&line.boot, line.stamp.up_ms, time);
+        let good = checked.is_ok();
+        if let Ok(Some(fault)) | Err(fault) = checked {
+            self.find(place, fault);
+        }
+        good
     }
 
     /// Compares the chain that a line names with the one so far. After a fault it differs anyway: it is taken over.

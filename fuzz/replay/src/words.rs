@@ -22,6 +22,7 @@ use bennu_formats::state_schema::StateSchema;
 use bennu_formats::trust::{ReleaseKey, TrustConfig};
 use bennu_formats::units::Bytes;
 use bennu_formats::verity_sig::VeritySig;
+use bennu_formats::watch::WatchReport;
 use bennu_policy::debug_token::DebugFacts;
 use bennu_policy::verify::first_boot::FirstBootTrust;
 use bennu_policy::verify::{ReleaseTrust, SlotFacts};
@@ -57,7 +58,7 @@ mod serde_json_value {
     }
     encode! {
         super::SlotManifest super::TrustConfig super::BootRecord super::Handover super::HealthConfig
-        super::HealthReport super::FirmwareRecord super::FirstBoot super::StateSchema super::GateConfig super::GateReport
+        super::HealthReport super::FirmwareRecord super::FirstBoot super::StateSchema super::GateConfig super::GateReport super::WatchReport
         super::ProfileSet super::DriftConfig
     }
 }
@@ -207,7 +208,7 @@ pub fn handover(bytes: &[u8]) -> bool {
 /// Gate configuration and report, and profiles of units.
 pub fn gate(bytes: &[u8]) -> bool {
     let config = round_trip::<GateConfig>(bytes) || round_trip::<ProfileSet>(bytes);
-    round_trip::<GateReport>(bytes) || config
+    round_trip::<GateReport>(bytes) || round_trip::<WatchReport>(bytes) || config
 }
 
 /// Health configuration and report, drift configuration.

@@ -6,8 +6,6 @@
 //!
 //! `bennud gate`, started once by `bennu-gate.service` before it, sets up the execution gate that the image asks for
 //! and ends: status 0 when it stands, 1 when it does not.
-//!
-//! `bennud forward`, started by `bennu-alert.service`, sends the record log to a syslog server.
 
 use bennu_formats::Code;
 use bennu_formats::drift::DriftConfig;
@@ -21,14 +19,13 @@ use bennu_runtime::agent::{Agent, Outcome};
 use bennu_runtime::console::Console;
 use bennu_runtime::control;
 use bennu_runtime::documents::{self, DocumentError};
-use bennu_runtime::forward::Forwarder;
 use bennu_runtime::gate::{self, NoGate};
 use bennu_runtime::notify::Notifier;
 use bennu_runtime::respond::Warden;
 use bennu_runtime::restart::restart;
 use bennu_runtime::status::Sources;
 use bennu_runtime::surroundings::Machine;
-use bennu_runtime::watch::Inbox;
+use bennu_runtime::watch::{Inbox, Watched};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -49,26 +46,10 @@ fn main() -> ExitCode {
     match std::env::args_os().nth(1) {
         None => watch(console),
         Some(word) if word == "gate" => set_up_gate(&mut console),
-        Some(word) if word == "forward" => forward(&mut console),
         Some(word) => refuse(
             &mut console,
-            &format!("expected no argument, `gate` or `forward`, found {word:?}"),
+            &format!("expected no argument, `gate`, found {word:?}"),
         ),
-    }
-}
-
-/// Sends the record log for as long as the machine runs; ends only when it cannot begin.
-fn forward(console: &mut Console) -> ExitCode {
-    let mut say = |level, words: &str| console.say(level, words);
-    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let ready = Notifier::open(std::env::var_os("NOTIFY_SOCKET"));
-    match (ready, Forwarder::open(&hostname, &mut say)) {
-        (Ok(notifier), Ok(forwarder)) => {
-            let _untold = notifier.ready();
-            forwarder.run(&notifier, &mut say)
-        }
-        (Err(error), _) => refuse(console, &error.to_string()),
-        (_, Err(error)) => refuse(console, &error.to_string()),
     }
 }
 
@@ -129,15 +110,15 @@ fn watch(mut console: Console) -> ExitCode {
     }
     let mut machine = Machine::new(console, notifier, inputs.handover.esp.clone());
     let agent = Agent::new(&inputs.handover, inputs.config, inputs.started);
+    let mut warden = Warden::new(&inputs.handover, inputs.drift, denied);
+    let mut watched = Watched::begin(&mut machine, &mut warden);
     let outcome = match gate {
-        Ok(()) => agent.run(inputs.previous.as_ref(), &mut machine),
-        Err(error) => agent.run_without_gate(&error.to_string(), &mut machine),
+        Ok(()) => agent.run(inputs.previous.as_ref(), &mut watched),
+        Err(error) => agent.run_without_gate(&error.to_string(), &mut watched),
     };
     match outcome {
         // An unhealthy slot that has to stay up is watched all the same.
-        Outcome::Good | Outcome::Unhealthy => {
-            Warden::new(&inputs.handover, inputs.drift, denied).run(&mut machine)
-        }
+        Outcome::Good | Outcome::Unhealthy => warden.run(&mut machine),
         Outcome::Restart => restart(&mut machine),
     }
 }

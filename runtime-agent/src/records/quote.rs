@@ -5,9 +5,10 @@
 //! log tells the PCRs as well. Layout: length of the statement (u16, big-endian), statement, r and s (64 bytes).
 
 use bennu_formats::Sha256Digest;
-use bennu_records::{HeadVerifier, Signer, SignerError};
+use bennu_records::{HeadVerifier, Signer, SignerError, SignerTime};
 use bennu_tpm::{
-    AttestationPublic, Client, Device, PcrMask, Quote, TpmError, TransportError, verify_statement,
+    AttestationPublic, Client, Device, PcrMask, Quote, QuoteStatement, TpmError, TransportError,
+    verify_statement,
 };
 use std::path::Path;
 
@@ -125,6 +126,15 @@ impl HeadVerifier for HeadKey {
         known
             && parse(signature)
                 .is_some_and(|quote| verify_statement(&quote, &self.0, qualifying.as_bytes()).is_ok())
+    }
+
+    fn signed_at(&self, signature: &[u8]) -> Option<SignerTime> {
+        let clock = QuoteStatement::decode(&parse(signature)?.statement).ok()?.clock;
+        Some(SignerTime {
+            clock_ms: clock.clock_ms,
+            resets: clock.reset_count,
+            restarts: clock.restart_count,
+        })
     }
 }
 

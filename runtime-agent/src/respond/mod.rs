@@ -13,6 +13,7 @@ mod memory;
 mod other;
 pub mod purge;
 mod report;
+mod watch_report;
 
 use crate::records::{Journal, TpmSigner, place};
 use crate::surroundings::Surroundings;
@@ -81,6 +82,8 @@ pub struct Warden {
     /// Line of the decision, and the chain after it.
     line: (u64, Sha256Digest),
     unsigned_lines: bool,
+    /// The report could not be written, which was told.
+    report_fails: bool,
     /// Nothing is watched any more: a person has to come.
     halted: bool,
 }
@@ -100,21 +103,27 @@ impl Warden {
             next: (0, Sha256Digest::ZERO),
             line: (0, Sha256Digest::ZERO),
             unsigned_lines: false,
+            report_fails: false,
             halted: false,
         }
     }
 
     /// Watches for ever, or until the machine restarts.
     pub fn run(mut self, world: &mut impl Surroundings) -> ! {
-        self.begin(world);
-        let interval = self
-            .config
-            .as_ref()
-            .map_or(DEFAULT_INTERVAL_MS, |c| c.interval_ms);
         loop {
             self.round(world);
-            world.pause(Duration::from_millis(interval.into()));
+            world.pause(self.interval());
         }
+    }
+
+    /// Between two rounds.
+    pub fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval_ms().into())
+    }
+
+    fn interval_ms(&self) -> u32 {
+        let config = self.config.as_ref();
+        config.map_or(DEFAULT_INTERVAL_MS, |config| config.interval_ms)
     }
 
     fn enforced(&self) -> ActionSet {
@@ -123,7 +132,7 @@ impl Warden {
     }
 
     /// Tells the log what begins, and takes over what an earlier life left on the ESP.
-    fn begin(&mut self, world: &mut impl Surroundings) {
+    pub fn begin(&mut self, world: &mut impl Surroundings) {
         match TpmSigner::open() {
             Ok(signer) => self.signer = Some(signer),
             Err(error) => world.say(
@@ -177,6 +186,7 @@ impl Warden {
         }
         let news = self.remember(sightings, world);
         let decision = self.decide(&NOT_LOOKED_AT);
+        self.report(&decision, world);
         let acts = decision.plan.iter().any(|step| !step.action.is_report());
         if news || acts {
             self.answer(decision, world);
@@ -236,7 +246,7 @@ impl Warden {
             spent: self.memory.spent(),
             in_force: self.memory.in_force(),
             other: *other,
-            // The watch begins when the slot was marked good, and a slot that was flipped from is marked bad.
+            // A slot that was flipped from is marked bad: there is no way back to it without a person.
             flips_in_a_row: 0,
         })
     }

@@ -66,6 +66,7 @@ impl Chain {
             root(status),
             tpm(status),
             self::gate(status, gate),
+            watch(status),
             health(status),
         ];
         let broken = layers.iter().find(|layer| layer.standing == Standing::Broken);
@@ -246,6 +247,14 @@ fn gate(status: &Status, asked: GateMode) -> Layer {
             let why = format!("expected {}, found {}", asked.as_str(), found.as_str());
             layer("gate", Standing::Broken, why)
         }
+    }
+}
+
+fn watch(status: &Status) -> Layer {
+    match &status.watch {
+        Some(watch) if watch.silent || !watch.clean => layer("watch", Standing::Broken, watch.words()),
+        Some(watch) => layer("watch", Standing::Holds, watch.words()),
+        None => layer("watch", Standing::Pending, "bennud has not looked yet"),
     }
 }
 

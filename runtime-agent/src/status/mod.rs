@@ -14,6 +14,7 @@ pub mod render;
 pub mod times;
 pub mod verdict;
 pub mod verity;
+pub mod watch;
 pub mod why;
 
 use crate::documents::{self, DocumentError};
@@ -25,11 +26,13 @@ use bennu_formats::handover::{
 use bennu_formats::health::{HealthReport, HealthState};
 use bennu_formats::names::UkiFileName;
 use bennu_formats::{ImageId, ImageVersion, RootHash, Sha256Digest, paths};
+use bennu_linux::time;
 use identity::Identity;
 use pcrs::PcrRow;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use verity::VerityState;
+use watch::WatchStatus;
 
 /// Schema number of every JSON object that `bennuctl` writes.
 pub const SCHEMA: u32 = 1;
@@ -45,6 +48,8 @@ pub struct Sources {
     pub gate: PathBuf,
     /// What the image asks of the gate.
     pub gate_config: PathBuf,
+    /// What the watch last saw.
+    pub watch: PathBuf,
     /// The directory with one file a PCR, SHA-256 bank.
     pub pcrs: PathBuf,
     /// The file with the kernel's host name.
@@ -58,6 +63,7 @@ impl Default for Sources {
             health: PathBuf::from(paths::RUN_HEALTH),
             gate: PathBuf::from(paths::RUN_GATE),
             gate_config: PathBuf::from(paths::ROOT_GATE),
+            watch: PathBuf::from(paths::RUN_WATCH),
             pcrs: PathBuf::from(pcrs::SYSFS),
             hostname: PathBuf::from("/proc/sys/kernel/hostname"),
         }
@@ -143,6 +149,8 @@ pub struct Status {
     pub factory_reset: Option<FactoryReset>,
     /// The execution gate; none where the image asks for none or `bennud` has not reported.
     pub gate: Option<GateReport>,
+    /// The watch for drift; none before its first round.
+    pub watch: Option<WatchStatus>,
     /// PCRs.
     pub pcrs: Vec<PcrRow>,
     /// Why a newer slot was passed over.
@@ -224,6 +232,8 @@ impl Status {
             debug: handover.debug,
             factory_reset: handover.factory_reset,
             gate: documents::read_if_there(&sources.gate)?,
+            watch: documents::read_if_there(&sources.watch)?
+                .map(|report| WatchStatus::of(report, time::since_boot_ms())),
             pcrs: pcrs::rows(&handover.pcrs, Path::new(&sources.pcrs)),
             fell_back: handover.fell_back.map(FellBackStatus::from),
         })

@@ -5,6 +5,7 @@
 
 use super::pcrs::{PcrNow, expected_change};
 use super::verity::VerityState;
+use super::watch::WatchStatus;
 use super::{FellBackStatus, Status};
 use bennu_formats::gate::{GateMode, GateReport};
 use bennu_formats::handover::{FactoryReset, SecureBootState};
@@ -90,6 +91,7 @@ pub fn status(status: &Status) -> String {
         line(&mut out, "reset", &factory_reset(reset));
     }
     gate(&mut out, status.gate.as_ref());
+    watch(&mut out, status.watch.as_ref());
     pcrs(&mut out, status);
     if let Some(fell_back) = &status.fell_back {
         out.push('\n');
@@ -159,6 +161,16 @@ fn verity(state: &VerityState) -> String {
         VerityState::Corrupted => "CORRUPTED: a block did not match the root hash".to_owned(),
         VerityState::Unknown { why } => format!("unknown ({why})"),
     }
+}
+
+fn watch(out: &mut String, watch: Option<&WatchStatus>) {
+    let words = match watch {
+        None => "has not looked yet".to_owned(),
+        Some(watch) if watch.silent => format!("SILENT: {}", watch.words()),
+        Some(watch) if watch.clean => format!("clean; {}", watch.words()),
+        Some(watch) => format!("DRIFT: {}", watch.words()),
+    };
+    line(out, "watch", &words);
 }
 
 /// Denials that are shown: the newest.

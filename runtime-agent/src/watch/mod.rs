@@ -6,6 +6,7 @@
 //!
 //! Reads: sysfs, procfs, securityfs, the TPM, the boot disk. Writes nothing.
 
+mod before_good;
 mod clock;
 mod disk;
 mod firmware;
@@ -15,6 +16,7 @@ mod kernel;
 mod tpm;
 mod verity;
 
+pub use before_good::Watched;
 pub use gate::Inbox;
 pub use ima::ImaWatch;
 
@@ -119,6 +121,12 @@ impl Watch {
             }
         }
         (seen, words)
+    }
+
+    /// Names of the subjects that could not be looked at in their last round.
+    pub fn blind(&self) -> impl Iterator<Item = &'static str> {
+        let blind = self.subjects.iter().filter(|(_, told)| told.is_some());
+        blind.map(|(subject, _)| subject.name())
     }
 }
 

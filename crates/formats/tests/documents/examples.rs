@@ -30,6 +30,7 @@ use bennu_formats::trust::{
 };
 use bennu_formats::units::{Blocks4K, Bytes};
 use bennu_formats::verity_sig::{BennuMember, VeritySig};
+use bennu_formats::watch::WatchReport;
 use std::collections::BTreeMap;
 
 pub const ROOT_HASH: RootHash = RootHash(*b"an example of a root hash, 32 by");
@@ -286,6 +287,18 @@ pub fn profiles() -> ProfileSet {
            "socket":[{"path":"/run/app"},{"abstract":"app"}]}},
         {"unit":"local.service","no_tcp":{"stage":"deny"}}]}"#;
     ProfileSet::decode(text.as_bytes()).unwrap()
+}
+
+pub fn watch_report() -> WatchReport {
+    WatchReport {
+        schema: WatchReport::SCHEMA,
+        at_ms: 61_250,
+        interval_ms: 5000,
+        clean: false,
+        rule: "drift.one-strong".into(),
+        signals: vec!["clock-jumped".into(), "pcr-changed".into()],
+        blind: vec!["ESP".into()],
+    }
 }
 
 pub fn gate_report() -> GateReport {

@@ -59,6 +59,7 @@ fn the_hand_over_record_has_its_pinned_bytes() {
 fn the_gate_configuration_report_and_profiles_have_their_pinned_bytes() {
     is_pinned("gate-config.json", &examples::gate());
     is_pinned("gate-report.json", &examples::gate_report());
+    is_pinned("watch-report.json", &examples::watch_report());
     is_pinned("profiles.json", &examples::profiles());
 }
 

@@ -16,6 +16,7 @@ use bennu_formats::profile::ProfileSet;
 use bennu_formats::state_schema::StateSchema;
 use bennu_formats::trust::TrustConfig;
 use bennu_formats::verity_sig::{PARTITION_BYTES, VeritySig};
+use bennu_formats::watch::WatchReport;
 use proptest::prelude::*;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -29,6 +30,7 @@ macro_rules! for_every_document {
         $check(&examples::handover());
         $check(&examples::gate());
         $check(&examples::gate_report());
+        $check(&examples::watch_report());
         $check(&examples::profiles());
         $check(&examples::firmware_record());
         $check(&examples::health());
@@ -60,6 +62,7 @@ fn the_length_limits_are_these() {
     assert_eq!(FirstBoot::MAX_BYTES, 65_536);
     assert_eq!(StateSchema::MAX_BYTES, 4_096);
     assert_eq!(HealthReport::MAX_BYTES, 16_384);
+    assert_eq!(WatchReport::MAX_BYTES, 16_384);
     assert_eq!((MAX_ENVELOPE_BYTES, PARTITION_BYTES), (98_304, 131_072));
 }
 
@@ -281,6 +284,7 @@ fn decode_all(bytes: &[u8]) {
     let _ = Handover::decode(bytes);
     let _ = GateConfig::decode(bytes);
     let _ = GateReport::decode(bytes);
+    let _ = WatchReport::decode(bytes);
     let _ = HealthConfig::decode(bytes);
     let _ = HealthReport::decode(bytes);
     let _ = Envelope::decode(bytes);

@@ -28,7 +28,7 @@ const ROOT: Case = Case {
     suffix: "",
     definition: "images/bench/verity.toml",
     abilities: Abilities::VerifiedRoot,
-    note: "ours also verifies the manifest, checks the floor, unseals a secret and closes the latch",
+    note: "ours also verifies the manifest, has the kernel check the root hash's signature, checks the floor, unseals a secret and closes the latch",
 };
 const STATE: Case = Case {
     suffix: "-encrypted-state",

@@ -31,7 +31,7 @@ fn debian_13(context: &mut Context) -> Result<()> {
         "/etc keeps   machine-id, ssh-host-keys, hostname, network, time-zone; 0 files of the start before";
     on.wait_for(kept, MULTI_USER)?;
     on.wait_for("gate         enforced; ", MULTI_USER)?;
-    for layer in ["health", "gate", "tpm", "root", "release", "firmware"] {
+    for layer in ["health", "watch", "gate", "tpm", "root", "release", "firmware"] {
         on.wait_for(format!("[ok] {layer} ").as_str(), MULTI_USER)?;
     }
     no_denial(&on)?;

@@ -104,7 +104,20 @@ fn beside(context: &mut Context) -> Result<()> {
     let lines = boot_to_probe(&mut machine)?;
     expect_version(&lines, "2")?;
     expect_line(&lines, "unsealed secret machine (32 bytes)")?;
-    Ok(())
+
+    // The same machine with one file more, which would lie over `/etc`.
+    put_beside(
+        &machine,
+        "2",
+        "x.confext.raw",
+        b"the attacker's configuration extension",
+    )?;
+    let line = boot_that_fails(&mut machine, "PCR-UNEXPECTED")?;
+    expect_unexpected(&line, 12)?;
+    expect_cause(
+        &line,
+        "PCR 12 is not the expected value: a configuration extension beside the UKI was measured; ",
+    )
 }
 
 fn for_every_uki(context: &mut Context) -> Result<()> {

@@ -74,7 +74,10 @@ fn to_the_end(on: &mut PowerOn<'_>) -> Result<Vec<String>> {
 /// A start that types `pin` and reaches its root.
 fn start_with(machine: &mut Machine, pin: &str) -> Result<Vec<String>> {
     let mut on = machine.power_on()?;
-    // The last failure's words, `STATE-PIN: …`, come first: what is typed there is dropped, and echoed.
+    // Somebody who does not wait: it is dropped, and shown nowhere.
+    on.wait_for_without("bennu-init: verified ", &open(), INITRD)?;
+    on.send(&format!("{pin}\r"))?;
+    // The last failure's words, `STATE-PIN: …`, come first.
     on.wait_for_without("the state volume has a PIN; Ctrl-D", &open(), INITRD)?;
     answer(&mut on, "PIN:", pin, "the PIN opens the key of the state volume")?;
     to_the_end(&mut on)

@@ -61,8 +61,14 @@ pub fn uki(ours: &Path, initrd: &Path, abilities: Abilities, scratch: &Path) -> 
     sign(&joined, &scratch.join("peer.signed.efi"))
 }
 
-/// Our command line and what the peer needs besides.
+/// Has the kernel refuse a hash tree without a signature of its root hash (kernel-parameters, dm-verity): ours brings
+/// one, the peer's `roothash=` does not.
+const SIGNATURES: &str = "dm_verity.require_signatures=";
+
+/// Our command line without what the peer cannot do, and what it needs besides.
 fn cmdline(ours: &str, abilities: Abilities) -> String {
+    let words = ours.split(' ').filter(|word| !word.starts_with(SIGNATURES));
+    let ours = words.collect::<Vec<_>>().join(" ");
     match abilities {
         Abilities::VerifiedRoot => format!("{ours} {FOR_ROOT}"),
         Abilities::VerifiedRootAndEncryptedState => {
@@ -96,9 +102,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_peers_command_line_begins_with_ours() {
+    fn the_peers_command_line_begins_with_ours_but_demands_no_signature() {
         for abilities in [Abilities::VerifiedRoot, Abilities::VerifiedRootAndEncryptedState] {
-            let line = cmdline("roothash=ab quiet", abilities);
+            let line = cmdline("roothash=ab dm_verity.require_signatures=1 quiet", abilities);
             assert!(
                 line.starts_with("roothash=ab quiet root=/dev/mapper/root "),
                 "{line}"

@@ -17,11 +17,13 @@ const MEMORY_MIB: u32 = 1024;
 /// Version in the boot entry's name.
 const ENTRY: &str = "bench_2";
 /// Ends a boot that will come to nothing.
-const HOPELESS: [&str; 4] = [
+const HOPELESS: [&str; 6] = [
     "bennu-init: FAILED",
     "bennu-init: HALTED",
     "emergency mode",
     "Kernel panic",
+    "Failed to start systemd-veritysetup",
+    "Failed to start systemd-cryptsetup",
 ];
 /// In front of a record of the kernel's log that the root's init shows.
 const RECORD: &str = "PROBE KERNEL-LOG ";
