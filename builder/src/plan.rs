@@ -8,8 +8,8 @@ mod local;
 mod workloads;
 
 pub use alerts::{AlertError, AlertPlan};
-pub use drift::DriftPlan;
 use checks::Checker;
+pub use drift::DriftPlan;
 
 use crate::cmdline::{HardeningPlan, HardeningRule};
 use crate::definition::{AcceptedKeys, AgentsRule, Definition, DefinitionError, SourceSection};

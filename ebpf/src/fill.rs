@@ -63,7 +63,8 @@ impl<K: Kernel> Maps<'_, K> {
             let id = info.map_err(|source| GateError::Map { map: name, source })?.id();
             self.remember(Own::Map, id)?;
         }
-        let places = programs::PROGRAMS.map(|(name, Place::Hook(place) | Place::Function(place))| (name, place));
+        let places =
+            programs::PROGRAMS.map(|(name, Place::Hook(place) | Place::Function(place))| (name, place));
         let network = programs::NETWORK.map(|(name, _)| (name, "cgroup_skb"));
         let network = network.into_iter().filter(|_| settings.network);
         for (name, place) in places.into_iter().chain(network) {

@@ -60,7 +60,9 @@ impl Responder {
     /// [`GateError::Map`], also when all 64 places are taken.
     pub fn mark(&mut self, parent: u64, name: &str, mark: Mark) -> Result<(), GateError> {
         let key = group_key(parent, name);
-        self.groups.insert(key, mark.number(), 0).map_err(failed("groups"))
+        self.groups
+            .insert(key, mark.number(), 0)
+            .map_err(failed("groups"))
     }
 
     /// Takes all marks away.
@@ -68,7 +70,11 @@ impl Responder {
     /// # Errors
     /// [`GateError::Map`].
     pub fn unmark_all(&mut self) -> Result<(), GateError> {
-        let keys: Vec<_> = self.groups.keys().collect::<Result<_, _>>().map_err(failed("groups"))?;
+        let keys: Vec<_> = self
+            .groups
+            .keys()
+            .collect::<Result<_, _>>()
+            .map_err(failed("groups"))?;
         keys.iter()
             .try_for_each(|key| self.groups.remove(key))
             .map_err(failed("groups"))

@@ -23,6 +23,7 @@ fn sound() -> Status {
         health: nowhere("health"),
         gate: nowhere("gate"),
         gate_config: nowhere("config"),
+        drift: nowhere("drift"),
         pcrs: nowhere("pcrs"),
         hostname: nowhere("hostname"),
     };

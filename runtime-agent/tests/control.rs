@@ -35,6 +35,7 @@ impl Agent {
             pcrs: agent.dir.path().to_owned(),
             gate: at("gate.json"),
             gate_config: at("gate-config.json"),
+            drift: at("drift-memory.json"),
             hostname: at("hostname"),
         };
         control::start(&agent.socket(), sources).unwrap();

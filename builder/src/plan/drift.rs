@@ -54,7 +54,12 @@ impl Checker<'_> {
                 drift::INTERVAL_MS,
             )?,
             enforced: enforced.into_iter().collect(),
-            weak_window_s: self.within("drift.weak_window_s", "60 to 86400", weak_window_s, drift::WINDOW_S)?,
+            weak_window_s: self.within(
+                "drift.weak_window_s",
+                "60 to 86400",
+                weak_window_s,
+                drift::WINDOW_S,
+            )?,
             strong_window_s: self.within(
                 "drift.strong_window_s",
                 "60 to 86400, not less than drift.weak_window_s",

@@ -42,7 +42,9 @@ pub enum CgroupError {
     Own { found: String },
     #[error("cannot open the root of the control groups: {act}: {source}")]
     Root { act: &'static str, source: io::Error },
-    #[error("root of the control groups: expected inode 1, found {found}: this is no process of the whole machine")]
+    #[error(
+        "root of the control groups: expected inode 1, found {found}: this is no process of the whole machine"
+    )]
     NotTheRoot { found: u64 },
     #[error("control group {path}: expected it {state} within {limit_ms} ms; it is not")]
     NotInTime {
@@ -321,7 +323,13 @@ mod tests {
         fs::write(&events, "populated 0\nfrozen 1\n").unwrap();
         group.kill(Duration::ZERO).unwrap();
         let refused = group.thaw(Duration::ZERO);
-        assert!(matches!(refused, Err(CgroupError::NotInTime { state: "going on", .. })));
+        assert!(matches!(
+            refused,
+            Err(CgroupError::NotInTime {
+                state: "going on",
+                ..
+            })
+        ));
         fs::write(&events, "populated 1\nfrozen 0\n").unwrap();
         group.thaw(Duration::ZERO).unwrap();
         assert_eq!(

@@ -82,7 +82,9 @@ pub struct Facts<'a> {
 impl Facts<'_> {
     /// Signals that count now.
     fn counting(&self) -> impl Iterator<Item = &Seen> {
-        self.signals.iter().filter(|seen| seen.counts(self.now_ms, &self.windows))
+        self.signals
+            .iter()
+            .filter(|seen| seen.counts(self.now_ms, &self.windows))
     }
 }
 

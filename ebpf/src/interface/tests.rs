@@ -42,7 +42,10 @@ fn the_header_has_the_same_numbers() {
     assert_eq!(defined("MOST_ADDRESSES") as usize, profile::MAX_NETWORKS);
     assert_eq!(defined("FEATURE_NETWORK"), respond::FEATURE_NETWORK);
     assert_eq!(defined("MOST_SINKS") as usize, respond::MAX_SINKS);
-    for (name, denied) in ["DENY_NOBODY", "DENY_MARKED", "DENY_EVERYTHING"].iter().zip(respond::Denied::ALL) {
+    for (name, denied) in ["DENY_NOBODY", "DENY_MARKED", "DENY_EVERYTHING"]
+        .iter()
+        .zip(respond::Denied::ALL)
+    {
         assert_eq!(defined(name), denied.number());
     }
     assert_eq!(defined("GROUP_DENIED"), respond::Mark::Denied.number());

@@ -47,7 +47,10 @@ pub fn unit_of(sighting: &Sighting) -> Option<String> {
 /// Units that are never denied.
 fn never(groups: &Cgroups) -> Vec<String> {
     let own = groups.own().ok().and_then(|group| groups.unit_of(&group));
-    [MANAGER.to_owned(), ALERTS.to_owned()].into_iter().chain(own).collect()
+    [MANAGER.to_owned(), ALERTS.to_owned()]
+        .into_iter()
+        .chain(own)
+        .collect()
 }
 
 /// Denies those that are concerned, besides those that are denied already. Taken anew in each round while it is in force:
@@ -72,11 +75,18 @@ pub fn deny(concerned: &Concerned, spared: &[String]) -> Result<String, String> 
         mark(path, Mark::Spared).map_err(|e| failed(&e))?;
     }
     // More units than there are places for are all of them.
-    everything |= concerned.units.iter().any(|unit| mark(unit, Mark::Denied).is_err());
+    everything |= concerned
+        .units
+        .iter()
+        .any(|unit| mark(unit, Mark::Denied).is_err());
     for path in never(&groups) {
         mark(&path, Mark::Spared).map_err(|e| failed(&e))?;
     }
-    let denied = if everything { Denied::Everything } else { Denied::Marked };
+    let denied = if everything {
+        Denied::Everything
+    } else {
+        Denied::Marked
+    };
     state.denied = state.denied.max(denied);
     gate.set(&state).map_err(|e| failed(&e))?;
     Ok(format!("no more programs in {}", concerned.words()))

@@ -85,7 +85,10 @@ mod tests {
         let all = names.map(|name| groups.group(name));
         let begun = Instant::now();
         let refused = together(&all, Group::begin_freeze, Group::await_frozen).unwrap_err();
-        assert!(refused.starts_with("1 of 3 failed, as: control group "), "{refused}");
+        assert!(
+            refused.starts_with("1 of 3 failed, as: control group "),
+            "{refused}"
+        );
         assert!(begun.elapsed() < ALL_LIMIT * 2);
         for name in names {
             let asked = std::fs::read_to_string(kept.path().join(name).join("cgroup.freeze")).unwrap();

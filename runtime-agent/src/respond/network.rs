@@ -43,7 +43,9 @@ impl Sinks {
 
     /// Asks for the addresses of a name, if it is time to. Addresses that are known stay when there is no answer.
     pub fn refresh(&mut self, alive: &mut dyn FnMut()) {
-        let Some((host, _)) = self.place.clone() else { return };
+        let Some((host, _)) = self.place.clone() else {
+            return;
+        };
         if self.asked.is_some_and(|asked| asked.elapsed() < ANEW) {
             return;
         }
@@ -59,8 +61,15 @@ impl Sinks {
 
     fn all(&self) -> Vec<Sink> {
         let port = self.place.as_ref().map(|(_, port)| *port);
-        let of = |(address, port): (&IpAddr, u16)| Sink { address: *address, port };
-        self.addresses.iter().zip(port.into_iter().cycle()).map(of).collect()
+        let of = |(address, port): (&IpAddr, u16)| Sink {
+            address: *address,
+            port,
+        };
+        self.addresses
+            .iter()
+            .zip(port.into_iter().cycle())
+            .map(of)
+            .collect()
     }
 
     /// Whom packets still reach, in words.
@@ -69,7 +78,10 @@ impl Sinks {
             (None, _) => "the image names no alert sink".to_owned(),
             (Some((host, _)), []) => format!("no address of the alert sink {host} is known"),
             (Some((_, port)), known) => {
-                let known: Vec<String> = known.iter().map(|address| format!("{address} port {port}")).collect();
+                let known: Vec<String> = known
+                    .iter()
+                    .map(|address| format!("{address} port {port}"))
+                    .collect();
                 format!("alerts go to {}", known.join(", "))
             }
         }
@@ -128,12 +140,18 @@ mod tests {
         sinks.refresh(&mut || ());
         let (all, words) = sinks.plan();
         assert_eq!(all.len(), 1);
-        assert_eq!((all[0].address.to_string(), all[0].port), ("10.0.2.100".into(), 6514));
+        assert_eq!(
+            (all[0].address.to_string(), all[0].port),
+            ("10.0.2.100".into(), 6514)
+        );
         assert_eq!(words, "alerts go to 10.0.2.100 port 6514");
         let mut sinks = at("no-such-host.invalid.");
         sinks.refresh(&mut || ());
         let (all, words) = sinks.plan();
-        assert!(all.is_empty() && words.starts_with("no address of the alert sink"), "{words}");
+        assert!(
+            all.is_empty() && words.starts_with("no address of the alert sink"),
+            "{words}"
+        );
         let (all, words) = Sinks::default().plan();
         assert!(all.is_empty() && words.contains("names no alert sink"), "{words}");
     }

@@ -45,6 +45,8 @@ pub struct Sources {
     pub gate: PathBuf,
     /// What the image asks of the gate.
     pub gate_config: PathBuf,
+    /// What bennud remembers of drift.
+    pub drift: PathBuf,
     /// The directory with one file a PCR, SHA-256 bank.
     pub pcrs: PathBuf,
     /// The file with the kernel's host name.
@@ -58,6 +60,7 @@ impl Default for Sources {
             health: PathBuf::from(paths::RUN_HEALTH),
             gate: PathBuf::from(paths::RUN_GATE),
             gate_config: PathBuf::from(paths::ROOT_GATE),
+            drift: PathBuf::from(paths::RUN_DRIFT_MEMORY),
             pcrs: PathBuf::from(pcrs::SYSFS),
             hostname: PathBuf::from("/proc/sys/kernel/hostname"),
         }
@@ -143,6 +146,9 @@ pub struct Status {
     pub factory_reset: Option<FactoryReset>,
     /// The execution gate; none where the image asks for none or `bennud` has not reported.
     pub gate: Option<GateReport>,
+    /// What is in force about drift, by the names of actions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_force: Vec<String>,
     /// PCRs.
     pub pcrs: Vec<PcrRow>,
     /// Why a newer slot was passed over.
@@ -224,6 +230,8 @@ impl Status {
             debug: handover.debug,
             factory_reset: handover.factory_reset,
             gate: documents::read_if_there(&sources.gate)?,
+            in_force: crate::respond::memory::in_force(&sources.drift)
+                .unwrap_or_else(|error| vec![format!("not known: {error}")]),
             pcrs: pcrs::rows(&handover.pcrs, Path::new(&sources.pcrs)),
             fell_back: handover.fell_back.map(FellBackStatus::from),
         })

@@ -90,6 +90,9 @@ pub fn status(status: &Status) -> String {
         line(&mut out, "reset", &factory_reset(reset));
     }
     gate(&mut out, status.gate.as_ref());
+    if !status.in_force.is_empty() {
+        line(&mut out, "in force", &status.in_force.join(", "));
+    }
     pcrs(&mut out, status);
     if let Some(fell_back) = &status.fell_back {
         out.push('\n');

@@ -81,14 +81,20 @@ impl Cgroups {
 /// # Errors
 /// [`CgroupError::Root`], [`CgroupError::NotTheRoot`].
 pub fn open_root() -> Result<OwnedFd, CgroupError> {
-    let failed = |act| move |errno: rustix::io::Errno| CgroupError::Root { act, source: io::Error::from(errno) };
-    let context =
-        rustix::mount::fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("fsopen"))?;
+    let failed = |act| {
+        move |errno: rustix::io::Errno| CgroupError::Root {
+            act,
+            source: io::Error::from(errno),
+        }
+    };
+    let context = rustix::mount::fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("fsopen"))?;
     rustix::mount::fsconfig_create(context.as_fd()).map_err(failed("fsconfig"))?;
     let mounted = rustix::mount::fsmount(
         context.as_fd(),
         FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::MOUNT_ATTR_NOEXEC | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID,
+        MountAttrFlags::MOUNT_ATTR_NOEXEC
+            | MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_NOSUID,
     )
     .map_err(failed("fsmount"))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -110,7 +116,10 @@ mod tests {
         let groups = Cgroups::at(Path::new("/groups"));
         for (path, unit) in [
             ("system.slice/web.service", Some("system.slice/web.service")),
-            ("system.slice/web.service/a/b.service", Some("system.slice/web.service")),
+            (
+                "system.slice/web.service/a/b.service",
+                Some("system.slice/web.service"),
+            ),
             (
                 "user.slice/user-0.slice/user@0.service/app.slice/x.service",
                 Some("user.slice/user-0.slice/user@0.service"),
@@ -121,7 +130,9 @@ mod tests {
         ] {
             assert_eq!(groups.unit_of(&groups.group(path)).as_deref(), unit, "{path}");
         }
-        let elsewhere = Group { path: "/other".into() };
+        let elsewhere = Group {
+            path: "/other".into(),
+        };
         assert_eq!(groups.unit_of(&elsewhere), None);
     }
 
@@ -138,7 +149,10 @@ mod tests {
             groups.place("a.slice/b.service"),
             Some((inode("a.slice"), "b.service".to_owned()))
         );
-        assert_eq!(groups.place("c.service"), Some((inode(""), "c.service".to_owned())));
+        assert_eq!(
+            groups.place("c.service"),
+            Some((inode(""), "c.service".to_owned()))
+        );
         assert_eq!(groups.place("gone.slice/c.service"), None);
     }
 }

@@ -27,7 +27,12 @@ impl Concerned {
         match (self.everything, self.units.is_empty()) {
             (true, _) => "every unit but those that are spared".to_owned(),
             (false, true) => "nobody".to_owned(),
-            (false, false) => self.units.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+            (false, false) => self
+                .units
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", "),
         }
     }
 }

@@ -40,9 +40,15 @@ fn holding<'a>(signals: &'a [Seen], in_force: &[Action]) -> Facts<'a> {
 fn three_actions_end_by_themselves_and_no_other() {
     for action in Action::ALL {
         assert_eq!(action.ends_by_itself(), ENDING.contains(&action), "{action:?}");
-        assert!(!(action.ends_by_itself() && action.cannot_be_undone()), "{action:?}");
+        assert!(
+            !(action.ends_by_itself() && action.cannot_be_undone()),
+            "{action:?}"
+        );
         // What ends has a budget: without one it could be done and undone for ever.
-        assert!(!action.ends_by_itself() || action.budget().is_some(), "{action:?}");
+        assert!(
+            !action.ends_by_itself() || action.budget().is_some(),
+            "{action:?}"
+        );
     }
 }
 
@@ -77,7 +83,11 @@ fn each_signal_holds_to_the_end_of_its_window_if_it_is_strong_and_not_at_all_if_
                 at_ms: u64::MAX,
                 ..new(*signal)
             };
-            assert_eq!(hold(action, &holding(&[future], &[action])), expected, "{signal:?}");
+            assert_eq!(
+                hold(action, &holding(&[future], &[action])),
+                expected,
+                "{signal:?}"
+            );
         }
     }
 }
@@ -122,7 +132,11 @@ fn nothing_is_undone_beside_what_is_never_undone() {
     for lasting in LASTING {
         for action in ENDING {
             let facts = holding(&[], &[action, lasting]);
-            assert_eq!(hold(action, &facts), Hold::Beside(lasting), "{action:?} {lasting:?}");
+            assert_eq!(
+                hold(action, &facts),
+                Hold::Beside(lasting),
+                "{action:?} {lasting:?}"
+            );
         }
         assert_eq!(
             reverts(&holding(&[], &[lasting, Action::Deny, Action::CutNetwork])),
@@ -157,7 +171,10 @@ fn nothing_irrevocable_is_undone_and_nothing_that_is_called_for() {
                 with(&[Action::Deny, Action::StatePurge]),
                 ActionSet::ALL,
             ] {
-                let facts = Facts { in_force, ..base.clone() };
+                let facts = Facts {
+                    in_force,
+                    ..base.clone()
+                };
                 let undone = reverts(&facts);
                 let strong = set.iter().any(|seen| seen.signal.row().weight == Weight::Strong);
                 assert!(!strong || undone.is_empty(), "{undone:?} {facts:#?}");
@@ -183,7 +200,10 @@ fn live(arrivals: &[(u64, Signal)], until_ms: u64, step_ms: u64) -> Vec<(Action,
     let enforced = with(&ENDING);
     let mut now_ms = 0;
     while now_ms <= until_ms {
-        for (_, signal) in arrivals.iter().filter(|(at, _)| *at >= now_ms && *at < now_ms + step_ms) {
+        for (_, signal) in arrivals
+            .iter()
+            .filter(|(at, _)| *at >= now_ms && *at < now_ms + step_ms)
+        {
             signals.push(Seen {
                 at_ms: now_ms,
                 answered: false,
@@ -228,7 +248,12 @@ fn an_action_ends_an_hour_after_its_last_strong_signal() {
 fn whoever_makes_signals_for_ever_gets_the_network_cut_at_last_for_good() {
     let hour = STRONG_MS;
     let signals: Vec<(u64, Signal)> = (0..100)
-        .flat_map(|n| [(2 * n * hour, Signal::GateTampering), (2 * n * hour, Signal::ClockJumped)])
+        .flat_map(|n| {
+            [
+                (2 * n * hour, Signal::GateTampering),
+                (2 * n * hour, Signal::ClockJumped),
+            ]
+        })
         .collect();
     let found = live(&signals, 210 * hour, hour / 2);
     for (action, begins, ends) in found {

@@ -1,6 +1,8 @@
 //! The states in which decisions are tried.
 
-use bennu_policy::drift::{Action, ActionSet, BUDGET, FLIP_LIMIT, Facts, OtherSlot, Seen, Signal, Spent, Windows};
+use bennu_policy::drift::{
+    Action, ActionSet, BUDGET, FLIP_LIMIT, Facts, OtherSlot, Seen, Signal, Spent, Windows,
+};
 
 /// An hour after the start.
 pub const NOW_MS: u64 = 3_600_000 * 2;
