@@ -16,7 +16,7 @@ pub fn stories() -> Vec<Story> {
     )]
 }
 
-/// From power-on to the end: two windows of 90 s and 60 s, and what a cut connection needs to come back.
+/// From power-on to the end: windows of 120 s and 60 s, and what a cut connection needs to come back.
 const ALL: Duration = Duration::from_secs(900);
 
 const BEFORE: &[&str] = &[
