@@ -34,7 +34,12 @@ impl Checker<'_> {
                 format!("{action:?} beside mode {}", gate.as_str()),
             ));
         }
-        let weak_window_s = section.weak_window_s.unwrap_or(drift::DEFAULT_WEAK_WINDOW_S);
+        let weak_window_s = self.within(
+            "drift.weak_window_s",
+            "60 to 86400",
+            section.weak_window_s.unwrap_or(drift::DEFAULT_WEAK_WINDOW_S),
+            drift::WINDOW_S,
+        )?;
         let strong_window_s = section
             .strong_window_s
             .unwrap_or(drift::DEFAULT_STRONG_WINDOW_S.max(weak_window_s));
@@ -54,19 +59,89 @@ impl Checker<'_> {
                 drift::INTERVAL_MS,
             )?,
             enforced: enforced.into_iter().collect(),
-            weak_window_s: self.within(
-                "drift.weak_window_s",
-                "60 to 86400",
-                weak_window_s,
-                drift::WINDOW_S,
-            )?,
+            weak_window_s,
             strong_window_s: self.within(
                 "drift.strong_window_s",
                 "60 to 86400, not less than drift.weak_window_s",
                 strong_window_s,
-                weak_window_s.max(*drift::WINDOW_S.start())..=*drift::WINDOW_S.end(),
+                weak_window_s..=*drift::WINDOW_S.end(),
             )?,
             spared: section.spared,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use EnforcedAction::{CutNetwork, Deny, Kill};
+    use std::path::Path;
+
+    fn of(section: DriftSection, gate: GateMode) -> Result<DriftPlan, String> {
+        let check = Checker {
+            path: Path::new("image.toml"),
+        };
+        check.drift(section, gate).map_err(|error| error.to_string())
+    }
+
+    fn enforcing(enforce: &[EnforcedAction]) -> DriftSection {
+        DriftSection {
+            enforce: enforce.to_vec(),
+            ..DriftSection::default()
+        }
+    }
+
+    #[test]
+    fn what_the_gate_carries_out_is_enforced_beside_one_that_enforces_and_no_other() {
+        for gate in [GateMode::None, GateMode::DryRun, GateMode::Enforce] {
+            assert!(of(enforcing(&[Kill]), gate).is_ok(), "control");
+            for action in [Deny, CutNetwork] {
+                let found = of(enforcing(&[Kill, action]), gate);
+                match gate {
+                    GateMode::Enforce => assert_eq!(found.unwrap().enforced.len(), 2),
+                    _ => assert!(found.unwrap_err().contains("drift.enforce"), "{action:?} {gate:?}"),
+                }
+            }
+        }
+        let twice = of(enforcing(&[Kill, Deny, Kill]), GateMode::Enforce).unwrap();
+        assert_eq!(twice.enforced, [Deny, Kill]);
+    }
+
+    #[test]
+    fn windows_are_ten_minutes_and_an_hour_unless_the_definition_says_otherwise() {
+        let windows = |weak_window_s, strong_window_s| {
+            let section = DriftSection {
+                weak_window_s,
+                strong_window_s,
+                ..DriftSection::default()
+            };
+            of(section, GateMode::None).map(|plan| (plan.weak_window_s, plan.strong_window_s))
+        };
+        assert_eq!(windows(None, None).unwrap(), (600, 3600));
+        assert_eq!(windows(Some(60), Some(60)).unwrap(), (60, 60));
+        assert_eq!(windows(Some(7200), None).unwrap(), (7200, 7200));
+        for (weak, strong, key) in [
+            (Some(59), None, "drift.weak_window_s"),
+            (Some(86_401), Some(86_400), "drift.weak_window_s"),
+            (None, Some(86_401), "drift.strong_window_s"),
+            (None, Some(599), "drift.strong_window_s"),
+        ] {
+            let refused = windows(weak, strong).unwrap_err();
+            assert!(refused.contains(key), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_is_spared_is_a_path_of_a_control_group() {
+        let spared = |paths: &[&str]| DriftSection {
+            spared: paths.iter().map(|path| (*path).to_owned()).collect(),
+            ..DriftSection::default()
+        };
+        assert!(of(spared(&["user.slice", "system.slice/ssh.service"]), GateMode::None).is_ok());
+        for wrong in ["/user.slice", "a/../b", ""] {
+            let refused = of(spared(&[wrong]), GateMode::None).unwrap_err();
+            assert!(refused.contains("drift.spared"), "{refused}");
+        }
+        assert!(of(spared(&["a"; 17]), GateMode::None).is_err());
     }
 }
