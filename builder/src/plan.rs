@@ -2,25 +2,25 @@
 
 mod alerts;
 mod checks;
+mod drift;
 mod gate;
 mod local;
 mod workloads;
 
 pub use alerts::{AlertError, AlertPlan};
 use checks::Checker;
+pub use drift::DriftPlan;
 
 use crate::cmdline::{HardeningPlan, HardeningRule};
 use crate::definition::{AcceptedKeys, AgentsRule, Definition, DefinitionError, SourceSection};
 use crate::steps::ima::ImaPlan;
-use bennu_formats::drift::{self, EnforcedAction};
-use bennu_formats::gate::GateConfig;
+use bennu_formats::gate::{GateConfig, GateMode};
 use bennu_formats::health::{HealthConfig, ModulesRule};
 use bennu_formats::identity::IdentityRule;
 use bennu_formats::manifest::Architecture;
 use bennu_formats::trust::{LocalRule, RecoveryRule, SecretSpec, SecureBootRule, StateRule};
 use bennu_formats::units::Bytes;
 use bennu_formats::{ImageId, ImageVersion};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Default length of the ESP: three UKIs of 32 MiB and some room.
@@ -98,10 +98,8 @@ pub struct Plan {
     pub release_threshold: u32,
     /// Which keys may be used.
     pub accept: AcceptedKeys,
-    /// Milliseconds between two rounds of the watch for drift.
-    pub drift_interval_ms: u32,
-    /// What is done about drift, each once; in dry run everything else.
-    pub drift_enforced: Vec<EnforcedAction>,
+    /// What is done about drift.
+    pub drift: DriftPlan,
     /// Health checks.
     pub health: HealthConfig,
     /// The execution gate.
@@ -232,16 +230,7 @@ impl Plan {
             })?,
             release_threshold: definition.keys.release_threshold.unwrap_or(1),
             accept: definition.keys.accept.unwrap_or(AcceptedKeys::Production),
-            drift_interval_ms: check.within(
-                "drift.interval_ms",
-                "200 to 600000",
-                definition.drift.interval_ms.unwrap_or(drift::DEFAULT_INTERVAL_MS),
-                drift::INTERVAL_MS,
-            )?,
-            // An image and what it extends may name the same one.
-            drift_enforced: BTreeSet::from_iter(definition.drift.enforce)
-                .into_iter()
-                .collect(),
+            drift: check.drift(definition.drift, definition.gate.mode.unwrap_or(GateMode::None))?,
             health: HealthConfig {
                 schema: 1,
                 checks: definition.health.check,

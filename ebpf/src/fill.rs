@@ -3,19 +3,18 @@
 use crate::interface::units::{self, Unit};
 use crate::interface::{CONFIG_BYTES, Own, Settings};
 use crate::programs::{self, Place};
-use crate::{ALL_MAPS, FROZEN, GateError};
+use crate::{ALL_MAPS, FROZEN, GateError, Kernel};
 use aya::maps::{Array, HashMap, Map, MapData};
 use aya::{Ebpf, Pod};
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 /// The maps of an object that is loaded.
-pub(crate) struct Maps<F> {
+pub(crate) struct Maps<'k, K> {
     pub(crate) object: Ebpf,
-    pub(crate) freeze: F,
+    pub(crate) kernel: &'k K,
 }
 
-impl<F: Fn(BorrowedFd<'_>) -> io::Result<()>> Maps<F> {
+impl<K: Kernel> Maps<'_, K> {
     pub(crate) fn data(&self, name: &'static str) -> Result<&MapData, GateError> {
         match self.object.map(name) {
             Some(Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data)) => {
@@ -25,14 +24,14 @@ impl<F: Fn(BorrowedFd<'_>) -> io::Result<()>> Maps<F> {
         }
     }
 
-    fn insert<K: Pod>(
+    fn insert<T: Pod>(
         &mut self,
         name: &'static str,
-        pairs: impl IntoIterator<Item = (K, u32)>,
+        pairs: impl IntoIterator<Item = (T, u32)>,
     ) -> Result<(), GateError> {
         let failed = |source| GateError::Map { map: name, source };
         let map = self.object.map_mut(name).ok_or(GateError::NoMap(name))?;
-        let mut map = HashMap::<_, K, u32>::try_from(map).map_err(failed)?;
+        let mut map = HashMap::<_, T, u32>::try_from(map).map_err(failed)?;
         pairs
             .into_iter()
             .try_for_each(|(key, value)| map.insert(key, value, 0))
@@ -64,8 +63,11 @@ impl<F: Fn(BorrowedFd<'_>) -> io::Result<()>> Maps<F> {
             let id = info.map_err(|source| GateError::Map { map: name, source })?.id();
             self.remember(Own::Map, id)?;
         }
-        for (name, place) in programs::PROGRAMS {
-            let (Place::Hook(place) | Place::Function(place)) = place;
+        let places =
+            programs::PROGRAMS.map(|(name, Place::Hook(place) | Place::Function(place))| (name, place));
+        let network = programs::NETWORK.map(|(name, _)| (name, "cgroup_skb"));
+        let network = network.into_iter().filter(|_| settings.network);
+        for (name, place) in places.into_iter().chain(network) {
             let program = self.object.program(name).ok_or(GateError::NoProgram(name))?;
             let info = program.info().map_err(|source| GateError::Program {
                 program: name,
@@ -100,7 +102,9 @@ impl<F: Fn(BorrowedFd<'_>) -> io::Result<()>> Maps<F> {
 
     pub(crate) fn freeze_all(&self) -> Result<(), GateError> {
         FROZEN.into_iter().try_for_each(|map| {
-            (self.freeze)(self.data(map)?.fd().as_fd()).map_err(|source| GateError::Freeze { map, source })
+            self.kernel
+                .freeze(self.data(map)?.fd().as_fd())
+                .map_err(|source| GateError::Freeze { map, source })
         })
     }
 }

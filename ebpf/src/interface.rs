@@ -1,5 +1,6 @@
 //! What the programs and their loader agree on: the numbers and layouts of `src/bpf/intf.h`, little-endian.
 
+pub mod respond;
 pub mod trace;
 pub mod units;
 
@@ -92,6 +93,8 @@ pub struct Settings {
     pub units: Vec<Unit>,
     /// Whether programs that start and connections are recorded.
     pub trace: bool,
+    /// Whether the network can be cut.
+    pub network: bool,
 }
 
 impl Settings {
@@ -101,7 +104,10 @@ impl Settings {
             .interpreters
             .iter()
             .any(|(_, kind)| kind & units::program::CONFINED != 0);
-        u32::from(confined) | u32::from(!self.units.is_empty()) << 1 | u32::from(self.trace) << 2
+        u32::from(confined)
+            | u32::from(!self.units.is_empty()) << 1
+            | u32::from(self.trace) << 2
+            | u32::from(self.network) << 3
     }
 
     /// `struct gate_config`
@@ -137,6 +143,11 @@ pub fn mode_of(config: &[u8; CONFIG_BYTES]) -> Option<GateMode> {
 /// The root's device in a `struct gate_config`.
 pub fn root_of(config: &[u8; CONFIG_BYTES]) -> Option<u32> {
     word(config, 4)
+}
+
+/// The bits of `FEATURE_…` in a `struct gate_config`.
+pub fn features_of(config: &[u8; CONFIG_BYTES]) -> u32 {
+    word(config, 12).unwrap_or_default()
 }
 
 /// `struct gate_event`

@@ -4,7 +4,7 @@
 //! [`Gate::set_up`] loads, attaches, pins and configures the programs, once in a boot. From then on they need nobody:
 //! the links are held by pins on a file system whose mount and files the programs themselves guard, the configuration
 //! is frozen, and the death of `bennud` changes nothing. [`Gate::adopt`] opens the maps again. What may still change,
-//! and only become stricter, is in [`live`].
+//! and only become stricter, is in [`live`]; what is done about drift, and undone, in [`respond`].
 //!
 //! On failure: before the configuration is written nothing is denied, and dropping what was made undoes it. After it
 //! the gate stands, and an error says what is missing.
@@ -13,6 +13,7 @@ mod fill;
 pub mod interface;
 pub mod live;
 pub mod programs;
+pub mod respond;
 
 use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, RingBuf};
 use aya::pin::PinError;
@@ -23,7 +24,7 @@ use bennu_formats::gate::GateMode;
 use fill::Maps;
 use interface::{CONFIG_BYTES, COUNTERS_BYTES, Event, Own, Settings};
 use live::{failed, open};
-use programs::Place;
+use programs::{Packets, Place};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -44,8 +45,8 @@ const FROZEN: [&str; 13] = [
     "peers",
     "trace_counters",
 ];
-/// All maps: besides those the rings, and what `bennud` raises and adds to.
-const ALL_MAPS: [&str; 17] = [
+/// All maps: besides those the rings, what `bennud` raises and adds to, and what it does about drift.
+const ALL_MAPS: [&str; 19] = [
     "config",
     "programs",
     "devices",
@@ -62,6 +63,8 @@ const ALL_MAPS: [&str; 17] = [
     "stages",
     "data",
     "traces",
+    "responses",
+    "groups",
     RING,
 ];
 const RING: &str = "events";
@@ -123,6 +126,14 @@ pub enum GateError {
         /// Why.
         source: io::Error,
     },
+    /// A program at the root of the control groups.
+    #[error("gate program {program}: cannot be attached to the root of the control groups: {source}")]
+    Groups {
+        /// Name.
+        program: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// Pinning.
     #[error("gate pin {name}: {}", chain(.source))]
     Pin {
@@ -150,6 +161,22 @@ fn chain(error: &dyn std::error::Error) -> String {
     words
 }
 
+/// What the caller does for the gate, because it takes calls that no library has.
+pub trait Kernel {
+    /// Takes a map's writability from user space.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn freeze(&self, map: BorrowedFd<'_>) -> io::Result<()>;
+
+    /// Attaches a program to the root of the control groups, beside others and without a link: nobody can take it off
+    /// who has no descriptor of the program.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn attach_to_groups(&self, program: BorrowedFd<'_>, packets: Packets) -> io::Result<()>;
+}
+
 /// The gate that stands, as `bennud` sees it.
 pub struct Gate {
     mode: GateMode,
@@ -159,22 +186,21 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Sets up the gate, its pins in the empty bpffs at `pins`. `freeze` takes a map's writability from user space.
+    /// Sets up the gate, its pins in the empty bpffs at `pins`.
     ///
     /// # Errors
     /// See [`GateError`].
-    pub fn set_up(
-        settings: &Settings,
-        pins: &Path,
-        freeze: impl Fn(BorrowedFd<'_>) -> io::Result<()>,
-    ) -> Result<Self, GateError> {
+    pub fn set_up(settings: &Settings, pins: &Path, kernel: &impl Kernel) -> Result<Self, GateError> {
         let types = Btf::from_sys_fs().map_err(GateError::Types)?;
         let mut object = EbpfLoader::new()
             .btf(Some(&types))
             .load(programs::object())
             .map_err(GateError::Object)?;
         let links = attach_all(&mut object, &types)?;
-        let mut maps = Maps { object, freeze };
+        if settings.network {
+            attach_network(&mut object, kernel)?;
+        }
+        let mut maps = Maps { object, kernel };
         maps.fill(settings)?;
         for (name, link) in links {
             maps.remember(
@@ -260,6 +286,27 @@ fn attach_all(object: &mut Ebpf, types: &Btf) -> Result<Vec<(&'static str, FdLin
         .iter()
         .map(|(name, place)| Ok((*name, attach(object, types, name, *place)?)))
         .collect()
+}
+
+fn attach_network(object: &mut Ebpf, kernel: &impl Kernel) -> Result<(), GateError> {
+    for (name, packets) in programs::NETWORK {
+        let Some(Program::CgroupSkb(program)) = object.program_mut(name) else {
+            return Err(GateError::NoProgram(name));
+        };
+        let failed = |source| GateError::Program {
+            program: name,
+            place: "cgroup_skb",
+            source,
+        };
+        program.load().map_err(failed)?;
+        let descriptor = program.fd().map_err(failed)?.as_fd();
+        let attached = kernel.attach_to_groups(descriptor, packets);
+        attached.map_err(|source| GateError::Groups {
+            program: name,
+            source,
+        })?;
+    }
+    Ok(())
 }
 
 fn attach(object: &mut Ebpf, types: &Btf, program: &'static str, place: Place) -> Result<FdLink, GateError> {

@@ -57,3 +57,18 @@ pub const PROGRAMS: [(&str, Place); 32] = [
     ("fork_into_cgroup", Function("cgroup_can_fork")),
     ("executed", Hook("bprm_committing_creds")),
 ];
+
+/// Which packets a program of [`NETWORK`] sees; the number is `enum bpf_attach_type` (linux/bpf.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packets {
+    /// Those that come: `BPF_CGROUP_INET_INGRESS`.
+    Coming = 0,
+    /// Those that leave: `BPF_CGROUP_INET_EGRESS`.
+    Leaving = 1,
+}
+
+/// Programs at the root of the control groups, in gates that can cut the network.
+pub const NETWORK: [(&str, Packets); 2] = [
+    ("packet_leaves", Packets::Leaving),
+    ("packet_comes", Packets::Coming),
+];

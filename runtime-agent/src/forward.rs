@@ -14,6 +14,7 @@ use bennu_formats::handover::Handover;
 use bennu_formats::paths;
 use bennu_linux::bounded::{self, ReadError};
 use bennu_linux::kmsg::Level;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ pub struct Forwarder {
     config: AlertConfig,
     sink: Sink,
     queue: Queue,
+    /// Addresses that the name had last: while the network is cut but for them, nobody resolves it.
+    known: Vec<IpAddr>,
 }
 
 impl Forwarder {
@@ -90,7 +93,12 @@ impl Forwarder {
             say(Level::Warning, &format!("{error}; the whole log is sent"));
             Queue::from_the_beginning(log, cursor, selection, hostname)
         });
-        Ok(Self { config, sink, queue })
+        Ok(Self {
+            config,
+            sink,
+            queue,
+            known: Vec::new(),
+        })
     }
 
     /// Sends for as long as the machine runs.
@@ -134,11 +142,21 @@ impl Forwarder {
         format!("syslog server {}:{}", self.config.host, self.config.port)
     }
 
+    fn addresses(&mut self) -> Result<Vec<IpAddr>, resolve::ResolveError> {
+        match resolve::addresses(&self.config.host, Path::new(resolve::SOCKET)) {
+            Ok(found) => self.known = found,
+            Err(error) if self.known.is_empty() => return Err(error),
+            // The certificate says who answers there.
+            Err(_) => {}
+        }
+        Ok(self.known.clone())
+    }
+
     /// One batch; gives the number of messages that the server took.
     fn round(&mut self) -> Result<u64, Stays> {
         let batch: Batch = self.queue.next_batch()?;
         if !batch.is_empty() {
-            let addresses = resolve::addresses(&self.config.host, Path::new(resolve::SOCKET))?;
+            let addresses = self.addresses()?;
             self.sink.deliver(&addresses, &batch.frames)?;
         }
         self.queue.confirm(&batch)?;

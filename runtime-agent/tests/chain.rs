@@ -25,6 +25,7 @@ fn sound() -> Status {
         gate: nowhere("gate"),
         gate_config: nowhere("config"),
         watch: nowhere("watch"),
+        drift: nowhere("drift"),
         pcrs: nowhere("pcrs"),
         hostname: nowhere("hostname"),
     };

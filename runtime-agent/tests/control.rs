@@ -36,6 +36,7 @@ impl Agent {
             gate: at("gate.json"),
             gate_config: at("gate-config.json"),
             watch: at("watch.json"),
+            drift: at("drift-memory.json"),
             hostname: at("hostname"),
         };
         control::start(&agent.socket(), sources).unwrap();

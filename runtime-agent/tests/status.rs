@@ -44,6 +44,7 @@ fn files(handover: &Handover, health: Option<HealthState>) -> Files {
         gate: at("gate.json"),
         gate_config: at("gate-config.json"),
         watch: at("watch.json"),
+        drift: at("drift-memory.json"),
         pcrs: dir.path().to_owned(),
         hostname: at("hostname"),
     };
@@ -255,7 +256,7 @@ proptest! {
         std::fs::write(at("health"), &health).unwrap();
         let sources = Sources {
             handover: at("boot"), health: at("health"), gate: at("gate"), gate_config: at("config"),
-        watch: at("watch"), pcrs: dir.path().to_owned(), hostname: at("hostname"),
+            watch: at("watch"), drift: at("drift"), pcrs: dir.path().to_owned(), hostname: at("hostname"),
         };
         prop_assert!(Status::gather(&sources, |_| VerityState::Verified).is_err());
     }

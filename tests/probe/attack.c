@@ -856,6 +856,12 @@ static const struct attempt flooding[] = {
 
 static void say(const char *name, const char *result) { printf("%s %s\r\n", name, result); }
 
+static void say_result(const char *name, int result)
+{
+	say(name, result == EOWNERDEAD ? "KILL" : result ? strerrorname_np(result) : "passed");
+	fflush(stdout);
+}
+
 static void attempt(const struct attempt *what)
 {
 	int status;
@@ -889,8 +895,16 @@ int main(int count, char **arguments)
 	if (count == 3 && !strcmp(arguments[1], INTERPRET))
 		return interpret(arguments[2]);
 	if (count != 3) {
-		fprintf(stderr, "usage: bennu-attack common|gate|free|unit|clock|flood DISK\n");
+		fprintf(stderr, "usage: bennu-attack common|gate|free|unit|clock|flood|contain DISK\n");
 		return 2;
+	}
+	if (!strcmp(arguments[1], "contain")) {
+		if (readlink(SELF, root_program, sizeof root_program - 1) < 0)
+			return 2;
+		setvbuf(stdout, 0, _IOLBF, 0);
+		contain(arguments[2], say_result);
+		printf("ATTACKS END\r\n");
+		return 0;
 	}
 	if (!strcmp(arguments[1], "gate")) {
 		list = gate;

@@ -1,4 +1,4 @@
-// What the parts of the intruder share (attack.c, attack-unit.c).
+// What the parts of the intruder share (attack.c, attack-unit.c, attack-contain.c).
 #ifndef BENNU_ATTACK_H
 #define BENNU_ATTACK_H
 
@@ -28,5 +28,7 @@ int execute(const char *path);
 // Makes the cgroups and the servers; `profiled` says whether the units with profiles are used.
 int prepare_units(int profiled);
 void end_units(void);
+// The story of containment, once, in this process.
+int contain(const char *disk, void (*say)(const char *name, int result));
 
 #endif

@@ -238,9 +238,15 @@ partial! {
     DriftSection {
         /// Milliseconds between two rounds of the watch.
         interval_ms: u32,
+        /// Seconds that a weak signal counts.
+        weak_window_s: u32,
+        /// Seconds that a strong signal counts.
+        strong_window_s: u32,
     } lists {
         /// Actions that are done and not only told.
         enforce: EnforcedAction,
+        /// Control groups that `deny` spares.
+        spared: String,
     }
 }
 

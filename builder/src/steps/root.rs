@@ -189,8 +189,11 @@ impl Editor<'_> {
     fn drift(&mut self, plan: &Plan, release_keys: Vec<ReleaseKey>) -> Result<(), RootError> {
         let config = DriftConfig {
             schema: DriftConfig::SCHEMA,
-            interval_ms: plan.drift_interval_ms,
-            enforced: plan.drift_enforced.clone(),
+            interval_ms: plan.drift.interval_ms,
+            enforced: plan.drift.enforced.clone(),
+            weak_window_s: plan.drift.weak_window_s,
+            strong_window_s: plan.drift.strong_window_s,
+            spared: plan.drift.spared.clone(),
             release_keys,
             release_threshold: plan.release_threshold,
         };

@@ -13,14 +13,30 @@ pub const DEFAULT_INTERVAL_MS: u32 = 5_000;
 /// Shortest and longest time between two rounds.
 pub const INTERVAL_MS: std::ops::RangeInclusive<u32> = 200..=600_000;
 
+/// Seconds that a weak signal counts where the image says nothing.
+pub const DEFAULT_WEAK_WINDOW_S: u32 = 600;
+/// Seconds that a strong signal counts where the image says nothing.
+pub const DEFAULT_STRONG_WINDOW_S: u32 = 3_600;
+/// Shortest and longest time that a signal counts, in seconds. Shorter, and two signs of one intrusion would not meet;
+/// longer than a day, and what was done about them would not end while anybody remembers why.
+pub const WINDOW_S: std::ops::RangeInclusive<u32> = 60..=86_400;
+/// Most control groups that `deny` spares.
+pub const MAX_SPARED: usize = 16;
+/// Longest path of one, in bytes.
+pub const MAX_SPARED_BYTES: usize = 255;
+
 /// An action that an image enforces; all others are told and not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EnforcedAction {
+    /// Units that a strong signal concerns start no more programs.
+    Deny,
     /// Kill what the signal names.
     Kill,
     /// Freeze every control group but those of systemd and `bennud`.
     FreezeCgroup,
+    /// Drop all packets but those of loopback and those to and from the alert sinks.
+    CutNetwork,
     /// Destroy the secrets of the running system.
     StatePurge,
     /// Mark the slot bad and restart into the other one.
@@ -33,14 +49,28 @@ pub enum EnforcedAction {
 
 impl EnforcedAction {
     /// Every one.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
+        Self::Deny,
         Self::Kill,
         Self::FreezeCgroup,
+        Self::CutNetwork,
         Self::StatePurge,
         Self::FlipSlot,
         Self::FailSafe,
         Self::Recovery,
     ];
+
+    /// Whether the kernel programs of the execution gate carry it out: an image enforces it beside a gate that enforces.
+    pub fn needs_gate(self) -> bool {
+        matches!(self, Self::Deny | Self::CutNetwork)
+    }
+}
+
+/// Whether `path` names a control group: components below the hierarchy's root, as `systemctl show -P ControlGroup`
+/// gives them without the slash before the first.
+pub fn is_group(path: &str) -> bool {
+    let is_component = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\0');
+    path.len() <= MAX_SPARED_BYTES && path.split('/').all(is_component)
 }
 
 /// The configuration.
@@ -53,6 +83,12 @@ pub struct DriftConfig {
     pub interval_ms: u32,
     /// What is enforced.
     pub enforced: Vec<EnforcedAction>,
+    /// Seconds that a weak signal counts.
+    pub weak_window_s: u32,
+    /// Seconds that a strong signal counts; not fewer.
+    pub strong_window_s: u32,
+    /// Control groups that `deny` spares when it concerns every unit.
+    pub spared: Vec<String>,
     /// Release keys, for the other slot's manifest before a flip.
     pub release_keys: Vec<ReleaseKey>,
     /// How many of them must have signed.
@@ -78,6 +114,31 @@ impl Document for DriftConfig {
         }
         if self.enforced.len() > EnforcedAction::ALL.len() {
             return bad("enforced", "each action once", self.enforced.len().to_string());
+        }
+        for (member, window) in [
+            ("weak_window_s", self.weak_window_s),
+            ("strong_window_s", self.strong_window_s),
+        ] {
+            if !WINDOW_S.contains(&window) {
+                return bad(member, "60 to 86400", window.to_string());
+            }
+        }
+        if self.strong_window_s < self.weak_window_s {
+            return bad(
+                "strong_window_s",
+                "not less than weak_window_s",
+                self.strong_window_s.to_string(),
+            );
+        }
+        if self.spared.len() > MAX_SPARED {
+            return bad("spared", "at most 16", self.spared.len().to_string());
+        }
+        if let Some(wrong) = self.spared.iter().find(|path| !is_group(path)) {
+            return bad(
+                "spared",
+                "paths of control groups without a slash before the first",
+                wrong.clone(),
+            );
         }
         let keys = &self.release_keys;
         if !(1..=16).contains(&keys.len()) || keys.iter().any(|key| key.0.len() != 32) {

@@ -205,6 +205,8 @@ kinds! {
     Connect = 26, "connect", "connect to whom the unit's profile does not name";
     Tcp = 27, "tcp", "make a TCP socket in a unit without TCP";
     Cgroup = 28, "cgroup", "leave the cgroup of a unit with a profile";
+    UnitDenied = 29, "unit-denied", "start a program in a unit that starts none any more";
+    NetworkCut = 30, "network-cut", "send past the cut network";
 }
 
 /// What came of an attempt.

@@ -14,6 +14,9 @@ fn example() -> DriftConfig {
         schema: 1,
         interval_ms: 5000,
         enforced: EnforcedAction::ALL.to_vec(),
+        weak_window_s: 600,
+        strong_window_s: 3600,
+        spared: vec!["system.slice/ssh.service".into(), "user.slice".into()],
         release_keys: vec![ReleaseKey(vec![7; 32])],
         release_threshold: 1,
     }
@@ -39,7 +42,18 @@ fn a_value_beyond_its_bounds_is_refused_by_its_member() {
     for (member, value) in [
         ("interval_ms", json!(199)),
         ("interval_ms", json!(600_001)),
-        ("enforced", json!(vec!["kill"; 7])),
+        ("enforced", json!(vec!["kill"; 9])),
+        ("weak_window_s", json!(59)),
+        ("weak_window_s", json!(86_401)),
+        ("strong_window_s", json!(59)),
+        ("strong_window_s", json!(86_401)),
+        ("strong_window_s", json!(599)),
+        ("spared", json!(vec!["a.service"; 17])),
+        ("spared", json!(["/a.service"])),
+        ("spared", json!(["a//b.service"])),
+        ("spared", json!(["../b.service"])),
+        ("spared", json!([""])),
+        ("spared", json!(["x".repeat(256)])),
         ("release_keys", json!([])),
         ("release_threshold", json!(0)),
         ("release_threshold", json!(2)),
@@ -61,7 +75,7 @@ fn a_value_beyond_its_bounds_is_refused_by_its_member() {
 #[test]
 fn an_action_that_no_image_can_enforce_is_refused() {
     let mut changed: Value = serde_json::from_slice(&pinned()).unwrap();
-    changed["enforced"] = json!(["deny"]);
+    changed["enforced"] = json!(["record"]);
     let refused = DriftConfig::decode(changed.to_string().as_bytes());
     assert!(
         matches!(refused, Err(DecodeError::Malformed { .. })),

@@ -1,6 +1,6 @@
-//! Control groups (version 2): freezing and killing what runs, without naming a process.
+//! Control groups (version 2): freezing and killing what runs, without naming a process; and units by their groups.
 //!
-//! Used by `bennud` when it erases secrets: everything but a few groups is stopped at once, then killed. A process
+//! Used by `bennud` when it contains drift and when it erases secrets: everything but a few groups is stopped at once, then killed. A process
 //! cannot escape by forking, and a frozen one is killed all the same. Interface: the kernel's
 //! Documentation/admin-guide/cgroup-v2.rst, `cgroup.freeze`, `cgroup.kill`, `cgroup.events`.
 //!
@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::bounded;
+
+mod unit;
+
+pub use unit::open_root;
 
 /// Where systemd mounts the hierarchy.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -36,6 +40,12 @@ pub enum CgroupError {
         "cannot tell our own control group: expected a line `0::/path` in /proc/self/cgroup, found {found:?}"
     )]
     Own { found: String },
+    #[error("cannot open the root of the control groups: {act}: {source}")]
+    Root { act: &'static str, source: io::Error },
+    #[error(
+        "root of the control groups: expected inode 1, found {found}: this is no process of the whole machine"
+    )]
+    NotTheRoot { found: u64 },
     #[error("control group {path}: expected it {state} within {limit_ms} ms; it is not")]
     NotInTime {
         path: PathBuf,
@@ -150,8 +160,42 @@ impl Group {
     /// # Errors
     /// [`CgroupError`]. A process that is within an uninterruptible system call stops when it returns.
     pub fn freeze(&self, limit: Duration) -> Result<(), CgroupError> {
-        self.write("freeze", "cgroup.freeze")?;
+        self.begin_freeze()?;
+        self.await_frozen(limit)
+    }
+
+    /// Asks the kernel to stop everything in it, without waiting: for many groups at once.
+    ///
+    /// # Errors
+    /// [`CgroupError::Act`].
+    pub fn begin_freeze(&self) -> Result<(), CgroupError> {
+        self.write("freeze", "cgroup.freeze", "1")
+    }
+
+    /// Whether somebody asked for it to be frozen, whether or not it is already.
+    #[must_use]
+    pub fn is_asked_to_freeze(&self) -> bool {
+        bounded::read_text(&self.path.join("cgroup.freeze"), FILE_LIMIT).is_ok_and(|text| text.trim() == "1")
+    }
+
+    /// Waits at most `limit` for the last process to stop.
+    ///
+    /// # Errors
+    /// [`CgroupError::NotInTime`].
+    pub fn await_frozen(&self, limit: Duration) -> Result<(), CgroupError> {
         self.wait("frozen 1", "frozen", limit)
+    }
+
+    /// Lets everything in it go on, and waits at most `limit` until it does. A group that is gone needs nothing.
+    ///
+    /// # Errors
+    /// [`CgroupError`].
+    pub fn thaw(&self, limit: Duration) -> Result<(), CgroupError> {
+        match self.write("thaw", "cgroup.freeze", "0") {
+            Err(_) if !self.path.exists() => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => self.wait("frozen 0", "going on", limit),
+        }
     }
 
     /// Kills everything in it, frozen or not, and waits at most `limit` until nothing is left.
@@ -159,12 +203,28 @@ impl Group {
     /// # Errors
     /// [`CgroupError`].
     pub fn kill(&self, limit: Duration) -> Result<(), CgroupError> {
-        self.write("kill", "cgroup.kill")?;
+        self.begin_kill()?;
+        self.await_empty(limit)
+    }
+
+    /// Asks the kernel to kill everything in it, without waiting.
+    ///
+    /// # Errors
+    /// [`CgroupError::Act`].
+    pub fn begin_kill(&self) -> Result<(), CgroupError> {
+        self.write("kill", "cgroup.kill", "1")
+    }
+
+    /// Waits at most `limit` until nothing is left in it.
+    ///
+    /// # Errors
+    /// [`CgroupError::NotInTime`].
+    pub fn await_empty(&self, limit: Duration) -> Result<(), CgroupError> {
         self.wait("populated 0", "empty", limit)
     }
 
-    fn write(&self, act: &'static str, file: &str) -> Result<(), CgroupError> {
-        fs::write(self.path.join(file), "1").map_err(|source| CgroupError::Act {
+    fn write(&self, act: &'static str, file: &str, value: &str) -> Result<(), CgroupError> {
+        fs::write(self.path.join(file), value).map_err(|source| CgroupError::Act {
             act,
             path: self.path.clone(),
             source,
@@ -262,6 +322,21 @@ mod tests {
         ));
         fs::write(&events, "populated 0\nfrozen 1\n").unwrap();
         group.kill(Duration::ZERO).unwrap();
+        let refused = group.thaw(Duration::ZERO);
+        assert!(matches!(
+            refused,
+            Err(CgroupError::NotInTime {
+                state: "going on",
+                ..
+            })
+        ));
+        fs::write(&events, "populated 1\nfrozen 0\n").unwrap();
+        group.thaw(Duration::ZERO).unwrap();
+        assert_eq!(
+            fs::read_to_string(kept.path().join("a/cgroup.freeze")).unwrap(),
+            "0"
+        );
+        cgroups.group("gone").thaw(Duration::ZERO).unwrap();
         let gone = cgroups.group("gone").freeze(Duration::ZERO);
         assert!(matches!(gone, Err(CgroupError::Act { act: "freeze", .. })));
     }

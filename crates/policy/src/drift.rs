@@ -4,22 +4,24 @@
 //! innocent cause) or strong (on a sound machine it does not come). What can be undone is done on one source's
 //! word. What cannot be undone, State Purge and the flip of the slot, takes strong signals of two different
 //! [`Source`]s; each action has a budget for one boot; and the other slot has to be present, to verify, not to be
-//! marked bad and not to be below the floor. The table is printed in `docs/explanation/drift-ladder.md`.
+//! marked bad and not to be below the floor. What was done and can be undone is undone when [`reverts`] says so. The table is printed in `docs/explanation/drift-ladder.md`.
 //!
 //! `tests/drift` checks all of it for every set of up to three signals, and with rules taken away.
 
 mod action;
+mod concerned;
+mod revert;
 mod signal;
+mod window;
 
 pub use action::{Action, ActionSet, BUDGET, Because, Spent, Step, Why, Withheld};
+pub use concerned::{Concerned, concerned};
+pub use revert::{Hold, hold, reverts};
 pub use signal::{Row, Signal, Source, Weight};
+pub use window::{STRONG_MS, WEAK_MS, Windows};
 
 use std::collections::BTreeSet;
 
-/// How long a weak signal counts, in milliseconds: ten minutes.
-pub const WEAK_MS: u64 = 10 * 60 * 1000;
-/// How long a strong signal counts, in milliseconds: one hour.
-pub const STRONG_MS: u64 = 60 * 60 * 1000;
 /// Flips in a row, without a slot that was marked good in between, after which a person has to come.
 pub const FLIP_LIMIT: u32 = 2;
 
@@ -36,12 +38,8 @@ pub struct Seen {
 
 impl Seen {
     /// Whether it still counts at `now_ms`. One from the future counts: its clock cannot be believed, it can.
-    pub fn counts(&self, now_ms: u64) -> bool {
-        let window = match self.signal.row().weight {
-            Weight::Weak => WEAK_MS,
-            Weight::Strong => STRONG_MS,
-        };
-        now_ms.saturating_sub(self.at_ms) < window
+    pub fn counts(&self, now_ms: u64, windows: &Windows) -> bool {
+        now_ms.saturating_sub(self.at_ms) < windows.of(self.signal.row().weight)
     }
 }
 
@@ -67,6 +65,8 @@ pub struct Facts<'a> {
     pub signals: &'a [Seen],
     /// Now, by the clock of [`Seen::at_ms`].
     pub now_ms: u64,
+    /// How long signals count.
+    pub windows: Windows,
     /// Actions that the image enforces; the others are reported as they would be done (dry run).
     pub enforced: ActionSet,
     /// Actions done since the machine started.
@@ -77,6 +77,15 @@ pub struct Facts<'a> {
     pub other: OtherSlot,
     /// Flips since a slot was last marked good.
     pub flips_in_a_row: u32,
+}
+
+impl Facts<'_> {
+    /// Signals that count now.
+    fn counting(&self) -> impl Iterator<Item = &Seen> {
+        self.signals
+            .iter()
+            .filter(|seen| seen.counts(self.now_ms, &self.windows))
+    }
 }
 
 /// How bad it is. Ordered.
@@ -158,7 +167,7 @@ pub struct Decision {
 
 /// Decides. The same facts give the same decision.
 pub fn decide(facts: &Facts<'_>) -> Decision {
-    let counting: Vec<&Seen> = facts.signals.iter().filter(|s| s.counts(facts.now_ms)).collect();
+    let counting: Vec<&Seen> = facts.counting().collect();
     let sources = |weight| -> BTreeSet<Source> {
         counting
             .iter()

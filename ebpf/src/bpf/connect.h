@@ -17,6 +17,7 @@
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
 #define SOCK_RAW 3
+#define AF_ALG 38
 
 /* Where something goes: an IPv6 address, IPv4 mapped into it. */
 struct target {
@@ -123,6 +124,15 @@ int connect_socket(u64 *ctx)
 	return set->features & FEATURE_PROFILES ? judge_target(set, &to) : 0;
 }
 
+/* Whether a socket reaches something outside the machine past IP: packet sockets and their like. */
+INLINE int is_past_ip(struct socket *socket)
+{
+	struct sock *sk = socket->sk;
+	u16 family = sk ? sk->__sk_common.skc_family : AF_UNSPEC;
+
+	return family != AF_UNIX && family != AF_INET && family != AF_INET6 && family != AF_NETLINK && family != AF_ALG;
+}
+
 /* A datagram to an address, and what is sent with the first packet of a connection. */
 SEC("lsm/socket_sendmsg")
 int send_message(u64 *ctx)
@@ -133,7 +143,11 @@ int send_message(u64 *ctx)
 	struct target to;
 	void *name;
 
-	if (!set || !(set->features & FEATURE_PROFILES))
+	if (!set || !(set->features & (FEATURE_PROFILES | FEATURE_NETWORK)))
+		return 0;
+	if (set->features & FEATURE_NETWORK && is_network_cut() && is_past_ip(socket))
+		return deny(set, KIND_NETWORK_CUT, 0, 0, socket->sk ? socket->sk->__sk_common.skc_family << 16 : 0);
+	if (!(set->features & FEATURE_PROFILES))
 		return 0;
 	name = message->msg_name;
 	if (!name || !read_target(&to, socket, name, 1))
@@ -238,7 +252,7 @@ int send_unix(u64 *ctx)
 
 #define CLONE_INTO_CGROUP 0x200000000ULL
 
-/* A child in another cgroup would have left the profile, and no hook can refuse it. Neither it nor its parent lives on. */
+/* A child in another cgroup would have left the profile, or would start programs again, and no hook can refuse it. Neither it nor its parent lives on. */
 SEC("fentry/cgroup_can_fork")
 int fork_into_cgroup(u64 *ctx)
 {
@@ -246,7 +260,9 @@ int fork_into_cgroup(u64 *ctx)
 	struct gate_config *set = gate();
 	u64 flags = arguments->flags;
 
-	if (!(flags & CLONE_INTO_CGROUP) || !set || !(set->features & FEATURE_PROFILES) || !current_profile())
+	if (!(flags & CLONE_INTO_CGROUP) || !set)
+		return 0;
+	if (!is_denied() && (!(set->features & FEATURE_PROFILES) || !current_profile()))
 		return 0;
 	if (deny(set, KIND_CGROUP, 0, 0, 1))
 		send_signal(SIGKILL);

@@ -20,6 +20,8 @@ int execute(u64 *ctx)
 	/* Its stack and heap would be executable. */
 	if (current_task()->personality & READ_IMPLIES_EXEC)
 		return deny_inode(set, KIND_PERSONALITY, inode, 0);
+	if (is_denied() && deny_inode(set, KIND_UNIT_DENIED, inode, 0))
+		return -EPERM;
 	return set->features & FEATURE_PROFILES ? execute_in_unit(set, inode) : 0;
 }
 

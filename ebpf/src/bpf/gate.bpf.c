@@ -8,6 +8,7 @@
 #include "connect.h"
 #include "devices.h"
 #include "execution.h"
+#include "network.h"
 #include "own.h"
 
 /* The kernel lends its helpers to programs under its licence only; ours is a choice that includes it. */

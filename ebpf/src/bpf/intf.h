@@ -52,6 +52,8 @@ typedef unsigned long long u64;
 #define KIND_CONNECT 26
 #define KIND_TCP 27
 #define KIND_CGROUP 28
+#define KIND_UNIT_DENIED 29
+#define KIND_NETWORK_CUT 30
 
 /* gate_event.outcome */
 #define OUTCOME_DRY_RUN 0
@@ -88,6 +90,15 @@ typedef unsigned long long u64;
 #define FEATURE_INTERPRETERS 1
 #define FEATURE_PROFILES 2
 #define FEATURE_TRACE 4
+#define FEATURE_NETWORK 8
+
+/* responses.deny. In `groups`: what holds for a control group and all below it. */
+#define DENY_NOBODY 0
+#define DENY_MARKED 1
+#define DENY_EVERYTHING 2
+#define GROUP_DENIED 1
+#define GROUP_SPARED 2
+#define MOST_SINKS 8
 
 #define TOP_DIRECTORIES 8
 
@@ -182,6 +193,28 @@ struct peer_key {
 	u32 profile;
 	u32 abstract;
 	char name[PEER_BYTES];
+};
+
+/* A control group by its name and the id of the one above it: it is another one when a unit starts anew, and these stay. */
+struct group_key {
+	u64 parent;
+	char name[UNIT_BYTES];
+};
+
+/* An alert sink: IPv6 or mapped IPv4, in the order of bytes on the wire; the port in the host's order. */
+struct sink {
+	u64 address[2];
+	u32 port;
+	u32 unused;
+};
+
+/* The one value of `responses`: what bennud does about drift. */
+struct response_state {
+	u32 deny;
+	u32 cut;
+	u32 sinks;
+	u32 unused;
+	struct sink sink[MOST_SINKS];
 };
 
 #define TRACE_EXEC 1

@@ -75,6 +75,7 @@ struct mm_struct {
 
 struct kernfs_node {
 	const char *name;
+	u64 id;
 };
 
 struct cgroup;

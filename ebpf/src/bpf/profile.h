@@ -7,7 +7,7 @@
 #ifndef BENNU_PROFILE_H
 #define BENNU_PROFILE_H
 
-#include "gate.h"
+#include "respond.h"
 
 struct {
 	uint(type, BPF_MAP_TYPE_HASH);
@@ -146,18 +146,19 @@ INLINE int map_in_unit(struct gate_config *set, struct inode *inode)
 	return judge(set, profile, stage, KIND_SHELL, inode->i_sb->s_dev, inode->i_ino, 1);
 }
 
-/* Who left the cgroup would leave the profile. */
+/* Who left the cgroup would leave the profile, or start programs again. */
 INLINE int open_cgroup_file(struct gate_config *set, struct file *file, struct inode *inode)
 {
 	char name[NAME_BYTES] = {};
+	int denied = is_denied();
 
-	if (!(set->features & FEATURE_PROFILES))
+	if (!denied && !(set->features & FEATURE_PROFILES))
 		return 0;
 	read_kernel_text(name, sizeof(name), file->f_path.dentry->d_name.name);
 	if (!is_name(name, "cgroup.procs") && !is_name(name, "cgroup.threads"))
 		return 0;
 	/* The executor puts itself into the unit's cgroup once more before it starts the unit's program. */
-	if (!current_profile() || is_executor(set))
+	if (!denied && (!current_profile() || is_executor(set)))
 		return 0;
 	return deny_inode(set, KIND_CGROUP, inode, 0);
 }

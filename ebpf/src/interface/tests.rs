@@ -40,6 +40,16 @@ fn the_header_has_the_same_numbers() {
     assert_eq!(defined("PEER_BYTES") as usize, units::PEER_BYTES);
     assert_eq!(defined("MOST_PROFILES") as usize, profile::MAX_PROFILES);
     assert_eq!(defined("MOST_ADDRESSES") as usize, profile::MAX_NETWORKS);
+    assert_eq!(defined("FEATURE_NETWORK"), respond::FEATURE_NETWORK);
+    assert_eq!(defined("MOST_SINKS") as usize, respond::MAX_SINKS);
+    for (name, denied) in ["DENY_NOBODY", "DENY_MARKED", "DENY_EVERYTHING"]
+        .iter()
+        .zip(respond::Denied::ALL)
+    {
+        assert_eq!(defined(name), denied.number());
+    }
+    assert_eq!(defined("GROUP_DENIED"), respond::Mark::Denied.number());
+    assert_eq!(defined("GROUP_SPARED"), respond::Mark::Spared.number());
     for stage in [Stage::DryRun, Stage::Warn, Stage::Deny] {
         let name = format!("STAGE_{}", stage.as_str().replace('-', "_").to_uppercase());
         assert_eq!(defined(&name), stage.number());
@@ -128,6 +138,7 @@ fn settings_become_the_programs_configuration() {
         data: vec![],
         units: vec![],
         trace: true,
+        network: false,
     };
     let config = settings.config();
     assert_eq!(mode_of(&config), Some(GateMode::Enforce));
@@ -135,6 +146,9 @@ fn settings_become_the_programs_configuration() {
     assert_eq!(config[8..16], [40, 0, 0, 0, 4, 0, 0, 0]);
     settings.interpreters.push((2, units::program::CONFINED));
     assert_eq!(settings.config()[12], 5);
+    settings.network = true;
+    assert_eq!(settings.config()[12], 5 | 8);
+    assert_eq!(features_of(&settings.config()), 5 | respond::FEATURE_NETWORK);
     assert_eq!(config[16..25], [8, 7, 6, 5, 4, 3, 2, 1, 9]);
     assert_eq!(config[32], 10);
     assert!(config[40..].iter().all(|byte| *byte == 0));

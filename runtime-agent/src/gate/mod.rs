@@ -14,7 +14,9 @@ pub mod watch;
 use crate::documents::{self, DocumentError};
 use crate::profiles;
 use bennu_ebpf::interface::{Settings, rights};
-use bennu_ebpf::{Gate, GateError};
+use bennu_ebpf::programs::Packets;
+use bennu_ebpf::{Gate, GateError, Kernel};
+use bennu_formats::drift::{DriftConfig, EnforcedAction};
 use bennu_formats::gate::{GateConfig, GateMode, Right, TraceRule};
 use bennu_formats::handover::Handover;
 use bennu_formats::paths;
@@ -24,6 +26,7 @@ use bennu_linux::dm::DmError;
 use bennu_linux::mount::{self, MountError, MountSpec, Restriction, Unmount};
 use bennu_policy::gate::{Device, RootRefusal};
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -174,8 +177,9 @@ pub fn set_up(config: &GateConfig, handover: &Handover) -> Result<String, NoGate
             .as_ref()
             .map_or(Ok(Vec::new()), |set| profiles::units(set, root))?,
         trace: config.trace == TraceRule::On,
+        network: cuts_network()?,
     };
-    let gate = Gate::set_up(&settings, pins, bennu_linux::bpf::freeze_map).inspect_err(|_| {
+    let gate = Gate::set_up(&settings, pins, &Machine).inspect_err(|_| {
         // Half a gate is none. Where it decides already it refuses this, and stays.
         let _stays = mount::unmount(pins, Unmount::Lazily);
     })?;
@@ -183,18 +187,43 @@ pub fn set_up(config: &GateConfig, handover: &Handover) -> Result<String, NoGate
     Ok(told(config, root, &settings))
 }
 
+/// Only an image that enforces `cut-network` pays for a look at each packet.
+fn cuts_network() -> Result<bool, NoGate> {
+    let drift: Option<DriftConfig> = documents::read_if_there(Path::new(paths::ROOT_DRIFT))?;
+    Ok(drift.is_some_and(|drift| drift.enforced.contains(&EnforcedAction::CutNetwork)))
+}
+
+/// The kernel's calls that no library has.
+struct Machine;
+
+impl Kernel for Machine {
+    fn freeze(&self, map: BorrowedFd<'_>) -> io::Result<()> {
+        bennu_linux::bpf::freeze_map(map)
+    }
+
+    fn attach_to_groups(&self, program: BorrowedFd<'_>, packets: Packets) -> io::Result<()> {
+        let root = bennu_linux::cgroup::open_root().map_err(io::Error::other)?;
+        bennu_linux::bpf::attach_to_group(program, root.as_fd(), packets as u32)
+    }
+}
+
 /// One sentence about a gate that was set up.
 fn told(config: &GateConfig, root: Device, settings: &Settings) -> String {
     let beside = neighbours::words(Path::new(neighbours::IPE)).map(|words| format!("; {words}"));
     format!(
         "gate stands: {}, root {root}, {} hooks, {} devices guarded, {} programs with rights, {} interpreters \
-         confined, {} units with profiles{}",
+         confined, {} units with profiles{}{}",
         config.mode.as_str(),
         bennu_ebpf::programs::PROGRAMS.len(),
         settings.devices.len(),
         settings.programs.len(),
         config.interpreters.len(),
         settings.units.len(),
+        if settings.network {
+            ", network can be cut"
+        } else {
+            ""
+        },
         beside.unwrap_or_default(),
     )
 }

@@ -97,6 +97,11 @@ impl Journal {
         written
     }
 
+    /// So many lines were lost before they came here.
+    pub fn lose(&mut self, lines: u64) {
+        self.lost = self.lost.saturating_add(lines);
+    }
+
     /// Signs the chain so far.
     ///
     /// # Errors

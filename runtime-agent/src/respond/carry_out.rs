@@ -1,6 +1,8 @@
 //! Carrying a decision out, in its order.
 
-use super::{Acted, Warden, certify, kill, other, purge, report};
+use super::limit::within;
+use super::{Acted, Warden, certify, freeze, kill, network, other, purge, report};
+use crate::esp::{Access, with_esp};
 use crate::health::command;
 use crate::mark::{self, Slot};
 use crate::records::Journal;
@@ -15,6 +17,12 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::time::Duration;
 
+/// Longest time for an act that is not a purge or a flip.
+pub const ACT_LIMIT: Duration = Duration::from_secs(6);
+/// Longest time for a certificate to be on the ESP.
+const ESP_LIMIT: Duration = Duration::from_secs(15);
+/// Longest time to verify every block of the other slot: 16 GiB at 30 MB/s.
+const VERIFY_LIMIT: Duration = Duration::from_secs(600);
 /// Leaves nothing but systemd and `bennud` running.
 const ISOLATE: [&str; 4] = [command::SYSTEMCTL, "--no-block", "isolate", "purged.target"];
 /// How long systemd has to accept that.
@@ -68,19 +76,32 @@ impl Warden {
         }
         let done = match action {
             Action::StatePurge => return self.purge(rule, world),
-            Action::Kill => kill::programs(self.known.iter().filter(|known| !known.seen.answered)),
-            Action::FreezeCgroup => purge::freeze(),
+            Action::Record | Action::Alert | Action::FlipSlot => return Vec::new(),
             Action::FailSafe => {
                 world.say(Level::Alert, "restarting: the boot decides anew");
                 self.restart(world)
             }
             Action::Recovery => Ok("waiting for a person".to_owned()),
-            Action::Record | Action::Alert | Action::FlipSlot => return Vec::new(),
-            Action::Deny | Action::CutNetwork | Action::RepairInactiveSlot => {
-                Err("this version of bennud cannot do it".to_owned())
+            Action::RepairInactiveSlot => Err("this version of bennud cannot do it".to_owned()),
+            Action::Deny => {
+                let whom = self.concerned_now();
+                self.deny(&whom, world)
+            }
+            Action::Kill => {
+                let new = self.known.iter().filter(|known| !known.seen.answered);
+                let programs: Vec<String> = new.filter_map(|known| known.sighting.program.clone()).collect();
+                limited(world, move || kill::programs(&programs))
+            }
+            Action::FreezeCgroup => self.freeze(world),
+            Action::CutNetwork => {
+                let plan = self.sinks.plan();
+                limited(world, move || network::cut(plan))
             }
         };
+        // A group that does not stop in time was asked to, and has to be let go on one day.
+        let holds = action == Action::FreezeCgroup && self.memory.has_frozen();
         if done.is_err()
+            && !holds
             && let Err(error) = self.memory.does_not_hold(action)
         {
             world.say(Level::Error, &error);
@@ -94,6 +115,13 @@ impl Warden {
         vec![acted]
     }
 
+    /// What is frozen is written down before it is: somebody has to let it go on.
+    fn freeze(&mut self, world: &mut impl Surroundings) -> Result<String, String> {
+        let groups = limited(world, freeze::groups)?;
+        self.memory.will_freeze(&groups)?;
+        limited(world, move || freeze::freeze(&groups))
+    }
+
     fn purge(&mut self, rule: &str, world: &mut impl Surroundings) -> Vec<Acted> {
         // The volume beneath the log loses its key: the log ends in good order before.
         self.note(
@@ -101,12 +129,10 @@ impl Warden {
             world,
         );
         self.sign_head(world);
-        if let Err(error) = self.journal.stop() {
-            world.say(Level::Error, &error.to_string());
-        }
-        self.journal = Journal::at(Path::new(paths::RUN_RECORDS));
+        self.stop_log(world);
+        self.journal.replace(Journal::at(Path::new(paths::RUN_RECORDS)));
         self.halted = true;
-        let done = purge::purge(|| world.pause(Duration::ZERO));
+        let done = purge::purge(&mut || world.pause(Duration::ZERO));
         let failed = done.iter().any(|step| step.result.is_err());
         let mut acted: Vec<Acted> = Vec::new();
         for step in done {
@@ -142,7 +168,15 @@ impl Warden {
         let Some(config) = self.config.clone() else {
             return refused("there is no drift configuration".to_owned());
         };
-        let found = other::look(&self.handover, &config, &mut || world.pause(Duration::ZERO));
+        let handover = self.handover.clone();
+        let mut alive = || world.pause(Duration::ZERO);
+        let looked = within(VERIFY_LIMIT, &mut alive, move || {
+            other::look(&handover, &config, &mut || ())
+        });
+        let found = match looked {
+            Ok(found) => found,
+            Err(late) => return refused(format!("the other slot: {late}")),
+        };
         world.say(Level::Alert, &format!("flip: {}", found.words));
         let again = self.decide(&found.slot);
         if !again.plan.iter().any(|step| step.action == Action::FlipSlot) {
@@ -154,11 +188,10 @@ impl Warden {
             world.say(Level::Error, &error);
         }
         let slot = Slot::of(&self.handover);
-        let words = decision.reason.clone();
-        match world.on_esp(|esp| mark::mark_drifted(esp, &slot, &words)) {
-            Ok(Some(_)) => {}
-            Ok(None) => return refused("no other slot may start".to_owned()),
-            Err(error) => return refused(error.to_string()),
+        match self.mark_drifted(&decision.reason, world) {
+            Ok(true) => {}
+            Ok(false) => return refused("no other slot may start".to_owned()),
+            Err(words) => return refused(words),
         }
         let words = format!("slot {} is marked bad; {}", slot.version, found.words);
         let flipped = report::acted(Action::FlipSlot.name(), rule, Ok(words), time::since_boot_ms());
@@ -168,6 +201,26 @@ impl Warden {
         match self.restart(world) {
             Ok(_) => refused("the machine did not restart".to_owned()),
             Err(error) => refused(error),
+        }
+    }
+
+    /// Whether another slot may start.
+    fn mark_drifted(&self, reason: &str, world: &mut impl Surroundings) -> Result<bool, String> {
+        let (slot, reason, device) = (
+            Slot::of(&self.handover),
+            reason.to_owned(),
+            self.handover.esp.clone(),
+        );
+        let mut alive = || world.pause(Duration::ZERO);
+        let marked = within(ESP_LIMIT, &mut alive, move || {
+            with_esp(&device, Access::ReadWrite, |esp| {
+                mark::mark_drifted(esp, &slot, &reason)
+            })
+        });
+        match marked {
+            Ok(Ok(entry)) => Ok(entry.is_some()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(late) => Err(format!("ESP: {late}")),
         }
     }
 
@@ -187,7 +240,8 @@ impl Warden {
         let kept = certify::certify(&self.handover, signer, &about)
             .map_err(|error| error.to_string())
             .and_then(|(envelope, digest)| {
-                self.store.keep(number, &envelope)?;
+                let store = self.store.clone();
+                limited_by(ESP_LIMIT, world, move || store.keep(number, &envelope))?;
                 Ok(digest)
             });
         match kept {
@@ -220,12 +274,27 @@ impl Warden {
 
     /// At once: what is frozen or killed cannot be stopped in good order.
     fn restart(&mut self, world: &mut impl Surroundings) -> Result<String, String> {
-        if let Err(error) = self.journal.stop() {
-            world.say(Level::Error, &error.to_string());
-        }
+        self.stop_log(world);
         let ended: Result<Infallible, _> = end(End::Reboot);
         match ended {
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+/// An act within [`ACT_LIMIT`].
+fn limited<T: Send + 'static>(
+    world: &mut impl Surroundings,
+    act: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    limited_by(ACT_LIMIT, world, act)
+}
+
+fn limited_by<T: Send + 'static>(
+    limit: Duration,
+    world: &mut impl Surroundings,
+    act: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let mut alive = || world.pause(Duration::ZERO);
+    within(limit, &mut alive, act).unwrap_or_else(|late| Err(late.to_string()))
 }

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 const KEPT: usize = 64;
 
 /// Where certificates lie.
+#[derive(Clone)]
 pub struct Store {
     esp: BlockDevice,
     state: Option<PathBuf>,

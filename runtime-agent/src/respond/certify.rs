@@ -1,7 +1,8 @@
 //! Filling in an action certificate and having the TPM sign it.
 
+use super::signer::{LimitedSigner, SignError};
 use super::{Acted, Known};
-use crate::records::{QuoteError, TpmSigner, boot_id, stamp};
+use crate::records::{boot_id, stamp};
 use bennu_formats::Sha256Digest;
 use bennu_formats::handover::Handover;
 use bennu_policy::drift::Decision;
@@ -14,7 +15,7 @@ use bennu_records::certificate::{
 pub enum CertifyError {
     /// The TPM.
     #[error("{0}")]
-    Quote(#[from] QuoteError),
+    Quote(#[from] SignError),
     /// The form.
     #[error("{0}")]
     Certificate(#[from] CertificateError),
@@ -48,7 +49,7 @@ fn cut(text: &str) -> String {
 /// [`CertifyError`].
 pub fn certify(
     handover: &Handover,
-    signer: &mut TpmSigner,
+    signer: &mut LimitedSigner,
     about: &Subject<'_>,
 ) -> Result<(Vec<u8>, Sha256Digest), CertifyError> {
     let now = stamp();

@@ -1,25 +1,39 @@
 //! Killing what a signal names: every process that executes a file of that name and is not ours.
 
-use super::Known;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::path::Path;
 
-/// Kills the programs that these sightings name.
+/// Kills the programs with these paths.
 ///
 /// # Errors
 /// The list of processes cannot be read, or one was not killed; in words.
-pub fn programs<'k>(known: impl Iterator<Item = &'k Known>) -> Result<String, String> {
-    let programs: Vec<&str> = known
-        .filter_map(|known| known.sighting.program.as_deref())
-        .collect();
+pub fn programs(programs: &[String]) -> Result<String, String> {
     if programs.is_empty() {
         return Ok("no program was named".to_owned());
     }
-    let own = rustix::process::getpid();
     let mut killed = 0;
     let mut failed = None;
+    for pid in processes(programs)? {
+        match kill_process(pid, Signal::KILL) {
+            Ok(()) => killed += 1,
+            Err(error) => failed = Some(format!("process {}: {error}", pid.as_raw_nonzero())),
+        }
+    }
+    match failed {
+        None => Ok(format!("{killed} processes")),
+        Some(why) => Err(why),
+    }
+}
+
+/// Processes that execute one of these programs; neither PID 1 nor this one.
+///
+/// # Errors
+/// The list of processes cannot be read; in words.
+pub fn processes(programs: &[String]) -> Result<Vec<Pid>, String> {
+    let own = rustix::process::getpid();
     let entries = fs::read_dir("/proc").map_err(|error| format!("/proc: {error}"))?;
+    let mut found = Vec::new();
     for entry in entries.flatten() {
         let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
         let Some(pid) = pid
@@ -31,18 +45,11 @@ pub fn programs<'k>(known: impl Iterator<Item = &'k Known>) -> Result<String, St
         let Ok(executed) = fs::read_link(entry.path().join("exe")) else {
             continue;
         };
-        if !programs.iter().any(|program| same(&executed, program)) {
-            continue;
-        }
-        match kill_process(pid, Signal::KILL) {
-            Ok(()) => killed += 1,
-            Err(error) => failed = Some(format!("process {}: {error}", pid.as_raw_nonzero())),
+        if programs.iter().any(|program| same(&executed, program)) {
+            found.push(pid);
         }
     }
-    match failed {
-        None => Ok(format!("{killed} processes")),
-        Some(why) => Err(why),
-    }
+    Ok(found)
 }
 
 /// A file that was removed since has ` (deleted)` behind its name, and the path in the log is the opener's.

@@ -8,14 +8,21 @@
 mod carry_out;
 pub mod certificates;
 mod certify;
+mod deny;
+mod freeze;
 mod kill;
-mod memory;
+mod limit;
+pub mod memory;
+mod network;
 mod other;
 pub mod purge;
 mod report;
+mod signer;
+mod tell;
+mod undo;
 mod watch_report;
 
-use crate::records::{Journal, TpmSigner, place};
+use crate::records::{Journal, place};
 use crate::surroundings::Surroundings;
 use crate::watch::{Inbox, Sighting, Watch};
 use bennu_formats::Sha256Digest;
@@ -23,11 +30,14 @@ use bennu_formats::drift::{DEFAULT_INTERVAL_MS, DriftConfig, EnforcedAction};
 use bennu_formats::handover::Handover;
 use bennu_linux::kmsg::Level;
 use bennu_linux::time;
-use bennu_policy::drift::{self, Action, ActionSet, Decision, Facts, OtherSlot, Seen};
+use bennu_policy::drift::{self, Action, ActionSet, Concerned, Decision, Facts, OtherSlot, Seen, Windows};
 use bennu_records::certificate::Outcome;
 use certificates::Store;
+use limit::Lent;
 use memory::Memory;
+use network::Sinks;
 use serde_json::json;
+use signer::LimitedSigner;
 use std::time::Duration;
 
 /// Before the decision asks for a flip nobody reads a whole slot: it is taken as good, and verified when it counts.
@@ -48,6 +58,8 @@ pub struct Known {
     pub seen: Seen,
     /// First time, milliseconds since the machine started.
     pub first_ms: u64,
+    /// The unit that it is about, by the path of its control group.
+    pub unit: Option<String>,
     /// What.
     pub sighting: Sighting,
 }
@@ -72,11 +84,18 @@ pub struct Warden {
     handover: Handover,
     config: Option<DriftConfig>,
     watch: Watch,
-    journal: Journal,
-    signer: Option<TpmSigner>,
+    journal: Lent<Journal>,
+    /// Lines that never came to the log, because it was away.
+    unwritten: u64,
+    signer: Option<LimitedSigner>,
     store: Store,
     known: Vec<Known>,
     memory: Memory,
+    sinks: Sinks,
+    /// Whom `deny` was last told to concern.
+    concerned: Concerned,
+    /// What was said last about undoing, so that it is said once.
+    undoing: Option<String>,
     /// For the next certificate.
     next: (u64, Sha256Digest),
     /// Line of the decision, and the chain after it.
@@ -91,15 +110,20 @@ pub struct Warden {
 impl Warden {
     /// The watch of this start. An image without a configuration is watched in dry run.
     pub fn new(handover: &Handover, config: Option<DriftConfig>, denied: Inbox) -> Self {
+        let memory = Memory::load();
         Self {
             handover: handover.clone(),
             config,
             watch: Watch::new(handover, denied),
-            journal: Journal::at(place(handover)),
+            journal: Lent::new(Journal::at(place(handover))),
+            unwritten: 0,
             signer: None,
             store: Store::of(handover),
-            known: Vec::new(),
-            memory: Memory::load(),
+            known: memory.seen(),
+            memory,
+            sinks: Sinks::default(),
+            concerned: Concerned::default(),
+            undoing: None,
             next: (0, Sha256Digest::ZERO),
             line: (0, Sha256Digest::ZERO),
             unsigned_lines: false,
@@ -133,12 +157,16 @@ impl Warden {
 
     /// Tells the log what begins, and takes over what an earlier life left on the ESP.
     pub fn begin(&mut self, world: &mut impl Surroundings) {
-        match TpmSigner::open() {
+        match LimitedSigner::open(&mut || world.pause(Duration::ZERO)) {
             Ok(signer) => self.signer = Some(signer),
             Err(error) => world.say(
                 Level::Error,
                 &format!("{error}; neither heads of the log nor certificates are signed"),
             ),
+        }
+        match Sinks::of_image() {
+            Ok(sinks) => self.sinks = sinks,
+            Err(error) => world.say(Level::Error, &format!("alert sinks: {error}")),
         }
         let enforced = self.config.as_ref().map_or(&[][..], |config| &config.enforced);
         let body = json!({
@@ -180,6 +208,7 @@ impl Warden {
     /// One look at everything, and what follows from it.
     pub fn round(&mut self, world: &mut impl Surroundings) {
         let (sightings, troubles) = self.watch.round();
+        self.refresh(world);
         for trouble in troubles {
             world.say(Level::Warning, &trouble);
             self.note(json!({"event": "cannot-watch", "words": trouble}), world);
@@ -191,15 +220,34 @@ impl Warden {
         if news || acts {
             self.answer(decision, world);
         }
+        self.undo(world);
         if self.unsigned_lines {
             self.sign_head(world);
+        }
+        self.remember_seen(world);
+    }
+
+    /// What has to be known before the network is cut, and what a restarted unit must not escape.
+    fn refresh(&mut self, world: &mut impl Surroundings) {
+        let in_force = self.memory.in_force();
+        if self.enforced().has(Action::CutNetwork) && !in_force.has(Action::CutNetwork) {
+            self.sinks.refresh(&mut || world.pause(Duration::ZERO));
+        }
+        if in_force.has(Action::Deny) {
+            self.deny_more(world);
+        }
+    }
+
+    fn remember_seen(&mut self, world: &mut impl Surroundings) {
+        if let Err(error) = self.memory.keep(&self.known) {
+            world.say(Level::Error, &error);
         }
     }
 
     /// Adds what is new; what lasts goes on counting and is answered once. Gives whether something is new.
     fn remember(&mut self, sightings: Vec<Sighting>, world: &mut impl Surroundings) -> bool {
-        let now_ms = time::since_boot_ms();
-        self.known.retain(|known| known.seen.counts(now_ms));
+        let (now_ms, windows) = (time::since_boot_ms(), self.windows());
+        self.known.retain(|known| known.seen.counts(now_ms, &windows));
         let mut news = false;
         for sighting in sightings {
             if let Some(known) = self.known.iter_mut().find(|known| known.sighting == sighting) {
@@ -231,52 +279,56 @@ impl Warden {
                     answered: false,
                 },
                 first_ms: now_ms,
+                unit: deny::unit_of(&sighting),
                 sighting,
             });
+        }
+        if news {
+            // Before anything is done about it: whoever stops bennud here does not get rid of what was seen.
+            self.remember_seen(world);
         }
         news
     }
 
+    fn windows(&self) -> Windows {
+        let ms = |seconds: u32| u64::from(seconds) * 1000;
+        self.config
+            .as_ref()
+            .map_or_else(Windows::default, |config| Windows {
+                weak_ms: ms(config.weak_window_s),
+                strong_ms: ms(config.strong_window_s),
+            })
+    }
+
+    fn signals(&self) -> Vec<Seen> {
+        self.known.iter().map(|known| known.seen).collect()
+    }
+
     fn decide(&self, other: &OtherSlot) -> Decision {
-        let signals: Vec<Seen> = self.known.iter().map(|known| known.seen).collect();
-        drift::decide(&Facts {
-            signals: &signals,
+        drift::decide(&self.facts(&self.signals(), other))
+    }
+
+    fn facts<'s>(&self, signals: &'s [Seen], other: &OtherSlot) -> Facts<'s> {
+        Facts {
+            signals,
             now_ms: time::since_boot_ms(),
+            windows: self.windows(),
             enforced: self.enforced(),
             spent: self.memory.spent(),
             in_force: self.memory.in_force(),
             other: *other,
             // A slot that was flipped from is marked bad: there is no way back to it without a person.
             flips_in_a_row: 0,
-        })
-    }
-
-    fn note(&mut self, body: serde_json::Value, world: &mut impl Surroundings) -> (u64, Sha256Digest) {
-        match self.journal.note(body) {
-            Ok(line) => {
-                self.unsigned_lines = true;
-                line
-            }
-            Err(error) => {
-                world.say(Level::Error, &error.to_string());
-                self.line
-            }
-        }
-    }
-
-    fn sign_head(&mut self, world: &mut impl Surroundings) {
-        let Some(signer) = &mut self.signer else { return };
-        match self.journal.head(signer) {
-            Ok(()) => self.unsigned_lines = false,
-            Err(error) => world.say(Level::Error, &error.to_string()),
         }
     }
 }
 
 fn meaning(action: EnforcedAction) -> Action {
     match action {
+        EnforcedAction::Deny => Action::Deny,
         EnforcedAction::Kill => Action::Kill,
         EnforcedAction::FreezeCgroup => Action::FreezeCgroup,
+        EnforcedAction::CutNetwork => Action::CutNetwork,
         EnforcedAction::StatePurge => Action::StatePurge,
         EnforcedAction::FlipSlot => Action::FlipSlot,
         EnforcedAction::FailSafe => Action::FailSafe,

@@ -10,8 +10,11 @@
 //! 5. the secrets' mount goes, and clean pages of what was decrypted are dropped.
 //!
 //! The TPM was latched before the root started: nothing opens the sealed copies before the next verified start. Each
-//! step is taken whatever became of those before it, has a time limit, and tells.
+//! step is taken whatever became of those before it, has a time limit of its own and what is left of the one for all of
+//! them, and tells. One that hangs in the kernel is left behind there and told as timed out.
 
+use super::freeze::together;
+use super::limit::{Late, within};
 use bennu_formats::paths;
 use bennu_linux::cgroup::{CgroupError, Cgroups, Group};
 use bennu_linux::dm::{DeviceMapper, DmError, Name};
@@ -21,10 +24,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Longest time for one control group to stop, or to end.
-const GROUP_LIMIT: Duration = Duration::from_millis(1500);
+/// Longest time for one step.
+const STEP_LIMIT: Duration = Duration::from_secs(4);
+/// Longest time for all steps together; one that begins later has [`LATE_LIMIT`].
+const PURGE_LIMIT: Duration = Duration::from_secs(16);
+/// Time of a step that begins when that is over: each of them is tried.
+const LATE_LIMIT: Duration = Duration::from_millis(500);
 /// systemd's own control group: PID 1.
 const MANAGER: &str = "init.scope";
 /// Where secrets lie in files: ours, and the copies that systemd gives to units.
@@ -44,58 +51,54 @@ pub struct Done {
     pub up_ms: u64,
 }
 
-/// Takes all steps; `alive` is called between them.
-pub fn purge(mut alive: impl FnMut()) -> Vec<Done> {
+type Step = (&'static str, Box<dyn FnOnce() -> Result<String, String> + Send>);
+
+/// Takes all steps; `alive` is called between them and while they run.
+pub fn purge(alive: &mut dyn FnMut()) -> Vec<Done> {
+    let others = within(STEP_LIMIT, alive, others);
+    let others = match others {
+        Ok(Ok(groups)) => Ok(groups),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(late) => Err(late.to_string()),
+    };
+    let killed = others.clone();
+    let steps: Vec<Step> = vec![
+        (
+            "freeze",
+            Box::new(|| together(&others?, Group::begin_freeze, Group::await_frozen)),
+        ),
+        ("erase-secrets", Box::new(erase_all)),
+        ("wipe-keys", Box::new(wipe_keys)),
+        (
+            "kill",
+            Box::new(|| together(&killed?, Group::begin_kill, Group::await_empty)),
+        ),
+        ("unmount", Box::new(leave_secrets)),
+        ("drop-caches", Box::new(drop_caches)),
+    ];
+    take(steps, STEP_LIMIT, PURGE_LIMIT, alive)
+}
+
+/// Each within its limit, and all within another.
+fn take(steps: Vec<Step>, one: Duration, all: Duration, alive: &mut dyn FnMut()) -> Vec<Done> {
+    let end = Instant::now() + all;
     let mut done = Vec::new();
-    let mut step = |step, result| {
+    for (step, act) in steps {
+        let left = end.saturating_duration_since(Instant::now());
+        let result = within(one.min(left.max(LATE_LIMIT)), alive, act);
         done.push(Done {
             step,
-            result,
+            result: result.unwrap_or_else(|late: Late| Err(late.to_string())),
             up_ms: time::since_boot_ms(),
         });
         alive();
-    };
-    let others = others();
-    step("freeze", each_group(&others, |group| group.freeze(GROUP_LIMIT)));
-    step("erase-secrets", erase_all());
-    step("wipe-keys", wipe_keys());
-    step("kill", each_group(&others, |group| group.kill(GROUP_LIMIT)));
-    step("unmount", leave_secrets());
-    step("drop-caches", drop_caches());
+    }
     done
-}
-
-/// Freezes every group but that of systemd and our own.
-///
-/// # Errors
-/// In words.
-pub fn freeze() -> Result<String, String> {
-    each_group(&others(), |group| group.freeze(GROUP_LIMIT))
 }
 
 fn others() -> Result<Vec<Group>, CgroupError> {
     let groups = Cgroups::default();
     groups.all_but(&[groups.own()?, groups.group(MANAGER)])
-}
-
-fn each_group(
-    groups: &Result<Vec<Group>, CgroupError>,
-    act: impl Fn(&Group) -> Result<(), CgroupError>,
-) -> Result<String, String> {
-    let groups = groups.as_ref().map_err(ToString::to_string)?;
-    let failed: Vec<String> = groups
-        .iter()
-        .filter_map(|group| act(group).err())
-        .map(|error| error.to_string())
-        .collect();
-    match failed.first() {
-        None => Ok(format!("{} control groups", groups.len())),
-        Some(first) => Err(format!(
-            "{} of {} failed, as: {first}",
-            failed.len(),
-            groups.len()
-        )),
-    }
 }
 
 fn erase_all() -> Result<String, String> {
@@ -214,6 +217,36 @@ mod tests {
         let mut after = Vec::new();
         open.read_to_end(&mut after).unwrap();
         assert!(after.is_empty());
+    }
+
+    #[test]
+    fn a_step_that_hangs_is_told_and_the_next_ones_are_taken_within_the_time_for_all() {
+        fn hang() -> Result<String, String> {
+            std::thread::sleep(Duration::from_secs(3600));
+            Ok(String::new())
+        }
+        let one = Duration::from_millis(300);
+        let fine = |word: &'static str| -> Step { (word, Box::new(move || Ok(word.to_owned()))) };
+        let steps: Vec<Step> = vec![
+            fine("first"),
+            ("hangs", Box::new(hang)),
+            ("hangs too", Box::new(hang)),
+            fine("last"),
+        ];
+        let begun = Instant::now();
+        let done = take(steps, one, one, &mut || ());
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        let results: Vec<&str> = done
+            .iter()
+            .map(|step| match &step.result {
+                Ok(words) | Err(words) => words.as_str(),
+            })
+            .collect();
+        assert_eq!(results[0], "first");
+        assert!(results[1].starts_with("timed out after "), "{results:?}");
+        assert!(results[2].starts_with("timed out after "), "{results:?}");
+        assert_eq!((done[3].step, done[3].result.as_deref()), ("last", Ok("last")));
+        assert!(done[1].result.is_err() && done[2].result.is_err());
     }
 
     #[test]

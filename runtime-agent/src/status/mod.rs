@@ -50,6 +50,8 @@ pub struct Sources {
     pub gate_config: PathBuf,
     /// What the watch last saw.
     pub watch: PathBuf,
+    /// What bennud remembers of drift.
+    pub drift: PathBuf,
     /// The directory with one file a PCR, SHA-256 bank.
     pub pcrs: PathBuf,
     /// The file with the kernel's host name.
@@ -64,6 +66,7 @@ impl Default for Sources {
             gate: PathBuf::from(paths::RUN_GATE),
             gate_config: PathBuf::from(paths::ROOT_GATE),
             watch: PathBuf::from(paths::RUN_WATCH),
+            drift: PathBuf::from(paths::RUN_DRIFT_MEMORY),
             pcrs: PathBuf::from(pcrs::SYSFS),
             hostname: PathBuf::from("/proc/sys/kernel/hostname"),
         }
@@ -151,6 +154,9 @@ pub struct Status {
     pub gate: Option<GateReport>,
     /// The watch for drift; none before its first round.
     pub watch: Option<WatchStatus>,
+    /// What is in force about drift, by the names of actions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_force: Vec<String>,
     /// PCRs.
     pub pcrs: Vec<PcrRow>,
     /// Why a newer slot was passed over.
@@ -234,6 +240,8 @@ impl Status {
             gate: documents::read_if_there(&sources.gate)?,
             watch: documents::read_if_there(&sources.watch)?
                 .map(|report| WatchStatus::of(report, time::since_boot_ms())),
+            in_force: crate::respond::memory::in_force(&sources.drift)
+                .unwrap_or_else(|error| vec![format!("not known: {error}")]),
             pcrs: pcrs::rows(&handover.pcrs, Path::new(&sources.pcrs)),
             fell_back: handover.fell_back.map(FellBackStatus::from),
         })

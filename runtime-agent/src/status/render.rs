@@ -92,6 +92,9 @@ pub fn status(status: &Status) -> String {
     }
     gate(&mut out, status.gate.as_ref());
     watch(&mut out, status.watch.as_ref());
+    if !status.in_force.is_empty() {
+        line(&mut out, "in force", &status.in_force.join(", "));
+    }
     pcrs(&mut out, status);
     if let Some(fell_back) = &status.fell_back {
         out.push('\n');

@@ -20,10 +20,12 @@ struct Waiting {
 }
 
 impl Inbox {
-    /// Puts a denial in. What only would have been denied is no sign of anything, and neither is bennud's own trial.
+    /// Puts a denial in. What only would have been denied is no sign of anything, and neither is bennud's own trial, nor
+    /// what a response to drift refuses: that would make signs out of itself.
     pub fn put(&self, denial: &Denial) {
         let trial = denial.kind == DenialKind::AnonymousExec && denial.comm == "bennud" && denial.uid == 0;
-        if denial.outcome != Outcome::Denied || trial {
+        let own = matches!(denial.kind, DenialKind::UnitDenied | DenialKind::NetworkCut);
+        if denial.outcome != Outcome::Denied || trial || own {
             return;
         }
         self.with(|waiting| {
@@ -80,7 +82,10 @@ fn sighting(denial: &Denial) -> Sighting {
         denial.pid,
         denial.uid
     );
-    Sighting::new(signal(denial.kind), words)
+    Sighting {
+        cgroup: Some(denial.cgroup),
+        ..Sighting::new(signal(denial.kind), words)
+    }
 }
 
 /// Strong where nothing on a sound machine tries it: the gate's own objects, protected memory, the slots.
@@ -113,7 +118,9 @@ fn signal(kind: DenialKind) -> Signal {
         | DenialKind::Executable
         | DenialKind::Connect
         | DenialKind::Tcp
-        | DenialKind::Cgroup => Signal::GateDenial,
+        | DenialKind::Cgroup
+        | DenialKind::UnitDenied
+        | DenialKind::NetworkCut => Signal::GateDenial,
     }
 }
 
@@ -152,12 +159,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_denied_and_the_gates_own_trial_are_no_signals() {
+    fn what_was_not_denied_the_gates_own_trial_and_what_a_response_refuses_are_no_signals() {
         let inbox = Inbox::default();
         for outcome in [Outcome::DryRun, Outcome::Warned] {
             inbox.put(&denial(DenialKind::Pin, outcome, "x"));
         }
         inbox.put(&denial(DenialKind::AnonymousExec, Outcome::Denied, "bennud"));
+        for kind in [DenialKind::UnitDenied, DenialKind::NetworkCut] {
+            inbox.put(&denial(kind, Outcome::Denied, "x"));
+        }
         assert!(Gate(inbox).look().unwrap().is_empty());
     }
 

@@ -37,6 +37,8 @@ pub struct Sighting {
     pub detail: String,
     /// The program that it is about, for killing.
     pub program: Option<String>,
+    /// Id of the control group of the process that it is about.
+    pub cgroup: Option<u64>,
 }
 
 impl Sighting {
@@ -47,6 +49,7 @@ impl Sighting {
             signal,
             detail: detail.as_ref().chars().take(240).map(printable).collect(),
             program: None,
+            cgroup: None,
         }
     }
 }

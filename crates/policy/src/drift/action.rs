@@ -10,7 +10,7 @@ pub enum Action {
     Record,
     /// To every alert sink.
     Alert,
-    /// The unit concerned starts no more programs until the machine restarts.
+    /// The unit concerned starts no more programs.
     Deny,
     /// Kill what the signal names.
     Kill,
@@ -80,6 +80,16 @@ impl Action {
             self,
             Self::Record | Self::Alert | Self::Kill | Self::RepairInactiveSlot
         )
+    }
+
+    /// Whether `bennud` undoes it when nothing calls for it any more.
+    pub fn ends_by_itself(self) -> bool {
+        matches!(self, Self::Deny | Self::FreezeCgroup | Self::CutNetwork)
+    }
+
+    /// By its [`Self::name`].
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.name() == name)
     }
 
     /// How often in one boot; `None` without limit.

@@ -90,6 +90,11 @@ macro_rules! signals {
             /// Every signal.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
+            /// By the name in its [row](Self::row).
+            pub fn of_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|signal| signal.row().name == name)
+            }
+
             /// Its row of the table.
             pub fn row(self) -> Row {
                 match self {

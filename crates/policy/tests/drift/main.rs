@@ -6,5 +6,6 @@
 mod invariants;
 mod mutants;
 mod page;
+mod reverts;
 mod table;
 mod worlds;

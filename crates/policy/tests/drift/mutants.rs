@@ -50,7 +50,9 @@ fn the_shipped_rules_break_nothing() {
 #[test]
 fn a_decision_that_counts_signals_instead_of_sources_destroys_on_one_sources_word() {
     fn mutant(facts: &Facts<'_>) -> Decision {
-        let strong = |seen: &&Seen| seen.signal.row().weight == Weight::Strong && seen.counts(facts.now_ms);
+        let strong = |seen: &&Seen| {
+            seen.signal.row().weight == Weight::Strong && seen.counts(facts.now_ms, &facts.windows)
+        };
         if facts.signals.iter().filter(strong).count() < 2 {
             return decide(facts);
         }

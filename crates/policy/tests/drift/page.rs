@@ -32,7 +32,7 @@ fn tables() -> String {
         let (rule, actions) = (severity.rule(), names(severity.actions()));
         out.push_str(&format!("| {severity:?} | `{rule}` | {actions} |\n"));
     }
-    out.push_str("\n| action | most in one boot | can be undone |\n|---|---|---|\n");
+    out.push_str("\n| action | most in one boot | can be undone | ends by itself |\n|---|---|---|---|\n");
     for action in Action::ALL {
         let most = action
             .budget()
@@ -42,11 +42,12 @@ fn tables() -> String {
         } else {
             "yes"
         };
-        out.push_str(&format!("| {} | {most} | {undone} |\n", action.name()));
+        let ends = if action.ends_by_itself() { "yes" } else { "no" };
+        out.push_str(&format!("| {} | {most} | {undone} | {ends} |\n", action.name()));
     }
     let minutes = |ms: u64| ms / 60_000;
     out.push_str(&format!(
-        "\nWeak signals count for {} minutes, strong ones for {}. Flips in a row: {FLIP_LIMIT}.\n",
+        "\nWeak signals count for {} minutes, strong ones for {}, where the image says nothing. Flips in a row: {FLIP_LIMIT}.\n",
         minutes(WEAK_MS),
         minutes(STRONG_MS)
     ));

@@ -1,6 +1,8 @@
 //! The states in which decisions are tried.
 
-use bennu_policy::drift::{Action, ActionSet, BUDGET, FLIP_LIMIT, Facts, OtherSlot, Seen, Signal, Spent};
+use bennu_policy::drift::{
+    Action, ActionSet, BUDGET, FLIP_LIMIT, Facts, OtherSlot, Seen, Signal, Spent, Windows,
+};
 
 /// An hour after the start.
 pub const NOW_MS: u64 = 3_600_000 * 2;
@@ -28,6 +30,7 @@ pub fn fresh(signals: &[Seen]) -> Facts<'_> {
     Facts {
         signals,
         now_ms: NOW_MS,
+        windows: Windows::default(),
         enforced: ActionSet::ALL,
         spent: Spent::default(),
         in_force: ActionSet::NONE,

@@ -3,6 +3,7 @@
 mod boots_the_newest_slot;
 mod changed_uki;
 mod concurrent_extends;
+mod contain;
 mod debian;
 mod debug_token;
 mod drift;
@@ -71,6 +72,7 @@ pub fn all() -> Vec<Story> {
         secrets::stories(),
         second_disk::stories(),
         sata_disk::stories(),
+        contain::stories(),
         drift::stories(),
         golden::stories(),
         kernel_side::stories(),
