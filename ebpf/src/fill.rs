@@ -64,7 +64,7 @@ impl<F: Fn(BorrowedFd<'_>) -> io::Result<()>> Maps<F> {
             let id = info.map_err(|source| GateError::Map { map: name, source })?.id();
             self.remember(Own::Map, id)?;
         }
-        for (name, place) in programs::PROGRAMS {
+        for (name, place) in programs::wanted(settings) {
             let (Place::Hook(place) | Place::Function(place)) = place;
             let program = self.object.program(name).ok_or(GateError::NoProgram(name))?;
             let info = program.info().map_err(|source| GateError::Program {

@@ -173,7 +173,7 @@ impl Gate {
             .btf(Some(&types))
             .load(programs::object())
             .map_err(GateError::Object)?;
-        let links = attach_all(&mut object, &types)?;
+        let links = attach_all(&mut object, &types, settings)?;
         let mut maps = Maps { object, freeze };
         maps.fill(settings)?;
         for (name, link) in links {
@@ -255,10 +255,13 @@ impl Gate {
     }
 }
 
-fn attach_all(object: &mut Ebpf, types: &Btf) -> Result<Vec<(&'static str, FdLink)>, GateError> {
-    programs::PROGRAMS
-        .iter()
-        .map(|(name, place)| Ok((*name, attach(object, types, name, *place)?)))
+fn attach_all(
+    object: &mut Ebpf,
+    types: &Btf,
+    settings: &Settings,
+) -> Result<Vec<(&'static str, FdLink)>, GateError> {
+    programs::wanted(settings)
+        .map(|(name, place)| Ok((name, attach(object, types, name, place)?)))
         .collect()
 }
 

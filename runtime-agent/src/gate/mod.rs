@@ -190,7 +190,7 @@ fn told(config: &GateConfig, root: Device, settings: &Settings) -> String {
         "gate stands: {}, root {root}, {} hooks, {} devices guarded, {} programs with rights, {} interpreters \
          confined, {} units with profiles{}",
         config.mode.as_str(),
-        bennu_ebpf::programs::PROGRAMS.len(),
+        bennu_ebpf::programs::wanted(settings).count(),
         settings.devices.len(),
         settings.programs.len(),
         config.interpreters.len(),
