@@ -45,9 +45,11 @@ pub struct Sample {
     pub operation: String,
     /// How often, at least 1.
     pub times: f64,
-    /// Ticks of the processor's counter, of all together.
+    /// Ticks of the processor's counter, of the whole round.
     pub ticks: f64,
-    /// Nanoseconds of the guest's clock, of all together.
+    /// Ticks of one operation alone, the median of the round.
+    pub median: f64,
+    /// Nanoseconds of the guest's clock, of the whole round.
     pub ns: f64,
 }
 
@@ -189,7 +191,7 @@ pub fn samples(lines: &[String]) -> Vec<Sample> {
 fn sample(line: &str) -> Option<Sample> {
     let (_, rest) = line.split_once(SAMPLE)?;
     let words: Vec<&str> = rest.split_ascii_whitespace().collect();
-    let [label, operation, times, ticks, ns] = words.as_slice() else {
+    let [label, operation, times, ticks, median, ns] = words.as_slice() else {
         return None;
     };
     let sample = Sample {
@@ -197,23 +199,39 @@ fn sample(line: &str) -> Option<Sample> {
         operation: (*operation).to_owned(),
         times: times.parse().ok()?,
         ticks: ticks.parse().ok()?,
+        median: median.parse().ok()?,
         ns: ns.parse().ok()?,
     };
     (sample.times >= 1.0).then_some(sample)
 }
 
-/// Ticks of one `operation` in each round of the runs with these labels.
+impl Sample {
+    /// Ticks for each operation, with everything that the machine did besides.
+    pub fn mean(&self) -> f64 {
+        self.ticks / self.times
+    }
+
+    /// Ticks of the operation alone.
+    pub fn alone(&self) -> f64 {
+        self.median
+    }
+}
+
+/// What `figure` says of each round of one `operation`, in the runs with these labels.
 ///
 /// # Errors
 /// Another number of rounds than `rounds` for each label: a line is missing or was torn.
-pub fn ticks_each(samples: &[Sample], labels: &[&str], operation: &str, rounds: usize) -> Result<Vec<f64>> {
+pub fn each_round(
+    samples: &[Sample],
+    labels: &[&str],
+    operation: &str,
+    rounds: usize,
+    figure: fn(&Sample) -> f64,
+) -> Result<Vec<f64>> {
     let mut all = Vec::new();
     for label in labels {
-        let found: Vec<f64> = samples
-            .iter()
-            .filter(|sample| sample.label == *label && sample.operation == operation)
-            .map(|sample| sample.ticks / sample.times)
-            .collect();
+        let of_run = |sample: &&Sample| sample.label == *label && sample.operation == operation;
+        let found: Vec<f64> = samples.iter().filter(of_run).map(figure).collect();
         ensure!(
             found.len() == rounds,
             "{label}, {operation}: expected {rounds} rounds, found {}",
@@ -232,7 +250,7 @@ pub fn ensure_ticks_are_instructions(samples: &[Sample]) -> Result<()> {
     let mut seen = false;
     for sample in samples.iter().filter(|sample| sample.operation == NOTHING) {
         seen = true;
-        let found = sample.ticks / sample.times;
+        let found = sample.mean();
         ensure!(
             (found / NOTHING_INSTRUCTIONS - 1.0).abs() <= CALIBRATION,
             "{}: expected {NOTHING_INSTRUCTIONS} ticks for each turn of a loop of as many instructions, found {found}",
@@ -255,31 +273,29 @@ mod tests {
     fn samples_are_read_from_a_shared_console() {
         let found = samples(&lines(&[
             "PROBE BEGIN",
-            "MEASURE before open 100 250000 251000",
-            "[    5.1] virtio MEASURE before open 100 260000 1",
-            "MEASURE COST bennud 1 2 3 4 5",
-            "MEASURE before open 0 1 1",
-            "MEASURE before open x 1 1",
+            "MEASURE before open 100 250000 2400 251000",
+            "[    5.1] virtio MEASURE before open 100 260000 2401 1",
+            "MEASURE COST bennud 1 2 3 4 x",
+            "MEASURE before open 0 1 1 1",
+            "MEASURE before open x 1 1 1",
         ]));
-        assert_eq!(
-            ticks_each(&found, &["before"], "open", 2).unwrap(),
-            [2500.0, 2600.0]
-        );
+        let of = |figure| each_round(&found, &["before"], "open", 2, figure).unwrap();
+        assert_eq!(of(Sample::mean), [2500.0, 2600.0]);
+        assert_eq!(of(Sample::alone), [2400.0, 2401.0]);
     }
 
     #[test]
     fn a_round_that_is_missing_is_an_error() {
-        let found = samples(&lines(&["MEASURE a open 1 1 1", "MEASURE b open 1 1 1"]));
-        assert!(ticks_each(&found, &["a", "b"], "open", 1).is_ok());
-        let error = ticks_each(&found, &["a", "c"], "open", 1)
-            .unwrap_err()
-            .to_string();
+        let found = samples(&lines(&["MEASURE a open 1 1 1 1", "MEASURE b open 1 1 1 1"]));
+        let of = |labels: &[&str]| each_round(&found, labels, "open", 1, Sample::mean);
+        assert!(of(&["a", "b"]).is_ok());
+        let error = of(&["a", "c"]).unwrap_err().to_string();
         assert!(error.contains("c, open: expected 1 rounds, found 0"), "{error}");
     }
 
     #[test]
     fn ticks_that_are_not_instructions_are_refused() {
-        let of = |ticks: &str| samples(&lines(&[&format!("MEASURE a nothing 1000 {ticks} 1")]));
+        let of = |ticks: &str| samples(&lines(&[&format!("MEASURE a nothing 1000 {ticks} 1 1")]));
         ensure_ticks_are_instructions(&of("2004")).unwrap();
         for ticks in ["1500", "2100", "7903"] {
             assert!(ensure_ticks_are_instructions(&of(ticks)).is_err(), "{ticks}");

@@ -122,15 +122,15 @@ impl Counted {
         Ok(())
     }
 
-    /// Instructions of one operation in every round of the runs with these labels.
-    fn each(&self, labels: &[&str], operation: &Operation) -> Result<Vec<f64>> {
+    /// What `figure` says of one operation in every round of the runs with these labels.
+    fn each(&self, labels: &[&str], operation: &Operation, figure: fn(&Sample) -> f64) -> Result<Vec<f64>> {
         let boots = self.boots.iter();
-        let each = boots.map(|samples| guest::ticks_each(samples, labels, operation.name, ROUNDS));
+        let each = boots.map(|samples| guest::each_round(samples, labels, operation.name, ROUNDS, figure));
         Ok(each.collect::<Result<Vec<_>>>()?.concat())
     }
 
-    fn median(&self, label: &str, operation: &Operation) -> Result<f64> {
-        report::median(&self.each(&[label], operation)?).context("no rounds")
+    fn median(&self, label: &str, operation: &Operation, figure: fn(&Sample) -> f64) -> Result<f64> {
+        report::median(&self.each(&[label], operation, figure)?).context("no rounds")
     }
 
     fn kernel(&self) -> Result<&str> {
@@ -141,8 +141,8 @@ impl Counted {
 
 fn row(operation: &Operation, guest: &Counted) -> Result<Row> {
     let runs = Runs {
-        ours: guest.each(&[BEHIND], operation)?,
-        theirs: guest.each(&[BEFORE, AGAIN], operation)?,
+        ours: guest.each(&[BEHIND], operation, Sample::alone)?,
+        theirs: guest.each(&[BEFORE, AGAIN], operation, Sample::alone)?,
     };
     let target = Target {
         ratio: operation.most,
@@ -161,7 +161,7 @@ fn row(operation: &Operation, guest: &Counted) -> Result<Row> {
     if !operation.has_limit {
         return Ok(row);
     }
-    let nothing = guest.median(NOTHING_ATTACHED, operation)?;
+    let nothing = guest.median(NOTHING_ATTACHED, operation, Sample::alone)?;
     Ok(row.with_limit("programs that do nothing at the same hooks", nothing))
 }
 

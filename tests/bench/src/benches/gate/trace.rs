@@ -1,9 +1,12 @@
 //! The gate with its trace against auditd with rules that record the same, each in a guest of its own.
+//!
+//! What the machine does in the whole round counts, for both write their records later, by programs of their own.
 
 use super::{BEFORE, BEHIND, BOOTS, Counted, OPERATIONS, Operation, STANDS, name};
 use crate::benches::Session;
+use crate::guest::{self, Sample};
+use crate::host;
 use crate::report::{Row, Runs, Target, Unit};
-use crate::{guest, host};
 use anyhow::{Context as _, Result};
 
 const NAME: &str = "trace";
@@ -55,8 +58,8 @@ fn measured(session: &Session) -> Result<Vec<Row>> {
 
 fn row(operation: &Operation, ours: &Counted, theirs: &Counted) -> Result<Row> {
     let runs = Runs {
-        ours: ours.each(&[BEHIND], operation)?,
-        theirs: theirs.each(&[BEHIND], operation)?,
+        ours: ours.each(&[BEHIND], operation, Sample::mean)?,
+        theirs: theirs.each(&[BEHIND], operation, Sample::mean)?,
     };
     let version =
         guest::word_after(&theirs.lines, "auditctl version ").context("auditctl did not tell its version")?;
@@ -64,8 +67,8 @@ fn row(operation: &Operation, ours: &Counted, theirs: &Counted) -> Result<Row> {
         "{DEFINITION} against {AUDIT}, Linux {} and {}; without either: {:.0} and {:.0}",
         ours.kernel()?,
         theirs.kernel()?,
-        ours.median(BEFORE, operation)?,
-        theirs.median(BEFORE, operation)?,
+        ours.median(BEFORE, operation, Sample::mean)?,
+        theirs.median(BEFORE, operation, Sample::mean)?,
     );
     let version = format!("auditd {version}");
     let row = Row::measured(
