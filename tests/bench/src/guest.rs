@@ -211,6 +211,11 @@ impl Sample {
         self.ticks / self.times
     }
 
+    /// Nanoseconds for each operation, likewise.
+    pub fn mean_ns(&self) -> f64 {
+        self.ns / self.times
+    }
+
     /// Ticks of the operation alone.
     pub fn alone(&self) -> f64 {
         self.median
@@ -281,6 +286,7 @@ mod tests {
         ]));
         let of = |figure| each_round(&found, &["before"], "open", 2, figure).unwrap();
         assert_eq!(of(Sample::mean), [2500.0, 2600.0]);
+        assert_eq!(of(Sample::mean_ns), [2510.0, 0.01]);
         assert_eq!(of(Sample::alone), [2400.0, 2401.0]);
     }
 

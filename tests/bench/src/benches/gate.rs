@@ -74,36 +74,40 @@ pub fn rows(session: &Session) -> Result<Vec<Row>> {
         return Ok(OPERATIONS.iter().map(row).collect());
     }
     let scratch = session.scratch()?;
-    let mut guest = Counted::new(scratch.path(), DEFINITION)?;
+    let mut counted = Measuring::new(
+        &scratch.path().join("counted"),
+        DEFINITION,
+        GuestClock::Instructions,
+    )?;
     for _ in 0..BOOTS {
-        guest.boot(STANDS)?;
+        counted.boot(STANDS)?;
     }
-    OPERATIONS
-        .iter()
-        .map(|operation| row(operation, &guest))
-        .collect()
+    let mut timed = Measuring::new(&scratch.path().join("timed"), DEFINITION, GuestClock::Time)?;
+    timed.boot(STANDS)?;
+    let rows = OPERATIONS.iter().map(|operation| row(operation, &counted));
+    let shares = OPERATIONS.iter().map(|operation| time_share(operation, &timed));
+    rows.chain(shares).collect()
 }
 
 fn name(bench: &str, operation: &Operation) -> String {
     format!("{bench}-{}", operation.name)
 }
 
-/// A guest that counts instructions, and what it counted in each boot.
-struct Counted {
+/// A guest that measures itself, and what it measured in each boot.
+struct Measuring {
     guest: Guest,
+    clock: GuestClock,
     boots: Vec<Vec<Sample>>,
     /// Lines of the last boot.
     lines: Vec<String>,
     definition: String,
 }
 
-impl Counted {
-    fn new(folder: &Path, definition: &str) -> Result<Self> {
-        let file = Path::new(definition)
-            .file_stem()
-            .context("a definition without a name")?;
+impl Measuring {
+    fn new(folder: &Path, definition: &str, clock: GuestClock) -> Result<Self> {
         Ok(Self {
-            guest: Guest::new(&folder.join(file), &[definition], GuestClock::Instructions)?,
+            guest: Guest::new(folder, &[definition], clock)?,
+            clock,
             boots: Vec::new(),
             lines: Vec::new(),
             definition: definition.to_owned(),
@@ -117,7 +121,9 @@ impl Counted {
         let shown = shown.with_context(|| format!("{}: expected `{must_show}`", self.definition))?;
         eprintln!("bench: {}: {must_show}{shown}", self.definition);
         let samples = guest::samples(&self.lines);
-        guest::ensure_ticks_are_instructions(&samples)?;
+        if self.clock == GuestClock::Instructions {
+            guest::ensure_ticks_are_instructions(&samples)?;
+        }
         self.boots.push(samples);
         Ok(())
     }
@@ -139,7 +145,7 @@ impl Counted {
     }
 }
 
-fn row(operation: &Operation, guest: &Counted) -> Result<Row> {
+fn row(operation: &Operation, guest: &Measuring) -> Result<Row> {
     let runs = Runs {
         ours: guest.each(&[BEHIND], operation, Sample::alone)?,
         theirs: guest.each(&[BEFORE, AGAIN], operation, Sample::alone)?,
@@ -163,6 +169,21 @@ fn row(operation: &Operation, guest: &Counted) -> Result<Row> {
     }
     let nothing = guest.median(NOTHING_ATTACHED, operation, Sample::alone)?;
     Ok(row.with_limit("programs that do nothing at the same hooks", nothing))
+}
+
+/// How much longer an operation takes behind the gate, in hundredths, by the guest's clock.
+fn time_share(operation: &Operation, guest: &Measuring) -> Result<Row> {
+    let behind = guest.each(&[BEHIND], operation, Sample::mean_ns)?;
+    let before = guest.each(&[BEFORE, AGAIN], operation, Sample::mean_ns)?;
+    let before = report::median(&before).context("no rounds")?;
+    let shares: Vec<f64> = behind.iter().map(|ns| (ns / before - 1.0) * 100.0).collect();
+    let share = report::median(&shares).context("no rounds")?;
+    let note = format!(
+        "{DEFINITION}; {}, 1 processor; before: {before:.0} ns",
+        guest::accelerator()
+    );
+    let name = format!("{}-more-time", name(NAME, operation));
+    Ok(Row::alone(&name, Unit::Percent, share, shares, None).with_note(note))
 }
 
 #[cfg(test)]

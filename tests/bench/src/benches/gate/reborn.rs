@@ -24,7 +24,7 @@ const DRIFTED: [(&str, &str); 4] = [
 const REBORN: [(&str, &str); 3] = [
     ("initrd-begun", "bennu-init: "),
     ("initrd-left", "bennu-init: starting /"),
-    ("multi-user", "machine id "),
+    ("multi-user", ", first boot: "),
 ];
 const LAST_WORDS: &str = "REBORN END";
 

@@ -2,12 +2,13 @@
 //!
 //! What the machine does in the whole round counts, for both write their records later, by programs of their own.
 
-use super::{BEFORE, BEHIND, BOOTS, Counted, OPERATIONS, Operation, STANDS, name};
+use super::{BEFORE, BEHIND, Measuring, OPERATIONS, Operation, STANDS, name};
 use crate::benches::Session;
 use crate::guest::{self, Sample};
 use crate::host;
 use crate::report::{Row, Runs, Target, Unit};
 use anyhow::{Context as _, Result};
+use bennu_harness::machine::GuestClock;
 
 const NAME: &str = "trace";
 /// What rows are compared with.
@@ -44,19 +45,22 @@ pub fn rows(session: &Session) -> Result<Vec<Row>> {
 
 fn measured(session: &Session) -> Result<Vec<Row>> {
     let scratch = session.scratch()?;
-    let mut ours = Counted::new(scratch.path(), DEFINITION)?;
-    let mut theirs = Counted::new(scratch.path(), AUDIT)?;
-    for _ in 0..BOOTS {
-        ours.boot(STANDS)?;
-        theirs.boot(AUDITS)?;
-    }
+    let mut ours = Measuring::new(
+        &scratch.path().join("trace"),
+        DEFINITION,
+        GuestClock::Instructions,
+    )?;
+    let mut theirs = Measuring::new(&scratch.path().join("audit"), AUDIT, GuestClock::Instructions)?;
+    // One boot each: instructions are counted, and nothing of the host is in them.
+    ours.boot(STANDS)?;
+    theirs.boot(AUDITS)?;
     OPERATIONS
         .iter()
         .map(|operation| row(operation, &ours, &theirs))
         .collect()
 }
 
-fn row(operation: &Operation, ours: &Counted, theirs: &Counted) -> Result<Row> {
+fn row(operation: &Operation, ours: &Measuring, theirs: &Measuring) -> Result<Row> {
     let runs = Runs {
         ours: ours.each(&[BEHIND], operation, Sample::mean)?,
         theirs: theirs.each(&[BEHIND], operation, Sample::mean)?,
