@@ -25,7 +25,7 @@ pub const PEER: &str = "the same guest without a gate";
 const DEFINITION: &str = "images/bench/gate.toml";
 /// Rounds of each run, as the definitions ask for them.
 const ROUNDS: usize = 5;
-const BOOTS: usize = 2;
+const BOOTS: usize = 1;
 /// Labels of the definitions' runs: before anything stands, with what does nothing, and behind what is measured.
 const BEFORE: &str = "before";
 const AGAIN: &str = "again";
