@@ -25,7 +25,8 @@ agents: tools
 	    install -m 755 $(TARGET)/static/$(HOST)/release/$$agent $(AGENTS)/$$agent; \
 	done; \
 	crates/bootfallback/build.sh $(AGENTS)/bootfallback.efi; \
-	tests/probe/build-attack $(AGENTS)/bennu-attack
+	tests/probe/build-attack $(AGENTS)/bennu-attack; \
+	tests/probe/build-measure $(AGENTS)/bennu-measure
 
 build: agents ## Build bennu and the static agents
 	@source tests/environment; cargo build --locked --release -p bennu

@@ -63,11 +63,11 @@ impl<K: Kernel> Maps<'_, K> {
             let id = info.map_err(|source| GateError::Map { map: name, source })?.id();
             self.remember(Own::Map, id)?;
         }
-        let places =
-            programs::PROGRAMS.map(|(name, Place::Hook(place) | Place::Function(place))| (name, place));
+        let places = programs::wanted(settings)
+            .map(|(name, Place::Hook(place) | Place::Function(place))| (name, place));
         let network = programs::NETWORK.map(|(name, _)| (name, "cgroup_skb"));
         let network = network.into_iter().filter(|_| settings.network);
-        for (name, place) in places.into_iter().chain(network) {
+        for (name, place) in places.chain(network) {
             let program = self.object.program(name).ok_or(GateError::NoProgram(name))?;
             let info = program.info().map_err(|source| GateError::Program {
                 program: name,

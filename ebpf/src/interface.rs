@@ -95,6 +95,8 @@ pub struct Settings {
     pub trace: bool,
     /// Whether the network can be cut.
     pub network: bool,
+    /// Whether units can be kept from starting programs: also from starting them in another unit.
+    pub denies: bool,
 }
 
 impl Settings {

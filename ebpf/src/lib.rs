@@ -196,7 +196,7 @@ impl Gate {
             .btf(Some(&types))
             .load(programs::object())
             .map_err(GateError::Object)?;
-        let links = attach_all(&mut object, &types)?;
+        let links = attach_all(&mut object, &types, settings)?;
         if settings.network {
             attach_network(&mut object, kernel)?;
         }
@@ -281,10 +281,13 @@ impl Gate {
     }
 }
 
-fn attach_all(object: &mut Ebpf, types: &Btf) -> Result<Vec<(&'static str, FdLink)>, GateError> {
-    programs::PROGRAMS
-        .iter()
-        .map(|(name, place)| Ok((*name, attach(object, types, name, *place)?)))
+fn attach_all(
+    object: &mut Ebpf,
+    types: &Btf,
+    settings: &Settings,
+) -> Result<Vec<(&'static str, FdLink)>, GateError> {
+    programs::wanted(settings)
+        .map(|(name, place)| Ok((name, attach(object, types, name, place)?)))
         .collect()
 }
 

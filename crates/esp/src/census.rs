@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Most bytes of one file that are hashed; beyond it the length alone counts.
 const MAX_HASHED_BYTES: u64 = 512 << 20;
@@ -20,9 +21,26 @@ const MAX_DEPTH: usize = 8;
 
 /// Digests of files by their path.
 pub type Census = BTreeMap<String, Sha256Digest>;
+/// Length in bytes and time of the last change of files by their path: what a look costs next to nothing for. Whoever can
+/// write the ESP can set the time, so it says when to take a [`Census`], not that none is needed.
+pub type Listing = BTreeMap<String, (u64, SystemTime)>;
 
 pub(crate) fn take(root: &Path) -> Result<Census, EspError> {
-    let mut census = Census::new();
+    each_file(root, digest)
+}
+
+pub(crate) fn list(root: &Path) -> Result<Listing, EspError> {
+    each_file(root, |path| {
+        let metadata = path.metadata()?;
+        Ok((metadata.len(), metadata.modified()?))
+    })
+}
+
+fn each_file<T>(
+    root: &Path,
+    look_at: impl Fn(&Path) -> io::Result<T>,
+) -> Result<BTreeMap<String, T>, EspError> {
+    let mut found = BTreeMap::new();
     let mut open = vec![(root.to_owned(), 0)];
     while let Some((folder, depth)) = open.pop() {
         let listed = |source| EspError::List {
@@ -39,18 +57,18 @@ pub(crate) fn take(root: &Path) -> Result<Census, EspError> {
             if kind.is_dir() && depth < MAX_DEPTH {
                 open.push((path, depth + 1));
             } else if kind.is_file() {
-                let digest = digest(&path).map_err(|source| EspError::Read {
+                let seen = look_at(&path).map_err(|source| EspError::Read {
                     path: path.clone(),
                     source,
                 })?;
-                census.insert(name(root, &path), digest);
+                found.insert(name(root, &path), seen);
             }
-            if census.len() > MAX_DIRECTORY_ENTRIES {
+            if found.len() > MAX_DIRECTORY_ENTRIES {
                 return Err(EspError::TooManyFiles { path: folder });
             }
         }
     }
-    Ok(census)
+    Ok(found)
 }
 
 /// The path below the root, without the counter of a boot entry.
@@ -105,5 +123,22 @@ mod tests {
         put("EFI/BOOT/BOOTX64.EFI", "loader");
         put("loader/addons/x.addon.efi", "");
         assert_eq!(take(dir.path()).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_listing_has_the_same_files_and_changes_with_a_length_or_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("loader.efi");
+        fs::write(&path, "loader").unwrap();
+        let before = list(dir.path()).unwrap();
+        assert!(before.keys().eq(take(dir.path()).unwrap().keys()));
+        assert_eq!(list(dir.path()).unwrap(), before, "positive control");
+        let file = File::options().append(true).open(&path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let older = list(dir.path()).unwrap();
+        assert_ne!(older, before);
+        file.set_len(7).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        assert_ne!(list(dir.path()).unwrap(), older);
     }
 }

@@ -12,7 +12,7 @@ mod record;
 mod reset;
 mod volume;
 
-pub use census::Census;
+pub use census::{Census, Listing};
 pub use error::EspError;
 pub use files::MAX_DIRECTORY_ENTRIES;
 pub use record::{FoundRecord, OtherCopy};
@@ -317,6 +317,14 @@ impl Esp {
     /// A folder or a file cannot be read, or there are too many.
     pub fn census(&self) -> Result<Census, EspError> {
         census::take(&self.root)
+    }
+
+    /// Lengths and times of the same files.
+    ///
+    /// # Errors
+    /// As [`Self::census`].
+    pub fn listing(&self) -> Result<Listing, EspError> {
+        census::list(&self.root)
     }
 
     fn secret_path(&self, name: &str) -> PathBuf {

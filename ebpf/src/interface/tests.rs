@@ -139,6 +139,7 @@ fn settings_become_the_programs_configuration() {
         units: vec![],
         trace: true,
         network: false,
+        denies: false,
     };
     let config = settings.config();
     assert_eq!(mode_of(&config), Some(GateMode::Enforce));

@@ -163,6 +163,7 @@ pub fn set_up(config: &GateConfig, handover: &Handover) -> Result<String, NoGate
         restrictions: &[Restriction::NoExec, Restriction::NoSuid, Restriction::NoDev],
         options: "mode=0700",
     })?;
+    let answers = answers_to_drift()?;
     let settings = Settings {
         mode: config.mode,
         root_dev: root.kernel_number(),
@@ -177,7 +178,8 @@ pub fn set_up(config: &GateConfig, handover: &Handover) -> Result<String, NoGate
             .as_ref()
             .map_or(Ok(Vec::new()), |set| profiles::units(set, root))?,
         trace: config.trace == TraceRule::On,
-        network: cuts_network()?,
+        network: answers.contains(&EnforcedAction::CutNetwork),
+        denies: answers.contains(&EnforcedAction::Deny),
     };
     let gate = Gate::set_up(&settings, pins, &Machine).inspect_err(|_| {
         // Half a gate is none. Where it decides already it refuses this, and stays.
@@ -187,10 +189,11 @@ pub fn set_up(config: &GateConfig, handover: &Handover) -> Result<String, NoGate
     Ok(told(config, root, &settings))
 }
 
-/// Only an image that enforces `cut-network` pays for a look at each packet.
-fn cuts_network() -> Result<bool, NoGate> {
+/// Only an image that enforces `cut-network` pays for a look at each packet, only one that enforces `deny` for one at
+/// each fork.
+fn answers_to_drift() -> Result<Vec<EnforcedAction>, NoGate> {
     let drift: Option<DriftConfig> = documents::read_if_there(Path::new(paths::ROOT_DRIFT))?;
-    Ok(drift.is_some_and(|drift| drift.enforced.contains(&EnforcedAction::CutNetwork)))
+    Ok(drift.map(|drift| drift.enforced).unwrap_or_default())
 }
 
 /// The kernel's calls that no library has.
@@ -214,7 +217,7 @@ fn told(config: &GateConfig, root: Device, settings: &Settings) -> String {
         "gate stands: {}, root {root}, {} hooks, {} devices guarded, {} programs with rights, {} interpreters \
          confined, {} units with profiles{}{}",
         config.mode.as_str(),
-        bennu_ebpf::programs::PROGRAMS.len(),
+        bennu_ebpf::programs::wanted(settings).count(),
         settings.devices.len(),
         settings.programs.len(),
         config.interpreters.len(),

@@ -6,6 +6,7 @@
 
 mod benches;
 mod child;
+mod guest;
 mod host;
 mod machine;
 mod options;

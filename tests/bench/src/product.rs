@@ -59,6 +59,16 @@ pub fn build(definition: &Path, release: &Path, disk: Option<&Path>) -> Result<(
     run::run(&mut command).map(drop)
 }
 
+/// A disk with these releases in its slots.
+///
+/// # Errors
+/// It cannot be made.
+pub fn disk(releases: &[PathBuf], disk: &Path) -> Result<()> {
+    let mut command = bennu()?;
+    command.args(["disk", "--output"]).arg(disk).args(releases);
+    run::run(&mut command).map(drop)
+}
+
 /// The smallest Debian 13 root in the cache: a plain tar that `bennu build` had made for it.
 ///
 /// # Errors

@@ -2,12 +2,18 @@
 //!
 //! Written by `bench` to `target/bench/report.json`: an array of objects. Every one has `bench` and `peer`. A
 //! measured one has `peer_version`, `ours`, `theirs`, `unit`, `ratio` (ours / theirs), `target` (the largest ratio
-//! that we want) and `met`, and besides them `ours_max`, `limit`, `note`, `runs` and `load`; any other has `reason`.
+//! that we want) and `met`, and besides them `ours_max`, `limit`, `note`, `runs` and `load`; one of ours alone has `ours`,
+//! `unit`, `runs`, `load`, and `ours_max` and `met` where we want something; any other has `reason`.
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::Path;
+
+/// The peer of a row that has none.
+const NO_PEER: &str = "-";
+/// An empty cell.
+const DASH: &str = "-";
 
 /// What a number counts. Less is better for each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -18,6 +24,15 @@ pub enum Unit {
     /// Size or memory.
     #[serde(rename = "bytes")]
     Bytes,
+    /// Instructions of a guest's processor.
+    #[serde(rename = "instructions")]
+    Instructions,
+    /// Hundredths of one processor.
+    #[serde(rename = "%")]
+    Percent,
+    /// Records of events.
+    #[serde(rename = "records")]
+    Records,
 }
 
 /// The numbers of each run, in the order in which they were measured.
@@ -81,12 +96,36 @@ pub struct Measured {
     pub load: f64,
 }
 
+/// A row with a number of ours that has no peer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Alone {
+    /// The figure.
+    pub ours: f64,
+    /// Its unit.
+    pub unit: Unit,
+    /// Largest value that we want, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ours_max: Option<f64>,
+    /// Whether it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub met: Option<bool>,
+    /// What has to be known to read the row.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// What the figure was made of.
+    pub runs: Vec<f64>,
+    /// As in [`Measured`].
+    pub load: f64,
+}
+
 /// How a bench ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Outcome {
     /// With numbers.
     Measured(Box<Measured>),
+    /// With numbers of ours alone.
+    Alone(Alone),
     /// Without.
     NotRun {
         /// Why.
@@ -157,6 +196,23 @@ impl Row {
         })
     }
 
+    /// A row of a `figure` without a peer, made of `runs`.
+    pub fn alone(bench: &str, unit: Unit, figure: f64, runs: Vec<f64>, ours_max: Option<f64>) -> Self {
+        Self {
+            bench: bench.to_owned(),
+            peer: NO_PEER.to_owned(),
+            outcome: Outcome::Alone(Alone {
+                ours: figure,
+                unit,
+                ours_max,
+                met: ours_max.map(|most| figure <= most),
+                note: String::new(),
+                runs,
+                load: crate::machine::load(),
+            }),
+        }
+    }
+
     /// With the hardware's limit, in the row's unit.
     pub fn with_limit(mut self, what: &str, value: f64) -> Self {
         if let Outcome::Measured(row) = &mut self.outcome {
@@ -171,8 +227,10 @@ impl Row {
 
     /// With a sentence.
     pub fn with_note(mut self, note: impl Into<String>) -> Self {
-        if let Outcome::Measured(row) = &mut self.outcome {
-            row.note = note.into();
+        match &mut self.outcome {
+            Outcome::Measured(row) => row.note = note.into(),
+            Outcome::Alone(row) => row.note = note.into(),
+            Outcome::NotRun { .. } => {}
         }
         self
     }
@@ -188,6 +246,14 @@ pub fn median(numbers: &[f64]) -> Option<f64> {
         return Some(upper);
     }
     Some(f64::midpoint(*sorted.get(middle.checked_sub(1)?)?, upper))
+}
+
+/// The smallest of the numbers that `share` of them (0 to 1) do not exceed; `None` of none.
+pub fn percentile(numbers: &[f64], share: f64) -> Option<f64> {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (share.clamp(0.0, 1.0) * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
 }
 
 /// Writes the report.
@@ -207,33 +273,50 @@ pub fn table(rows: &[Row]) -> String {
     for row in rows {
         match &row.outcome {
             Outcome::Measured(m) => {
-                lines.push([
-                    row.bench.clone(),
+                let cells = [
                     shown(m.ours, m.unit),
                     shown(m.theirs, m.unit),
-                    format!("{:.2}", m.ratio),
+                    format!("{:.3}", m.ratio),
                     format!("{:.2}", m.target),
-                    if m.met { "yes" } else { "no" }.to_owned(),
-                    row.peer.clone(),
-                ]);
+                    yes_or_no(m.met).to_owned(),
+                ];
+                lines.push(line(row, cells));
                 explain(&mut below, row, m);
             }
+            Outcome::Alone(alone) => {
+                let or_dash = |text: Option<String>| text.unwrap_or_else(|| DASH.to_owned());
+                let most = alone.ours_max.map(|most| shown(most, alone.unit));
+                let met = alone.met.map(|met| yes_or_no(met).to_owned());
+                let ours = shown(alone.ours, alone.unit);
+                lines.push(line(
+                    row,
+                    [ours, DASH.into(), DASH.into(), or_dash(most), or_dash(met)],
+                ));
+                let (runs, load) = (alone.runs.len(), alone.load);
+                let _infallible = writeln!(below, "{}: runs {runs}; load {load:.1}", row.bench);
+                tell_note(&mut below, &alone.note);
+            }
             Outcome::NotRun { reason } => {
-                let dash = || "-".to_owned();
-                lines.push([
-                    row.bench.clone(),
-                    dash(),
-                    dash(),
-                    dash(),
-                    dash(),
-                    dash(),
-                    row.peer.clone(),
-                ]);
+                lines.push(line(row, [DASH; 5].map(str::to_owned)));
                 let _infallible = writeln!(below, "{}: {reason}", row.bench);
             }
         }
     }
     format!("{}\n{below}", aligned(&lines))
+}
+
+fn line(row: &Row, [a, b, c, d, e]: [String; 5]) -> [String; 7] {
+    [row.bench.clone(), a, b, c, d, e, row.peer.clone()]
+}
+
+fn yes_or_no(met: bool) -> &'static str {
+    if met { "yes" } else { "no" }
+}
+
+fn tell_note(below: &mut String, note: &str) {
+    if !note.is_empty() {
+        let _infallible = writeln!(below, "    {note}");
+    }
 }
 
 fn explain(below: &mut String, row: &Row, m: &Measured) {
@@ -254,14 +337,14 @@ fn explain(below: &mut String, row: &Row, m: &Measured) {
             limit.ours_to_limit
         );
     }
-    if !m.note.is_empty() {
-        let _infallible = writeln!(below, "    {}", m.note);
-    }
+    tell_note(below, &m.note);
 }
 
 fn shown(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Seconds => format!("{value:.3} s"),
+        Unit::Instructions | Unit::Records => format!("{value:.0}"),
+        Unit::Percent => format!("{value:.3} %"),
         Unit::Bytes => format!("{:.2} MiB", value / f64::from(1u32 << 20)),
     }
 }

@@ -102,3 +102,29 @@ fn the_file_is_an_array_and_the_table_shows_numbers_and_reasons() {
     );
     assert!(text.contains("c: no such tool"), "{text}");
 }
+
+#[test]
+fn percentiles_are_numbers_that_were_measured() {
+    let hundred: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+    assert_eq!(percentile(&hundred, 0.5), Some(50.0));
+    assert_eq!(percentile(&hundred, 0.99), Some(99.0));
+    assert_eq!(percentile(&[3.0, 1.0, 2.0], 0.99), Some(3.0));
+    assert_eq!(percentile(&[3.0, 1.0, 2.0], 0.0), Some(1.0));
+    assert_eq!(percentile(&[], 0.5), None);
+}
+
+#[test]
+fn a_figure_without_a_peer_is_met_by_its_own_limit_or_has_none() {
+    let capped = json_of(&Row::alone("b", Unit::Percent, 0.4, vec![0.4], Some(0.5)));
+    assert_eq!((&capped["met"], &capped["unit"]), (&json!(true), &json!("%")));
+    let over = json_of(&Row::alone("b", Unit::Percent, 0.6, vec![0.6], Some(0.5)));
+    assert_eq!(over["met"], json!(false));
+    let row = Row::alone("b", Unit::Seconds, 2.0, vec![1.0, 3.0], None).with_note("why");
+    let found = json_of(&row);
+    assert!(
+        found.get("met").is_none() && found.get("ours_max").is_none(),
+        "{found}"
+    );
+    assert_eq!(found["note"], json!("why"));
+    assert!(table(&[row]).contains("2.000 s"));
+}

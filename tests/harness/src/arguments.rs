@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::accelerator::Accelerator;
-use crate::machine::{Machine, Resets, SecondDiskPlace};
+use crate::machine::{GuestClock, Machine, Resets, SecondDiskPlace};
 use crate::rigs::sockets;
 
 impl Machine {
@@ -13,11 +13,16 @@ impl Machine {
         let mut list = ArgumentList::default();
         let spec = &self.spec;
         list.pair("-machine", "q35,smm=on");
-        match self.accelerator {
-            Accelerator::Tcg => list
+        match (spec.clock, self.accelerator) {
+            // 2^0 ns an instruction; its translator knows one thread only.
+            (GuestClock::Instructions, _) => list
+                .pair("-accel", "tcg,thread=single,tb-size=512")
+                .pair("-icount", "shift=0,sleep=on")
+                .pair("-cpu", "max"),
+            (GuestClock::Time, Accelerator::Tcg) => list
                 .pair("-accel", "tcg,thread=multi,tb-size=512")
                 .pair("-cpu", "max"),
-            Accelerator::Kvm => list.pair("-accel", "kvm").pair("-cpu", "host"),
+            (GuestClock::Time, Accelerator::Kvm) => list.pair("-accel", "kvm").pair("-cpu", "host"),
         };
         list.pair("-smp", &spec.vcpus.to_string())
             .pair("-m", &spec.memory_mib.to_string());

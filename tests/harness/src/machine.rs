@@ -95,6 +95,16 @@ pub enum Resets {
     Warm,
 }
 
+/// What the guest's clocks count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GuestClock {
+    /// Time.
+    Time,
+    /// The guest's instructions: each takes a nanosecond, and the processor's counter counts them, whatever else the
+    /// host does. Time counts only while the guest is idle. One processor; always [`Accelerator::Tcg`].
+    Instructions,
+}
+
 /// How to build a machine. Start from the default.
 #[derive(Debug, Clone)]
 pub struct MachineSpec {
@@ -119,6 +129,8 @@ pub struct MachineSpec {
     pub resets: Resets,
     /// `None`: the runner's choice, or a proven one.
     pub accelerator: Option<Accelerator>,
+    /// What its clocks count.
+    pub clock: GuestClock,
     /// More QEMU arguments, put last.
     pub extra_args: Vec<OsString>,
 }
@@ -136,6 +148,7 @@ impl Default for MachineSpec {
             disk_faults: None,
             resets: Resets::EndPowerOn,
             accelerator: None,
+            clock: GuestClock::Time,
             extra_args: Vec::new(),
         }
     }
@@ -170,9 +183,12 @@ impl Machine {
         spec: MachineSpec,
         journal: Journal,
     ) -> anyhow::Result<Self> {
-        let accelerator = match spec.accelerator {
-            Some(pinned) => pinned,
-            None => accelerator::choose(&Artefacts::in_target().root().join("accelerator.json"))?.accelerator,
+        let accelerator = match (spec.clock, spec.accelerator) {
+            (GuestClock::Instructions, _) => Accelerator::Tcg,
+            (GuestClock::Time, Some(pinned)) => pinned,
+            (GuestClock::Time, None) => {
+                accelerator::choose(&Artefacts::in_target().root().join("accelerator.json"))?.accelerator
+            }
         };
         let vars = folder.join("vars.fd");
         fs::copy(&spec.firmware.vars, &vars)

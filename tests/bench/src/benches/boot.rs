@@ -12,7 +12,7 @@ mod side;
 use super::Session;
 use super::dracut::{self, Abilities, Made};
 use crate::report::{Row, Runs, Target, Unit};
-use crate::{host, product, run};
+use crate::{guest, host, product, run};
 use anyhow::{Context as _, Result};
 use side::{Boot, Side};
 
@@ -151,7 +151,7 @@ fn rows_of(
             "{}, kernel {} and 2 processors on both sides, {}; {}",
             case.definition,
             made.kernel,
-            side::accelerator(),
+            guest::accelerator(),
             case.note
         );
         let row = Row::measured(

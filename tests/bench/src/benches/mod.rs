@@ -2,6 +2,7 @@
 
 mod boot;
 mod dracut;
+mod gate;
 mod hash_tree;
 mod image_verify;
 mod initrd_size;
@@ -84,5 +85,41 @@ pub const BENCHES: &[Bench] = &[
         about: "the same with an encrypted state volume",
         peer: dracut::PEER,
         run: boot::state_rows,
+    },
+    Bench {
+        name: "gate",
+        about: "guest instructions of fork+exec, open and connect behind the execution gate",
+        peer: gate::PEER,
+        run: gate::rows,
+    },
+    Bench {
+        name: "trace",
+        about: "the same with everything recorded",
+        peer: gate::trace::PEER,
+        run: gate::trace::rows,
+    },
+    Bench {
+        name: "exec-burst",
+        about: "100,000 programs: each is recorded or counted as lost",
+        peer: "-",
+        run: gate::burst::rows,
+    },
+    Bench {
+        name: "bennud-idle",
+        about: "processor and memory that bennud takes while nothing happens",
+        peer: "-",
+        run: gate::idle::rows,
+    },
+    Bench {
+        name: "first-signal-to-purged",
+        about: "first signal of drift to the end of State Purge",
+        peer: "-",
+        run: gate::purge::rows,
+    },
+    Bench {
+        name: "reborn",
+        about: "drift to multi-user in the other slot, by phase",
+        peer: "-",
+        run: gate::reborn::rows,
     },
 ];

@@ -1,9 +1,8 @@
 //! One side's machine, from boot to boot.
 
-use crate::{product, run};
+use crate::guest;
 use anyhow::{Context as _, Result, bail};
-use bennu_harness::artefacts::Artefacts;
-use bennu_harness::machine::{DiskSource, Firmware, Machine, MachineSpec};
+use bennu_harness::machine::{Machine, MachineSpec};
 use bennu_harness::marker::Marker;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,17 +53,10 @@ impl Side {
     /// It cannot be made.
     pub fn new(folder: &Path, disk: &Path, last_words: &'static str) -> Result<Self> {
         std::fs::create_dir(folder).with_context(|| folder.display().to_string())?;
-        let vars = folder.join("enrolled.fd");
-        let mut enrol = product::bennu()?;
-        enrol.args(["keys", "enrol"]).arg(product::keys()?);
-        run::run(enrol.arg("--output").arg(&vars))?;
         let spec = MachineSpec {
             memory_mib: MEMORY_MIB,
             vcpus: PROCESSORS,
-            firmware: Firmware::with_vars(vars),
-            disk: DiskSource::CopyOf(disk.to_owned()),
-            extra_args: ["-device", "virtio-rng-pci"].map(Into::into).to_vec(),
-            ..MachineSpec::default()
+            ..guest::spec(folder, disk)?
         };
         Ok(Self {
             machine: Machine::create(folder, spec)?,
@@ -147,7 +139,7 @@ impl Side {
             .and_then(|_| self.shows_all(&lines))
             .and_then(|()| boot(&lines, self.last_words));
         self.provisioned = true;
-        figures.map_err(|error| keep_console(&lines, error))
+        figures.map_err(|error| guest::keep_console(&lines, error))
     }
 
     fn shows_all(&self, lines: &[(u64, String)]) -> Result<()> {
@@ -156,19 +148,6 @@ impl Side {
             Some(words) if self.provisioned => bail!("expected `{words}` on the console"),
             _ => Ok(()),
         }
-    }
-}
-
-/// Keeps the console of a boot that went wrong: the machine's own folder goes away with the bench.
-fn keep_console(lines: &[(u64, String)], error: anyhow::Error) -> anyhow::Error {
-    let path = product::target("bench/failed-boot.log");
-    let text: String = lines
-        .iter()
-        .map(|(ms, line)| format!("{ms:>8} {line}\n"))
-        .collect();
-    match std::fs::write(&path, text) {
-        Ok(()) => error.context(format!("console in {}", path.display())),
-        Err(unkept) => error.context(format!("console not kept: {unkept}")),
     }
 }
 
@@ -189,15 +168,6 @@ fn boot(lines: &[(u64, String)], last_words: &str) -> Result<Boot> {
         switch_s: microseconds / 1e6,
         init_s: *init_ms as f64 / 1e3,
     })
-}
-
-/// What runs the guest, as the harness found out.
-pub fn accelerator() -> String {
-    let cache = Artefacts::in_target().root().join("accelerator.json");
-    bennu_harness::accelerator::choose(&cache).map_or_else(
-        |error| error.to_string(),
-        |verdict| format!("{:?}", verdict.accelerator),
-    )
 }
 
 #[cfg(test)]
