@@ -8,25 +8,32 @@
 mod carry_out;
 pub mod certificates;
 mod certify;
+mod evidence;
 mod kill;
 mod memory;
 mod other;
 pub mod purge;
 mod report;
 
-use crate::records::{Journal, TpmSigner, place};
+use crate::documents;
+use crate::ended::{self, Ends};
+use crate::records::{Journal, TpmSigner, boot_id, place};
 use crate::surroundings::Surroundings;
 use crate::watch::{Inbox, Sighting, Watch};
 use bennu_formats::Sha256Digest;
 use bennu_formats::drift::{DEFAULT_INTERVAL_MS, DriftConfig, EnforcedAction};
 use bennu_formats::handover::Handover;
+use bennu_formats::paths;
 use bennu_linux::kmsg::Level;
 use bennu_linux::time;
 use bennu_policy::drift::{self, Action, ActionSet, Decision, Facts, OtherSlot, Seen};
 use bennu_records::certificate::Outcome;
 use certificates::Store;
+use evidence::Taken;
 use memory::Memory;
 use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 /// Before the decision asks for a flip nobody reads a whole slot: it is taken as good, and verified when it counts.
@@ -37,9 +44,6 @@ const NOT_LOOKED_AT: OtherSlot = OtherSlot {
     security_version: u64::MAX,
     floor: 0,
 };
-/// Most sightings that are remembered.
-const MAX_KNOWN: usize = 256;
-
 /// A sighting and when it came.
 #[derive(Debug, Clone)]
 pub struct Known {
@@ -95,7 +99,7 @@ impl Warden {
             journal: Journal::at(place(handover)),
             signer: None,
             store: Store::of(handover),
-            known: Vec::new(),
+            known: Vec::new(), // An earlier bennud's in `begin`, which can tell what is wrong with them.
             memory: Memory::load(),
             next: (0, Sha256Digest::ZERO),
             line: (0, Sha256Digest::ZERO),
@@ -131,6 +135,10 @@ impl Warden {
                 &format!("{error}; neither heads of the log nor certificates are signed"),
             ),
         }
+        match evidence::load(Path::new(paths::RUN_DRIFT_SIGNALS)) {
+            Ok(known) => self.known = known,
+            Err(error) => world.say(Level::Error, &format!("{error}; signals of before are forgotten")),
+        }
         let enforced = self.config.as_ref().map_or(&[][..], |config| &config.enforced);
         let body = json!({
             "event": "watch-begins",
@@ -160,6 +168,7 @@ impl Warden {
                 &format!("action certificates are not kept: {error}"),
             ),
         }
+        self.tell_of_earlier_ends(world);
         self.sign_head(world);
         let words = match enforced_words(self.config.as_ref()) {
             words if words.is_empty() => "watching for drift: dry run, nothing is done about it".to_owned(),
@@ -186,45 +195,73 @@ impl Warden {
         }
     }
 
+    /// How `bennud` ended in the start before this one, which only a restart of the machine could answer.
+    fn tell_of_earlier_ends(&mut self, world: &mut impl Surroundings) {
+        let ends = documents::read_if_there::<Ends>(ended::place(&self.handover));
+        // One that cannot be read is told by the watch.
+        let Ok(Some(ends)) = ends else { return };
+        if ends.are_of(&boot_id()) {
+            return;
+        }
+        let words = format!("before this start of the machine bennud ended {}", ends.words());
+        world.say(Level::Warning, &words);
+        self.note(json!({"event": "agent-ended-before", "words": words}), world);
+        if let Err(error) = std::fs::remove_file(ended::place(&self.handover)) {
+            world.say(
+                Level::Warning,
+                &format!("{words}: it will be told again: {error}"),
+            );
+        }
+    }
+
     /// Adds what is new; what lasts goes on counting and is answered once. Gives whether something is new.
     fn remember(&mut self, sightings: Vec<Sighting>, world: &mut impl Surroundings) -> bool {
         let now_ms = time::since_boot_ms();
         self.known.retain(|known| known.seen.counts(now_ms));
-        let mut news = false;
+        let (mut news, mut beyond) = (false, BTreeMap::<&str, u64>::new());
         for sighting in sightings {
-            if let Some(known) = self.known.iter_mut().find(|known| known.sighting == sighting) {
-                known.seen.at_ms = now_ms;
-                continue;
-            }
-            if self.known.len() >= MAX_KNOWN {
-                continue;
-            }
-            news = true;
             let row = sighting.signal.row();
-            let words = format!("signal {} ({}): {}", row.name, row.weight.name(), sighting.detail);
-            world.say(Level::Warning, &words);
-            self.note(
-                json!({
-                    "event": "signal",
-                    "severity": report::severity_of(row.weight),
-                    "signal": row.name,
-                    "source": row.source.name(),
-                    "weight": row.weight.name(),
-                    "detail": sighting.detail,
-                }),
-                world,
-            );
-            self.known.push(Known {
-                seen: Seen {
-                    signal: sighting.signal,
-                    at_ms: now_ms,
-                    answered: false,
-                },
-                first_ms: now_ms,
-                sighting,
-            });
+            match evidence::take(&mut self.known, sighting.clone(), now_ms) {
+                Taken::Again => {}
+                Taken::Beyond => *beyond.entry(row.name).or_default() += 1,
+                Taken::New => {
+                    news = true;
+                    self.tell_of(&sighting, world);
+                }
+            }
+        }
+        for (signal, more) in beyond {
+            let body = json!({"event": "more-signals", "signal": signal, "more": more});
+            self.note(body, world);
+        }
+        if news {
+            self.keep_evidence(world);
         }
         news
+    }
+
+    fn tell_of(&mut self, sighting: &Sighting, world: &mut impl Surroundings) {
+        let row = sighting.signal.row();
+        let words = format!("signal {} ({}): {}", row.name, row.weight.name(), sighting.detail);
+        world.say(Level::Warning, &words);
+        self.note(
+            json!({
+                "event": "signal",
+                "severity": report::severity_of(row.weight),
+                "signal": row.name,
+                "source": row.source.name(),
+                "weight": row.weight.name(),
+                "detail": sighting.detail,
+            }),
+            world,
+        );
+    }
+
+    /// Before anything is done about it and after: an agent that is killed in between does it again.
+    fn keep_evidence(&self, world: &mut impl Surroundings) {
+        if let Err(error) = evidence::save(Path::new(paths::RUN_DRIFT_SIGNALS), &self.known) {
+            world.say(Level::Error, &error);
+        }
     }
 
     fn decide(&self, other: &OtherSlot) -> Decision {

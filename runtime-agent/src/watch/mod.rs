@@ -8,6 +8,7 @@
 
 mod clock;
 mod disk;
+mod ended;
 mod firmware;
 mod gate;
 mod ima;
@@ -81,6 +82,7 @@ impl Watch {
             Box::new(kernel::Modules::default()),
             Box::new(kernel::Mounts::default()),
             Box::new(gate::Gate(denied)),
+            Box::new(ended::Agent::of(handover)),
             Box::new(clock::Clock::default()),
             Box::new(disk::Table::of(handover)),
             Box::new(disk::Files::of(handover)),
