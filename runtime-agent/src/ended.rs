@@ -126,7 +126,7 @@ pub fn note(path: &Path, result: &str, boot: &str, up_ms: u64) -> Result<Option<
     let ends = kept.unwrap_or_else(|| Ends::none(boot)).with(ending, up_ms);
     documents::write(path, &ends)?;
     Ok(Some(format!(
-        "bennud ended: {} ({result}); in this start: {}",
+        "the agent ended: {} ({result}); in this start: {}",
         ending.words(),
         ends.words()
     )))
@@ -169,7 +169,7 @@ mod tests {
         let words = note(&path, "signal", "b", 3).unwrap().unwrap();
         assert_eq!(
             words,
-            "bennud ended: it was ended by a signal (signal); in this start: 0 times without an answer, 1 times by a \
+            "the agent ended: it was ended by a signal (signal); in this start: 0 times without an answer, 1 times by a \
              signal, 0 times with a failure"
         );
         std::fs::write(&path, "{").unwrap();

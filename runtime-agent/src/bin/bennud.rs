@@ -76,7 +76,7 @@ fn ended(console: &mut Console) -> ExitCode {
         time::since_boot_ms(),
     ) {
         Ok(words) => {
-            for words in words {
+            if let Some(words) = words {
                 console.say(Level::Critical, &words);
             }
             ExitCode::SUCCESS

@@ -34,7 +34,7 @@ fn across_a_cut(context: &mut Context) -> Result<()> {
         // Nobody listens: the log waits.
         guest.run(ATTEMPT)?;
         wait_for_line(&on, "bennud: signal gate-denial (weak): exec: ", MULTI_USER)?;
-        wait_for_line(&on, "the records wait", MULTI_USER)?;
+        wait_for_words(&guest, "the records wait")?;
         server = Server::start(&folder)?;
         wait_for_all(&server, &guest, 0)?;
         // Power goes while there is always something to send.
@@ -62,6 +62,19 @@ fn across_a_cut(context: &mut Context) -> Result<()> {
     let verified = guest.run("bennuctl log verify --tpm /var/lib/bennu/records; echo status $?")?;
     ensure!(verified.contains("status 0"), "{verified}");
     Ok(())
+}
+
+/// The sender has no console: its words are in the journal.
+fn wait_for_words(guest: &Guest, words: &str) -> Result<()> {
+    let deadline = Instant::now() + ARRIVES;
+    loop {
+        let said = guest.run("journalctl --unit bennu-alert.service --output cat --no-pager")?;
+        if said.contains(words) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "expected `{words}`, found {said}");
+        std::thread::sleep(Duration::from_secs(1));
+    }
 }
 
 fn wait_for_number(server: &Server, number: u64) -> Result<()> {

@@ -226,7 +226,7 @@ fn agent_ended(context: &mut Context) -> Result<()> {
         expect_nothing_told(&on)?;
         guest.run("systemctl kill --kill-whom=main -s KILL bennud.service")?;
         on.wait_for(
-            "bennud: bennud ended: it was ended by a signal (signal); ",
+            "bennud: the agent ended: it was ended by a signal (signal); ",
             WATCHDOG,
         )?;
         on.wait_for("bennud: signal agent-killed (weak): ", WATCHDOG)?;
@@ -234,7 +234,7 @@ fn agent_ended(context: &mut Context) -> Result<()> {
         guest.run("systemctl kill --kill-whom=main -s STOP bennud.service")?;
         expect_denied(&guest)?;
         on.wait_for(
-            "bennud: bennud ended: it did not answer systemd (watchdog); ",
+            "bennud: the agent ended: it did not answer systemd (watchdog); ",
             WATCHDOG,
         )?;
         on.wait_for("bennud: signal agent-hung (weak): ", WATCHDOG)?;
