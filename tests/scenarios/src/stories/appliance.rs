@@ -21,7 +21,7 @@ const PAGE: &str = "the appliance, demo 4\n";
 /// A line of bennud's that a sound machine does not have.
 const SIGNAL: &str = "bennud: signal ";
 /// The watchdog's minute, systemd, a start, and a busy host.
-const WATCHDOG: Duration = Duration::from_secs(180);
+const WATCHDOG: Duration = Duration::from_secs(300);
 /// An attempt of the intruder's; the program lies in no image.
 const EXECUTES: &str = "cp /bin/sleep /dev/shm/foreign; /dev/shm/foreign 0 </dev/null 2>&1; echo status $?";
 
