@@ -4,13 +4,14 @@
 //! restarted, and watches for drift from then on ([`watch`], [`respond`]). `bennuctl` shows people what happened. Both
 //! read `/run/bennu/boot.json`, which `bennu-init` wrote; only `bennud` writes: the ESP (boot record, name of the boot
 //! entry, action certificates), `/run/bennu/health.json` and the record log ([`records`]). On failure `bennud` ends,
-//! systemd starts it again, and after five times restarts the machine; `bennu-init` counts the attempts.
+//! systemd starts it again, and restarts the machine after six starts in ten minutes; `bennu-init` counts the attempts.
 
 pub mod agent;
 pub mod certificates;
 pub mod console;
 pub mod control;
 pub mod documents;
+pub mod ended;
 pub mod esp;
 pub mod factory_reset;
 pub mod firmware_record;

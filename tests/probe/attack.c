@@ -849,6 +849,32 @@ static int flood(void)
 	return 0;
 }
 
+/* More denials than the ring of the gate has room for, from many processes, while bennud reads it. */
+#define STORM_PROCESSES 8
+#define STORM_ROUNDS 10000
+
+static int storm(void)
+{
+	int error = copy_self(FIELD "/copy");
+
+	if (error)
+		return error;
+	for (int i = 0; i < STORM_PROCESSES; i++)
+		if (!fork()) {
+			for (int round = 0; round < STORM_ROUNDS; round++)
+				if (execute(FIELD "/copy") != EPERM)
+					_exit(1);
+			_exit(0);
+		}
+	/* The attempts that follow begin while it goes on. */
+	usleep(200000);
+	return 0;
+}
+
+static const struct attempt storming[] = {
+	CONTROL("storm", storm), ATTACK("write-disk", write_disk), ATTACK("exec-tmpfs", exec_shm),
+};
+
 static const struct attempt flooding[] = {
 	CONTROL("stop-agent", stop_agent), CONTROL("flood", flood), ATTACK("exec-tmpfs", exec_tmpfs),
 	CONTROL("continue-agent", continue_agent), CONTROL("flood-again", flood),
@@ -895,7 +921,7 @@ int main(int count, char **arguments)
 	if (count == 3 && !strcmp(arguments[1], INTERPRET))
 		return interpret(arguments[2]);
 	if (count != 3) {
-		fprintf(stderr, "usage: bennu-attack common|gate|free|unit|clock|flood|contain DISK\n");
+		fprintf(stderr, "usage: bennu-attack common|gate|free|unit|clock|flood|storm|contain DISK\n");
 		return 2;
 	}
 	if (!strcmp(arguments[1], "contain")) {
@@ -913,6 +939,10 @@ int main(int count, char **arguments)
 	if (!strcmp(arguments[1], "flood")) {
 		list = flooding;
 		length = sizeof flooding / sizeof *flooding;
+	}
+	if (!strcmp(arguments[1], "storm")) {
+		list = storming;
+		length = sizeof storming / sizeof *storming;
 	}
 	units = !strcmp(arguments[1], "unit") || !strcmp(arguments[1], "free");
 	if (units) {

@@ -10,6 +10,7 @@ pub mod first_boot;
 pub mod gate;
 pub mod golden;
 pub mod ima;
+mod immutable;
 pub mod initrd;
 pub mod keys;
 pub mod manifest;

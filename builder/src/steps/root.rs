@@ -101,6 +101,8 @@ pub fn compose(
                 .insert_directory(path, Metadata::root_owned(mode, now))?;
         }
     }
+    // Before the definition's own files, which may replace it.
+    editor.immutable()?;
     editor.definition_files(plan, &plan.root)?;
     if plan.agents == AgentsRule::Included {
         editor.agents(plan, agents)?;

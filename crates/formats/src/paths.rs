@@ -91,6 +91,10 @@ pub const RUN_RECORDS: &str = "/run/bennu/records";
 pub const STATE_CERTIFICATES: &str = "/var/lib/bennu/certificates";
 /// In the running system: what `bennud` must not forget when it is started again: budgets and counters, 0600.
 pub const RUN_DRIFT_MEMORY: &str = "/run/bennu/drift-memory.json";
+/// On the state volume: how `bennud` ended in this start and the one before, 0600.
+pub const STATE_AGENT_ENDS: &str = "/var/lib/bennu/agent-ends.json";
+/// In the running system: the same where the image keeps no state.
+pub const RUN_AGENT_ENDS: &str = "/run/bennu/agent-ends.json";
 /// In the root image: where the record log is sent to ([`crate::alerts::AlertConfig`]).
 pub const ROOT_ALERTS: &str = "/usr/lib/bennu/alerts.json";
 /// On the state volume: how far the record log has been sent.

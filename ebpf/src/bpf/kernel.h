@@ -203,6 +203,7 @@ static long (*read_kernel)(void *out, u32 bytes, const void *from) = (void *)113
 static long (*read_kernel_text)(void *out, u32 bytes, const void *from) = (void *)115;
 static u64 (*boot_time_ns)(void) = (void *)125;
 static void *(*ring_reserve)(void *ring, u64 bytes, u64 flags) = (void *)131;
+static u64 (*ring_query)(void *ring, u64 flags) = (void *)134;
 static void (*ring_submit)(void *record, u64 flags) = (void *)132;
 static struct task_struct *(*current_task)(void) = (void *)158;
 

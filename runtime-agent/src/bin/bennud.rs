@@ -6,6 +6,8 @@
 //!
 //! `bennud gate`, started once by `bennu-gate.service` before it, sets up the execution gate that the image asks for
 //! and ends: status 0 when it stands, 1 when it does not.
+//!
+//! `bennud ended`, run by systemd after each end of `bennud`, keeps how that ended for the next one.
 
 use bennu_formats::Code;
 use bennu_formats::drift::DriftConfig;
@@ -19,8 +21,10 @@ use bennu_runtime::agent::{Agent, Outcome};
 use bennu_runtime::console::Console;
 use bennu_runtime::control;
 use bennu_runtime::documents::{self, DocumentError};
+use bennu_runtime::ended;
 use bennu_runtime::gate::{self, NoGate};
 use bennu_runtime::notify::Notifier;
+use bennu_runtime::records::boot_id;
 use bennu_runtime::respond::Warden;
 use bennu_runtime::restart::restart;
 use bennu_runtime::status::Sources;
@@ -46,10 +50,37 @@ fn main() -> ExitCode {
     match std::env::args_os().nth(1) {
         None => watch(console),
         Some(word) if word == "gate" => set_up_gate(&mut console),
+        Some(word) if word == "ended" => ended(&mut console),
         Some(word) => refuse(
             &mut console,
-            &format!("expected no argument, `gate`, found {word:?}"),
+            &format!("expected no argument, `gate` or `ended`, found {word:?}"),
         ),
+    }
+}
+
+/// Keeps how `bennud` ended, by systemd's word.
+fn ended(console: &mut Console) -> ExitCode {
+    let result = std::env::var("SERVICE_RESULT").unwrap_or_default();
+    let handover = match documents::read(Path::new(paths::RUN_HANDOVER)) {
+        Ok(handover) => handover,
+        Err(error) => return refuse(console, &error.to_string()),
+    };
+    match ended::note(
+        ended::place(&handover),
+        &result,
+        &boot_id(),
+        time::since_boot_ms(),
+    ) {
+        Ok(words) => {
+            if let Some(words) = words {
+                console.say(Level::Critical, &words);
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            console.say(Level::Error, &error.to_string());
+            ExitCode::from(2)
+        }
     }
 }
 

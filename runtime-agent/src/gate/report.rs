@@ -20,6 +20,8 @@ pub struct Ledger {
     units: Vec<String>,
     seen: Sequence,
     recent: VecDeque<Denial>,
+    /// The kernel's count of lost events as it was told last.
+    lost: u64,
 }
 
 impl Ledger {
@@ -31,7 +33,19 @@ impl Ledger {
             units,
             seen: Sequence::default(),
             recent: VecDeque::new(),
+            lost: 0,
         }
+    }
+
+    /// Goes on from what an earlier `bennud` of this start reported: losses of before are told already.
+    pub fn resume(&mut self, before: &GateReport) {
+        self.lost = before.lost;
+    }
+
+    /// How many events were lost since the last call, by the kernel's count: also those after which none came.
+    pub fn newly_lost(&mut self, lost: u64) -> u64 {
+        let before = std::mem::replace(&mut self.lost, lost);
+        lost.saturating_sub(before)
     }
 
     /// Takes the events of one round; gives the lines to tell. A gap in a CPU's numbers stands where it was noticed.
@@ -43,7 +57,6 @@ impl Ledger {
             let missing = self.seen.missing_before(event.cpu, event.number);
             if missing > 0 {
                 lines.push(format!("GAP: {missing} events of CPU {} were lost", event.cpu));
-                denied.lost(missing);
             }
             let denial = denial(event, &self.units);
             denied.put(&denial);
@@ -204,6 +217,15 @@ mod tests {
         let lines = ledger.take(vec![event(0, 12), event(1, 101)], &Inbox::default());
         assert_eq!(lines.len(), 3);
         assert_eq!(lines[0], "GAP: 3 events of CPU 0 were lost");
+    }
+
+    #[test]
+    fn losses_are_told_once_also_across_a_restart_and_without_a_later_event() {
+        let mut ledger = Ledger::new(GateMode::Enforce, 0, vec![]);
+        assert_eq!([0, 7, 7, 9].map(|lost| ledger.newly_lost(lost)), [0, 7, 0, 2]);
+        let mut again = Ledger::new(GateMode::Enforce, 0, vec![]);
+        again.resume(&ledger.report(100, 9));
+        assert_eq!([9, 12].map(|lost| again.newly_lost(lost)), [0, 3]);
     }
 
     #[test]

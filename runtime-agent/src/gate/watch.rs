@@ -33,6 +33,10 @@ pub fn start(gate: Gate, units: Vec<String>, denied: Inbox) -> std::io::Result<(
 fn watch(mut gate: Gate, units: Vec<String>, denied: &Inbox) {
     let mut console = Console::open();
     let mut ledger = Ledger::new(gate.mode(), gate.root_dev(), units);
+    // One that cannot be read tells earlier losses again.
+    if let Ok(Some(before)) = documents::read_if_there(Path::new(paths::RUN_GATE)) {
+        ledger.resume(&before);
+    }
     loop {
         if let Err(error) = round(&mut gate, &mut ledger, denied, &mut console) {
             console.say(
@@ -59,6 +63,10 @@ fn round(
         console.say(Level::Warning, &line);
     }
     let (events, lost) = gate.counted()?;
+    match ledger.newly_lost(lost) {
+        0 => {}
+        more => denied.lost(more),
+    }
     if let Err(error) = documents::write(Path::new(paths::RUN_GATE), &ledger.report(events, lost)) {
         console.say(
             Level::Warning,

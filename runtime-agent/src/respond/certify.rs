@@ -1,7 +1,7 @@
 //! Filling in an action certificate and having the TPM sign it.
 
 use super::signer::{LimitedSigner, SignError};
-use super::{Acted, Known};
+use super::{Acted, Known, evidence};
 use crate::records::{boot_id, stamp};
 use bennu_formats::Sha256Digest;
 use bennu_formats::handover::Handover;
@@ -67,7 +67,11 @@ pub fn certify(
         root_hash: handover.root_hash,
         rule: about.decision.severity.rule().to_owned(),
         reason: cut(&about.decision.reason),
-        seen: about.known.iter().take(MAX_ENTRIES).map(seen).collect(),
+        seen: evidence::strong_first(about.known)
+            .into_iter()
+            .take(MAX_ENTRIES)
+            .map(seen)
+            .collect(),
         acts: about.acts.iter().take(MAX_ENTRIES).map(act).collect(),
         first_up_ms: about.known.iter().map(|k| k.first_ms).min().unwrap_or(now.up_ms),
         signed_up_ms: now.up_ms,

@@ -51,7 +51,7 @@ struct Contents {
 impl Document for Contents {
     const NAME: &'static str = "memory of what was done about drift";
     const SCHEMA: u32 = 1;
-    // 256 sightings with words of 240 characters and a path each.
+    // Of each signal at most 32 sightings, with words of 240 characters and a path each.
     const MAX_BYTES: usize = 2 << 20;
 }
 

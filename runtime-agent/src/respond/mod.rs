@@ -10,6 +10,7 @@ pub mod certificates;
 mod certify;
 mod deny;
 mod freeze;
+mod evidence;
 mod kill;
 mod limit;
 pub mod memory;
@@ -22,22 +23,27 @@ mod tell;
 mod undo;
 mod watch_report;
 
-use crate::records::{Journal, place};
+use crate::documents;
+use crate::ended::{self, Ends};
+use crate::records::{Journal, boot_id, place};
 use crate::surroundings::Surroundings;
 use crate::watch::{Inbox, Sighting, Watch};
 use bennu_formats::Sha256Digest;
 use bennu_formats::drift::{DEFAULT_INTERVAL_MS, DriftConfig, EnforcedAction};
 use bennu_formats::handover::Handover;
+use bennu_formats::paths;
 use bennu_linux::kmsg::Level;
 use bennu_linux::time;
 use bennu_policy::drift::{self, Action, ActionSet, Concerned, Decision, Facts, OtherSlot, Seen, Windows};
 use bennu_records::certificate::Outcome;
 use certificates::Store;
+use evidence::Taken;
 use limit::Lent;
 use memory::Memory;
 use network::Sinks;
 use serde_json::json;
 use signer::LimitedSigner;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Before the decision asks for a flip nobody reads a whole slot: it is taken as good, and verified when it counts.
@@ -48,9 +54,6 @@ const NOT_LOOKED_AT: OtherSlot = OtherSlot {
     security_version: u64::MAX,
     floor: 0,
 };
-/// Most sightings that are remembered.
-const MAX_KNOWN: usize = 256;
-
 /// A sighting and when it came.
 #[derive(Debug, Clone)]
 pub struct Known {
@@ -197,6 +200,7 @@ impl Warden {
                 &format!("action certificates are not kept: {error}"),
             ),
         }
+        self.tell_of_earlier_ends(world);
         self.sign_head(world);
         let words = match enforced_words(self.config.as_ref()) {
             words if words.is_empty() => "watching for drift: dry run, nothing is done about it".to_owned(),
@@ -244,44 +248,44 @@ impl Warden {
         }
     }
 
+    /// How `bennud` ended in the start before this one, which only a restart of the machine could answer.
+    fn tell_of_earlier_ends(&mut self, world: &mut impl Surroundings) {
+        let ends = documents::read_if_there::<Ends>(ended::place(&self.handover));
+        // One that cannot be read is told by the watch.
+        let Ok(Some(ends)) = ends else { return };
+        if ends.are_of(&boot_id()) {
+            return;
+        }
+        let words = format!("before this start of the machine bennud ended {}", ends.words());
+        world.say(Level::Warning, &words);
+        self.note(json!({"event": "agent-ended-before", "words": words}), world);
+        if let Err(error) = std::fs::remove_file(ended::place(&self.handover)) {
+            world.say(
+                Level::Warning,
+                &format!("{words}: it will be told again: {error}"),
+            );
+        }
+    }
+
     /// Adds what is new; what lasts goes on counting and is answered once. Gives whether something is new.
     fn remember(&mut self, sightings: Vec<Sighting>, world: &mut impl Surroundings) -> bool {
         let (now_ms, windows) = (time::since_boot_ms(), self.windows());
         self.known.retain(|known| known.seen.counts(now_ms, &windows));
-        let mut news = false;
+        let (mut news, mut beyond) = (false, BTreeMap::<&str, u64>::new());
         for sighting in sightings {
-            if let Some(known) = self.known.iter_mut().find(|known| known.sighting == sighting) {
-                known.seen.at_ms = now_ms;
-                continue;
-            }
-            if self.known.len() >= MAX_KNOWN {
-                continue;
-            }
-            news = true;
             let row = sighting.signal.row();
-            let words = format!("signal {} ({}): {}", row.name, row.weight.name(), sighting.detail);
-            world.say(Level::Warning, &words);
-            self.note(
-                json!({
-                    "event": "signal",
-                    "severity": report::severity_of(row.weight),
-                    "signal": row.name,
-                    "source": row.source.name(),
-                    "weight": row.weight.name(),
-                    "detail": sighting.detail,
-                }),
-                world,
-            );
-            self.known.push(Known {
-                seen: Seen {
-                    signal: sighting.signal,
-                    at_ms: now_ms,
-                    answered: false,
-                },
-                first_ms: now_ms,
-                unit: deny::unit_of(&sighting),
-                sighting,
-            });
+            match evidence::take(&mut self.known, sighting.clone(), now_ms) {
+                Taken::Again => {}
+                Taken::Beyond => *beyond.entry(row.name).or_default() += 1,
+                Taken::New => {
+                    news = true;
+                    self.tell_of(&sighting, world);
+                }
+            }
+        }
+        for (signal, more) in beyond {
+            let body = json!({"event": "more-signals", "signal": signal, "more": more});
+            self.note(body, world);
         }
         if news {
             // Before anything is done about it: whoever stops bennud here does not get rid of what was seen.
@@ -302,6 +306,23 @@ impl Warden {
 
     fn signals(&self) -> Vec<Seen> {
         self.known.iter().map(|known| known.seen).collect()
+    }
+
+    fn tell_of(&mut self, sighting: &Sighting, world: &mut impl Surroundings) {
+        let row = sighting.signal.row();
+        let words = format!("signal {} ({}): {}", row.name, row.weight.name(), sighting.detail);
+        world.say(Level::Warning, &words);
+        self.note(
+            json!({
+                "event": "signal",
+                "severity": report::severity_of(row.weight),
+                "signal": row.name,
+                "source": row.source.name(),
+                "weight": row.weight.name(),
+                "detail": sighting.detail,
+            }),
+            world,
+        );
     }
 
     fn decide(&self, other: &OtherSlot) -> Decision {

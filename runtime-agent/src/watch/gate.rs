@@ -2,11 +2,12 @@
 
 use super::{Look, Sighting, Subject};
 use bennu_formats::gate::{Denial, DenialKind, Outcome};
-use bennu_policy::drift::Signal;
+use bennu_policy::drift::{Signal, Weight};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Denials that wait for the next round, at most; what is beyond is counted.
+/// Denials of one weight that wait for the next round, at most; what is beyond is counted. A flood of weak ones takes no
+/// place of a strong one's.
 const MOST: usize = 256;
 
 /// From the gate's thread to the watch.
@@ -15,7 +16,8 @@ pub struct Inbox(Arc<Mutex<Waiting>>);
 
 #[derive(Debug, Default)]
 struct Waiting {
-    denials: VecDeque<Denial>,
+    strong: VecDeque<Denial>,
+    weak: VecDeque<Denial>,
     lost: u64,
 }
 
@@ -29,10 +31,14 @@ impl Inbox {
             return;
         }
         self.with(|waiting| {
-            if waiting.denials.len() == MOST {
-                waiting.lost += 1;
+            let line = match signal(denial.kind).row().weight {
+                Weight::Strong => &mut waiting.strong,
+                Weight::Weak => &mut waiting.weak,
+            };
+            if line.len() == MOST {
+                waiting.lost = waiting.lost.saturating_add(1);
             } else {
-                waiting.denials.push_back(denial.clone());
+                line.push_back(denial.clone());
             }
         });
     }
@@ -61,8 +67,8 @@ impl Subject for Gate {
     }
 
     fn look(&mut self) -> Look {
-        let Waiting { denials, lost } = self.0.take();
-        let mut seen: Vec<Sighting> = denials.iter().map(sighting).collect();
+        let Waiting { strong, weak, lost } = self.0.take();
+        let mut seen: Vec<Sighting> = strong.iter().chain(&weak).map(sighting).collect();
         if lost > 0 {
             let words = format!("{lost} events of the gate were lost");
             seen.push(Sighting::new(Signal::EventsLost, words));
@@ -177,10 +183,20 @@ mod tests {
         for _ in 0..MOST + 5 {
             inbox.put(&denial(DenialKind::Exec, Outcome::Denied, "sh"));
         }
+        inbox.put(&denial(DenialKind::DeviceWrite, Outcome::Denied, "dd"));
         inbox.lost(10);
         let seen = Gate(inbox).look().unwrap();
-        assert_eq!(seen.len(), MOST + 1);
-        assert_eq!(seen[MOST].signal, Signal::EventsLost);
-        assert!(seen[MOST].detail.starts_with("15 events"), "{:?}", seen[MOST]);
+        assert_eq!(seen.len(), 1 + MOST + 1);
+        assert_eq!(
+            seen[0].signal,
+            Signal::GateTampering,
+            "the flood hides no strong one"
+        );
+        assert_eq!(seen[MOST + 1].signal, Signal::EventsLost);
+        assert!(
+            seen[MOST + 1].detail.starts_with("15 events"),
+            "{:?}",
+            seen[MOST + 1]
+        );
     }
 }

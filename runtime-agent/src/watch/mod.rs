@@ -9,6 +9,7 @@
 mod before_good;
 mod clock;
 mod disk;
+mod ended;
 mod firmware;
 mod gate;
 mod ima;
@@ -86,6 +87,7 @@ impl Watch {
             Box::new(kernel::Modules::default()),
             Box::new(kernel::Mounts::default()),
             Box::new(gate::Gate(denied)),
+            Box::new(ended::Agent::of(handover)),
             Box::new(clock::Clock::default()),
             Box::new(disk::Table::of(handover)),
             Box::new(disk::Files::of(handover)),

@@ -16,6 +16,7 @@
 mod channel;
 mod command;
 mod fault;
+mod power;
 mod proxy;
 mod public;
 mod traffic;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use command::{ResponseCode, TpmCommand, pcr_extend};
 pub use fault::TpmFault;
+pub use power::TpmPower;
 pub use proxy::{TpmProxy, TpmWatch};
 pub use traffic::{Message, Origin, Traffic};
 

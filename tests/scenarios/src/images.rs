@@ -1,7 +1,7 @@
 //! The images that stories boot, built by the `bennu` binary under test and kept under `target/vm/images/`,
 //! named by the digest of what they were built from. How long they are kept: [`image_store`].
 
-use crate::image_store;
+use crate::{image_store, syslog};
 use anyhow::{Context as _, Result, ensure};
 use bennu_harness::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -60,7 +60,7 @@ fn making() -> MutexGuard<'static, ()> {
     MAKING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes the keys if they are not there, and the enrolled variable store.
+/// Makes the keys and the syslog server's certificates if they are not there, and the enrolled variable store.
 pub fn variables() -> Result<PathBuf> {
     let _making = making();
     let keys = keys();
@@ -71,6 +71,7 @@ pub fn variables() -> Result<PathBuf> {
     if !keys.exists() {
         run_bennu(&["keys", "generate", "--throw-away", &text(&keys)])?;
     }
+    syslog::make_certificates()?;
     let store = images_directory()?.join("vars.fd");
     if !store.exists() {
         run_bennu(&["keys", "enrol", &text(&keys), "--output", &text(&store)])?;
@@ -87,7 +88,12 @@ pub fn text(path: &Path) -> String {
 fn images_directory() -> Result<PathBuf> {
     let mut hasher = Sha256::new();
     let mut files = vec![bennu()];
-    for directory in [target("release/agents"), top().join("images"), keys()] {
+    for directory in [
+        target("release/agents"),
+        top().join("images"),
+        keys(),
+        syslog::certificates(),
+    ] {
         list(&directory, &mut files)?;
     }
     files.sort();

@@ -152,6 +152,8 @@ signals! {
         "events were lost: also under load";
     AgentHung = "agent-hung" Agent Weak [Alert FailSafe]
         "bennud did not answer its watchdog: also on a machine that is out of memory";
+    AgentKilled = "agent-killed" Agent Weak [Alert]
+        "bennud was ended by a signal: also by the kernel when memory is short";
     LogBroken = "log-broken" Records Strong [Alert]
         "a line of the record log that was written is not there as it was written";
 }

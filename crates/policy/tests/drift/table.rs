@@ -17,7 +17,7 @@ const TELL: &[Action] = &[Action::Alert];
 const KILL: &[Action] = &[Action::Alert, Action::Kill];
 const SAFE: &[Action] = &[Action::Alert, Action::FailSafe];
 
-const TABLE: [Line; 21] = [
+const TABLE: [Line; 22] = [
     (Signal::GateDenial, Source::Gate, TELL, WEAK),
     (Signal::GateTampering, Source::Gate, KILL, STRONG),
     (Signal::ImaDigestUnknown, Source::Ima, KILL, STRONG),
@@ -43,6 +43,7 @@ const TABLE: [Line; 21] = [
     (Signal::ClockJumped, Source::Clock, &[], WEAK),
     (Signal::EventsLost, Source::Stream, TELL, WEAK),
     (Signal::AgentHung, Source::Agent, SAFE, WEAK),
+    (Signal::AgentKilled, Source::Agent, TELL, WEAK),
     (Signal::LogBroken, Source::Records, TELL, STRONG),
 ];
 

@@ -16,6 +16,7 @@ use super::TpmRigError;
 use super::channel::{gone_within, read_message, receive, send};
 use super::command::{ResponseCode, TpmCommand};
 use super::fault::{Rules, TpmFault};
+use super::power::{self, Power, TpmPower};
 use super::traffic::{Message, Origin, Traffic};
 use crate::polling::{is_end, wait};
 
@@ -29,6 +30,7 @@ struct Shared {
     started: Instant,
     record: bool,
     rules: Mutex<Rules>,
+    power: Power,
     traffic: Mutex<Traffic>,
     trouble: Mutex<Vec<Arc<TpmRigError>>>,
 }
@@ -73,6 +75,17 @@ impl TpmWatch {
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         lock(&self.0.traffic).clone()
+    }
+
+    /// Does this to the TPM before the guest's next command.
+    pub fn power(&self, what: TpmPower) {
+        self.0.power.ask(what);
+    }
+
+    /// How often that has happened.
+    #[must_use]
+    pub fn powered(&self) -> u32 {
+        self.0.power.done()
     }
 
     /// What went wrong with the proxy itself. A story that relies on a fault demands that this is empty.
@@ -138,11 +151,13 @@ impl TpmProxy {
         let swtpm = connect_when_it_listens(swtpm).map_err(connect)?;
         let listener = UnixListener::bind(listen).map_err(offer)?;
         let (stop, stopped) = UnixStream::pair().map_err(offer)?;
+        let (power, asking) = Power::new().map_err(offer)?;
         let rules = Rules::new(faults);
         let shared = Arc::new(Shared {
             started: Instant::now(),
             record: rules.record(),
             rules: Mutex::new(rules),
+            power,
             traffic: Mutex::default(),
             trouble: Mutex::default(),
         });
@@ -150,7 +165,7 @@ impl TpmProxy {
         let control = std::thread::Builder::new()
             .name("tpm-proxy".to_owned())
             .spawn(move || {
-                if let Err(source) = control(&listener, &swtpm, &stopped, &shared) {
+                if let Err(source) = control(&listener, &swtpm, &stopped, &asking, &shared) {
                     let channel = "control channel";
                     shared.fail(TpmRigError::Channel { channel, source });
                 }
@@ -192,6 +207,7 @@ fn control(
     listener: &UnixListener,
     swtpm: &UnixStream,
     stopped: &UnixStream,
+    asking: &UnixStream,
     shared: &Arc<Shared>,
 ) -> io::Result<()> {
     let [_, stop, gone] = wait([listener.as_fd(), stopped.as_fd(), swtpm.as_fd()])?;
@@ -202,9 +218,14 @@ fn control(
     let mut data: Option<DataChannel> = None;
     let mut buffer = vec![0; CONTROL_BUFFER];
     loop {
-        let [command, answer, stop] = wait([qemu.as_fd(), swtpm.as_fd(), stopped.as_fd()])?;
+        let [command, answer, stop, asked] =
+            wait([qemu.as_fd(), swtpm.as_fd(), stopped.as_fd(), asking.as_fd()])?;
         if stop {
             return Ok(());
+        }
+        if asked {
+            power::initialise(swtpm, asking)?;
+            continue;
         }
         if answer {
             let (length, _) = receive(swtpm, &mut buffer)?;
@@ -276,6 +297,9 @@ impl Drop for DataChannel {
 /// Passes TPM commands and responses on, under the rules, until one side ends.
 fn serve(mut guest: UnixStream, mut tpm: UnixStream, shared: &Shared) -> io::Result<()> {
     while let Some(request) = read_message(&mut guest)? {
+        if let Some(what) = shared.power.take() {
+            cut_power(&mut tpm, what, shared)?;
+        }
         shared.note(Origin::Guest, &request);
         let plan = lock(&shared.rules).plan(&request);
         if !plan.delay.is_zero() && gone_within(&guest, plan.delay)? {
@@ -308,18 +332,41 @@ fn serve(mut guest: UnixStream, mut tpm: UnixStream, shared: &Shared) -> io::Res
     Ok(())
 }
 
-/// Sends a command of the rig's own; a TPM that refuses it is the rig's trouble.
+/// Takes the TPM's power and gives it back.
+fn cut_power(tpm: &mut UnixStream, what: TpmPower, shared: &Shared) -> io::Result<()> {
+    let mut good = true;
+    if let Some(command) = what.before() {
+        good &= exchange(tpm, &command, shared)?;
+    }
+    shared.power.initialise()?;
+    good &= exchange(tpm, &what.after(), shared)?;
+    if good {
+        shared.power.count();
+    }
+    Ok(())
+}
+
+/// Sends a command of a rule's.
 fn inject(tpm: &mut UnixStream, number: usize, command: &[u8], shared: &Shared) -> io::Result<()> {
+    if exchange(tpm, command, shared)? {
+        lock(&shared.rules).strike(number);
+    }
+    Ok(())
+}
+
+/// Sends a command of the rig's own; whether the TPM took it. One that refuses it is the rig's trouble.
+fn exchange(tpm: &mut UnixStream, command: &[u8], shared: &Shared) -> io::Result<bool> {
     shared.note(Origin::Injected, command);
     tpm.write_all(command)?;
     let response = read_message(tpm)?.ok_or(io::ErrorKind::UnexpectedEof)?;
     shared.note(Origin::TpmToInjected, &response);
-    match ResponseCode::of(&response).unwrap_or(ResponseCode::FAILURE) {
-        ResponseCode::SUCCESS => lock(&shared.rules).strike(number),
-        code => shared.fail(TpmRigError::Injected {
-            command: TpmCommand::of(command).unwrap_or(TpmCommand(0)),
-            code,
-        }),
+    let code = ResponseCode::of(&response).unwrap_or(ResponseCode::FAILURE);
+    if code == ResponseCode::SUCCESS {
+        return Ok(true);
     }
-    Ok(())
+    shared.fail(TpmRigError::Injected {
+        command: TpmCommand::of(command).unwrap_or(TpmCommand(0)),
+        code,
+    });
+    Ok(false)
 }

@@ -1,5 +1,6 @@
 //! A fake QEMU speaks through the proxy to a real swtpm.
 
+mod powered;
 mod swapped;
 
 use std::io::{Read, Write};

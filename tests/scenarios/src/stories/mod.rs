@@ -1,5 +1,7 @@
 //! One file a story. `tests/tiers` says which run when.
 
+mod alerts;
+mod appliance;
 mod boots_the_newest_slot;
 mod changed_uki;
 mod concurrent_extends;
@@ -42,6 +44,7 @@ mod state;
 mod state_header;
 mod state_schema;
 mod tpm_replaced;
+mod tpm_restarted;
 mod tpm_traffic;
 mod tpm_troubles;
 mod units;
@@ -85,6 +88,7 @@ pub fn all() -> Vec<Story> {
         no_shell::stories(),
         nothing_to_talk_to::stories(),
         tpm_traffic::stories(),
+        tpm_restarted::stories(),
         tpm_replaced::stories(),
         tpm_troubles::stories(),
         pcr_banks::stories(),
@@ -98,6 +102,8 @@ pub fn all() -> Vec<Story> {
         first_boot::stories(),
         state_header::stories(),
         debian::stories(),
+        appliance::stories(),
+        alerts::stories(),
         power_cuts::stories(),
         rigs::stories(),
     ]

@@ -1,0 +1,323 @@
+//! A whole Debian 13 with nginx, on a network: attacked through the web server and by an intruder who is root
+//! (`images/demo/appliance.toml`); and under load, when nobody attacks.
+
+use crate::guest::{self, Guest, get};
+use crate::images;
+use crate::serial::*;
+use bennu_harness::prelude::*;
+use bennu_harness::story;
+use std::time::Instant;
+
+pub fn stories() -> Vec<Story> {
+    vec![
+        story!("nginx-behind-its-profile", Tier::Full, behind_its_profile),
+        story!("nginx-under-load-for-ten-minutes", Tier::Full, under_load),
+        story!("agent-hung-or-killed-ends-in-a-restart", Tier::Full, agent_ended),
+        story!("flood-of-denials-hides-no-attempt", Tier::Full, flood),
+    ]
+}
+
+const PAGE: &str = "the appliance, demo 4\n";
+/// A line of bennud's that a sound machine does not have.
+const SIGNAL: &str = "bennud: signal ";
+/// The watchdog's minute, systemd, a start, and a busy host.
+const WATCHDOG: Duration = Duration::from_secs(300);
+/// An attempt of the intruder's; the program lies in no image.
+const EXECUTES: &str = "cp /bin/sleep /dev/shm/foreign; /dev/shm/foreign 0 </dev/null 2>&1; echo status $?";
+
+/// The machine, and how to reach it.
+pub fn appliance(context: &mut Context) -> Result<(Machine, Guest)> {
+    machine_of(context, "demo/appliance.toml")
+}
+
+/// The same with another release of it.
+pub fn machine_of(context: &mut Context, release: &str) -> Result<(Machine, Guest)> {
+    let disk = images::disk(&[release])?;
+    let mut machine = images::machine_with(context, &disk, 2048)?;
+    let guest = Guest::with_free_ports()?;
+    machine.set_extra_args(guest.arguments());
+    Ok((machine, guest))
+}
+
+/// Waits until the slot is good, drift is watched and nginx answers.
+pub fn wait_until_it_serves(on: &mut PowerOn<'_>, guest: &Guest) -> Result<()> {
+    on.wait_for_without("bennud: slot 4 marked good (+3)", &["FAILED".into()], MULTI_USER)?;
+    on.wait_for_without(
+        "bennud: watching for drift; enforced: kill, state-purge, fail-safe",
+        &["FAILED".into()],
+        MULTI_USER,
+    )?;
+    guest.wait_for_web(MULTI_USER)?;
+    guest.wait_for_shell(MULTI_USER)
+}
+
+/// Waits until a line with `part` is there, wherever it stands.
+pub fn wait_for_line(on: &PowerOn<'_>, part: &str, limit: Duration) -> Result<String> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Ok(line) = expect_line(&texts(on), part) {
+            return Ok(line);
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "expected a line with `{part}`, found none"
+        );
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// Nothing was denied but the gate's own trials, and nothing was a sign of drift.
+pub fn expect_nothing_told(on: &PowerOn<'_>) -> Result<()> {
+    for line in texts(on) {
+        let denied = line.contains("bennud: DENIED ") && !line.contains(", by bennud (");
+        ensure!(
+            !denied && !line.contains(SIGNAL),
+            "expected a quiet machine, found: {line}"
+        );
+    }
+    Ok(())
+}
+
+fn expect_answer(port: u16, path: &str, status: u16, text: &str) -> Result<()> {
+    let found = get(port, path)?;
+    ensure!(
+        found.status == status && found.text.contains(text),
+        "{path}: expected {status} with `{text}`, found {found:?}"
+    );
+    Ok(())
+}
+
+/// A web server with a hole: no shell, no program, nobody but its upstream; and it serves on. Then apt.
+fn behind_its_profile(context: &mut Context) -> Result<()> {
+    let (mut machine, guest) = appliance(context)?;
+    let mut on = machine.power_on()?;
+    wait_until_it_serves(&mut on, &guest)?;
+    // The control: without a profile each passes, and the profile lets pass what it names.
+    expect_answer(guest.open, "/shell", 200, "a shell ran as www-data")?;
+    expect_answer(guest.open, "/program", 200, "Linux")?;
+    expect_answer(guest.open, "/elsewhere", 200, "somewhere else")?;
+    expect_answer(guest.web, "/upstream", 200, "the upstream")?;
+    expect_nothing_told(&on)?;
+
+    expect_answer(guest.web, "/shell", 200, "refused: Operation not permitted")?;
+    expect_answer(guest.web, "/program", 200, "refused: Operation not permitted")?;
+    expect_answer(guest.web, "/elsewhere", 502, "Bad Gateway")?;
+    for (kind, more) in [
+        ("shell", ", profile nginx.service"),
+        ("executable", ", profile nginx.service"),
+        ("connect", ", profile nginx.service, to 127.0.0.1:8083"),
+    ] {
+        let told = format!("bennud: DENIED {kind}: ");
+        let line = wait_for_line(&on, &told, Duration::from_secs(30))?;
+        ensure!(
+            line.contains(", by nginx (") && line.contains(more),
+            "expected nginx and `{more}`, found: {line}"
+        );
+    }
+    wait_for_line(
+        &on,
+        "bennud: signal gate-denial (weak): connect: ",
+        Duration::from_secs(30),
+    )?;
+    expect_answer(guest.web, "/", 200, PAGE)?;
+    expect_answer(guest.open, "/shell", 200, "a shell ran as www-data")?;
+    apt_fails_politely(&guest)
+}
+
+/// Words, status, and nothing written.
+fn apt_fails_politely(guest: &Guest) -> Result<()> {
+    let state = "{ dpkg-query -W; find /var/lib/dpkg /var/lib/apt /var/cache/apt /usr/bin -type f -newer /run/mark \
+                 2>/dev/null; } | grep -v lock | sha256sum";
+    guest.run("touch /run/mark")?;
+    let before = guest.run(state)?;
+    let package = "mkdir -p /tmp/p/DEBIAN /tmp/p/usr/bin; echo x > /tmp/p/usr/bin/planted; printf 'Package: \
+                   planted\\nVersion: 1\\nArchitecture: all\\nMaintainer: x\\nDescription: x\\n' > \
+                   /tmp/p/DEBIAN/control; dpkg-deb -b /tmp/p /tmp/planted.deb";
+    guest.run(package)?;
+    for command in [
+        "apt-get update",
+        "apt-get install -y cowsay",
+        "apt-get install -y /tmp/planted.deb",
+        "apt-get remove -y less",
+        "apt-get upgrade -y",
+        "apt install -y /tmp/planted.deb",
+        "dpkg -i /tmp/planted.deb",
+        "dpkg -r less",
+    ] {
+        let said = guest.run(&format!("{command} </dev/null 2>&1; echo status $?"))?;
+        ensure!(
+            said.contains("This system is immutable. Its root is the verified image demo 4")
+                && said.contains("nothing was changed")
+                && !said.contains("status 0"),
+            "{command}: expected words and a failure, found: {said}"
+        );
+    }
+    let after = guest.run(state)?;
+    ensure!(
+        before == after,
+        "expected packages as before: {before}, found {after}"
+    );
+    // The control: what only reads works.
+    let said = guest.run(
+        "dpkg -s less 2>&1 | head -2; apt-get --version | head -1; test -e /usr/bin/planted && echo PLANTED",
+    )?;
+    ensure!(
+        said.contains("Status: install ok installed") && said.contains("apt ") && !said.contains("PLANTED"),
+        "found {said}"
+    );
+    Ok(())
+}
+
+/// Nobody attacks: every request is answered, nothing is denied, nothing is told.
+fn under_load(context: &mut Context) -> Result<()> {
+    let (mut machine, guest) = appliance(context)?;
+    let mut on = machine.power_on()?;
+    wait_until_it_serves(&mut on, &guest)?;
+    let minutes = Duration::from_secs(600);
+    let load = guest::load(guest.web, 8, minutes, PAGE);
+    ensure!(
+        load.bad.is_none(),
+        "after {} good answers: {:?}",
+        load.good,
+        load.bad
+    );
+    ensure!(
+        load.good > 10_000,
+        "expected a load, found {} requests",
+        load.good
+    );
+    println!(
+        "{} requests in {} s, each answered with 200",
+        load.good,
+        minutes.as_secs()
+    );
+    expect_nothing_told(&on)?;
+    let status = guest.run("bennuctl status; echo status $?; bennuctl chain; echo status $?")?;
+    ensure!(
+        status.contains("gate         enforced; ") && status.contains(", 0 lost, "),
+        "expected a gate that lost nothing, found {status}"
+    );
+    ensure!(
+        status.matches("status 0").count() == 2 && !status.contains("[!!]"),
+        "expected a sound machine, found {status}"
+    );
+    // The control: what would have been seen is seen.
+    expect_answer(guest.web, "/shell", 200, "refused: Operation not permitted")?;
+    wait_for_line(
+        &on,
+        "bennud: signal gate-denial (weak): ",
+        Duration::from_secs(30),
+    )
+    .map(drop)
+}
+
+/// bennud killed: it comes back and says so. Stopped: the watchdog ends it, and the machine restarts. Killed again and
+/// again: the machine restarts. The gate holds all the time, and each next start tells of the one before.
+fn agent_ended(context: &mut Context) -> Result<()> {
+    let (mut machine, guest) = appliance(context)?;
+    {
+        let mut on = machine.power_on()?;
+        wait_until_it_serves(&mut on, &guest)?;
+        let refused = guest.run("systemctl stop bennud.service 2>&1; echo status $?")?;
+        ensure!(
+            !refused.contains("status 0"),
+            "expected a refusal, found {refused}"
+        );
+        expect_nothing_told(&on)?;
+        guest.run("systemctl kill --kill-whom=main -s KILL bennud.service")?;
+        on.wait_for(
+            "bennud: the agent ended: it was ended by a signal (signal); ",
+            WATCHDOG,
+        )?;
+        on.wait_for("bennud: signal agent-killed (weak): ", WATCHDOG)?;
+        expect_answer(guest.web, "/", 200, PAGE)?;
+        guest.run("systemctl kill --kill-whom=main -s STOP bennud.service")?;
+        expect_denied(&guest)?;
+        on.wait_for(
+            "bennud: the agent ended: it did not answer systemd (watchdog); ",
+            WATCHDOG,
+        )?;
+        on.wait_for("bennud: signal agent-hung (weak): ", WATCHDOG)?;
+        on.wait_for("bennud: restarting: the boot decides anew", WATCHDOG)?;
+        expect_reset(&mut on)?;
+    }
+    {
+        let mut on = machine.power_on()?;
+        let told = "bennud: before this start of the machine bennud ended 1 times without an answer, 1 times by a signal";
+        on.wait_for_without(told, &["FAILED".into()], MULTI_USER)?;
+        guest.wait_for_web(MULTI_USER)?;
+        guest.wait_for_shell(MULTI_USER)?;
+        let logged = guest.run("grep -h -e agent-hung -e agent-killed /var/lib/bennu/records/*")?;
+        for signal in ["agent-hung", "agent-killed"] {
+            let line = format!(r#""signal":"{signal}""#);
+            ensure!(
+                logged.contains(&line),
+                "expected {line} in the log, found {logged}"
+            );
+        }
+        let verified = guest.run("bennuctl log verify --tpm /var/lib/bennu/records; echo status $?")?;
+        ensure!(verified.contains("status 0"), "{verified}");
+        // In a unit of its own, which outlives the shell.
+        guest.run(
+            "systemd-run --unit=killer /bin/sh -c 'while :; do systemctl kill --kill-whom=main -s KILL bennud.service; \
+             sleep 0.2; done' </dev/null >/dev/null 2>&1",
+        )?;
+        on.wait_for(
+            "in this start: 0 times without an answer, 2 times by a signal",
+            WATCHDOG,
+        )?;
+        expect_denied(&guest)?;
+        expect_reset(&mut on)?;
+    }
+    let mut on = machine.power_on()?;
+    let told = "bennud: before this start of the machine bennud ended 0 times without an answer, 6 times by a signal";
+    on.wait_for_without(told, &["FAILED".into()], MULTI_USER)?;
+    guest.wait_for_web(MULTI_USER)
+}
+
+fn expect_denied(guest: &Guest) -> Result<()> {
+    let said = guest.run(EXECUTES)?;
+    ensure!(
+        said.contains("Operation not permitted") && !said.contains("status 0"),
+        "expected the gate to hold, found {said}"
+    );
+    Ok(())
+}
+
+/// More denials than any ring has room for, and processes without end: what is tried in between is denied and told, and
+/// what was lost is counted.
+fn flood(context: &mut Context) -> Result<()> {
+    let (mut machine, guest) = appliance(context)?;
+    let mut on = machine.power_on()?;
+    wait_until_it_serves(&mut on, &guest)?;
+    expect_nothing_told(&on)?;
+    // Weak ones, from many processes; then an attempt on the disk while they go on.
+    let bomb = "systemd-run --unit=bomb -p TasksMax=400 /bin/sh -c 'f() { f | f & }; f; sleep 600' </dev/null >/dev/null 2>&1";
+    guest.run(bomb)?;
+    let said = guest.run("bennu-attack storm /dev/vda")?;
+    for line in [
+        "CONTROL storm passed",
+        "ATTACK write-disk EPERM",
+        "ATTACK exec-tmpfs EPERM",
+    ] {
+        ensure!(said.contains(line), "expected `{line}`, found {said}");
+    }
+    wait_for_line(
+        &on,
+        "bennud: signal gate-tampering (strong): device-write: ",
+        WATCHDOG,
+    )?;
+    wait_for_line(&on, "bennud: signal events-lost (weak): ", WATCHDOG)?;
+    guest
+        .run("systemctl kill -s KILL bomb.service; systemctl stop bomb.service </dev/null >/dev/null 2>&1")?;
+    let status = guest.run("bennuctl status")?;
+    let gate = status.lines().find(|line| line.starts_with("gate "));
+    let gate = gate.with_context(|| format!("expected a line about the gate, found {status}"))?;
+    ensure!(
+        gate.contains("enforced; ") && !gate.contains(", 0 lost, "),
+        "expected losses that are counted, found {gate}"
+    );
+    println!("{gate}");
+    // The control: the machine serves on.
+    expect_answer(guest.web, "/", 200, PAGE)
+}
