@@ -215,64 +215,68 @@ fn under_load(context: &mut Context) -> Result<()> {
 /// again: the machine restarts. The gate holds all the time, and each next start tells of the one before.
 fn agent_ended(context: &mut Context) -> Result<()> {
     let (mut machine, guest) = appliance(context)?;
-    {
-        let mut on = machine.power_on()?;
-        wait_until_it_serves(&mut on, &guest)?;
-        let refused = guest.run("systemctl stop bennud.service 2>&1; echo status $?")?;
-        ensure!(
-            !refused.contains("status 0"),
-            "expected a refusal, found {refused}"
-        );
-        expect_nothing_told(&on)?;
-        guest.run("systemctl kill --kill-whom=main -s KILL bennud.service")?;
-        on.wait_for(
-            "bennud: the agent ended: it was ended by a signal (signal); ",
-            WATCHDOG,
-        )?;
-        on.wait_for("bennud: signal agent-killed (weak): ", WATCHDOG)?;
-        expect_answer(guest.web, "/", 200, PAGE)?;
-        guest.run("systemctl kill --kill-whom=main -s STOP bennud.service")?;
-        expect_denied(&guest)?;
-        on.wait_for(
-            "bennud: the agent ended: it did not answer systemd (watchdog); ",
-            WATCHDOG,
-        )?;
-        on.wait_for("bennud: signal agent-hung (weak): ", WATCHDOG)?;
-        on.wait_for("bennud: restarting: the boot decides anew", WATCHDOG)?;
-        expect_reset(&mut on)?;
-    }
-    {
-        let mut on = machine.power_on()?;
-        let told = "bennud: before this start of the machine bennud ended 1 times without an answer, 1 times by a signal";
-        on.wait_for_without(told, &["FAILED".into()], MULTI_USER)?;
-        guest.wait_for_web(MULTI_USER)?;
-        guest.wait_for_shell(MULTI_USER)?;
-        let logged = guest.run("grep -h -e agent-hung -e agent-killed /var/lib/bennu/records/*")?;
-        for signal in ["agent-hung", "agent-killed"] {
-            let line = format!(r#""signal":"{signal}""#);
-            ensure!(
-                logged.contains(&line),
-                "expected {line} in the log, found {logged}"
-            );
-        }
-        let verified = guest.run("bennuctl log verify --tpm /var/lib/bennu/records; echo status $?")?;
-        ensure!(verified.contains("status 0"), "{verified}");
-        // In a unit of its own, which outlives the shell.
-        guest.run(
-            "systemd-run --unit=killer /bin/sh -c 'while :; do systemctl kill --kill-whom=main -s KILL bennud.service; \
-             sleep 0.2; done' </dev/null >/dev/null 2>&1",
-        )?;
-        on.wait_for(
-            "in this start: 0 times without an answer, 2 times by a signal",
-            WATCHDOG,
-        )?;
-        expect_denied(&guest)?;
-        expect_reset(&mut on)?;
-    }
+    killed_and_hung(&mut machine, &guest)?;
+    killed_again_and_again(&mut machine, &guest)?;
     let mut on = machine.power_on()?;
     let told = "bennud: before this start of the machine bennud ended 0 times without an answer, 6 times by a signal";
     on.wait_for_without(told, &["FAILED".into()], MULTI_USER)?;
     guest.wait_for_web(MULTI_USER)
+}
+
+fn killed_and_hung(machine: &mut Machine, guest: &Guest) -> Result<()> {
+    let mut on = machine.power_on()?;
+    wait_until_it_serves(&mut on, guest)?;
+    let refused = guest.run("systemctl stop bennud.service 2>&1; echo status $?")?;
+    ensure!(
+        !refused.contains("status 0"),
+        "expected a refusal, found {refused}"
+    );
+    expect_nothing_told(&on)?;
+    guest.run("systemctl kill --kill-whom=main -s KILL bennud.service")?;
+    on.wait_for(
+        "bennud: the agent ended: it was ended by a signal (signal); ",
+        WATCHDOG,
+    )?;
+    on.wait_for("bennud: signal agent-killed (weak): ", WATCHDOG)?;
+    expect_answer(guest.web, "/", 200, PAGE)?;
+    guest.run("systemctl kill --kill-whom=main -s STOP bennud.service")?;
+    expect_denied(guest)?;
+    on.wait_for(
+        "bennud: the agent ended: it did not answer systemd (watchdog); ",
+        WATCHDOG,
+    )?;
+    on.wait_for("bennud: signal agent-hung (weak): ", WATCHDOG)?;
+    on.wait_for("bennud: restarting: the boot decides anew", WATCHDOG)?;
+    expect_reset(&mut on)
+}
+
+fn killed_again_and_again(machine: &mut Machine, guest: &Guest) -> Result<()> {
+    let mut on = machine.power_on()?;
+    let told = "bennud: before this start of the machine bennud ended 1 times without an answer, 1 times by a signal";
+    on.wait_for_without(told, &["FAILED".into()], MULTI_USER)?;
+    guest.wait_for_web(MULTI_USER)?;
+    guest.wait_for_shell(MULTI_USER)?;
+    let logged = guest.run("grep -h -e agent-hung -e agent-killed /var/lib/bennu/records/*")?;
+    for signal in ["agent-hung", "agent-killed"] {
+        let line = format!(r#""signal":"{signal}""#);
+        ensure!(
+            logged.contains(&line),
+            "expected {line} in the log, found {logged}"
+        );
+    }
+    let verified = guest.run("bennuctl log verify --tpm /var/lib/bennu/records; echo status $?")?;
+    ensure!(verified.contains("status 0"), "{verified}");
+    // In a unit of its own, which outlives the shell.
+    guest.run(
+        "systemd-run --unit=killer /bin/sh -c 'while :; do systemctl kill --kill-whom=main -s KILL bennud.service; \
+         sleep 0.2; done' </dev/null >/dev/null 2>&1",
+    )?;
+    on.wait_for(
+        "in this start: 0 times without an answer, 2 times by a signal",
+        WATCHDOG,
+    )?;
+    expect_denied(guest)?;
+    expect_reset(&mut on)
 }
 
 fn expect_denied(guest: &Guest) -> Result<()> {
