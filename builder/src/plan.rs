@@ -100,6 +100,8 @@ pub struct Plan {
     pub accept: AcceptedKeys,
     /// Milliseconds between two rounds of the watch for drift.
     pub drift_interval_ms: u32,
+    /// MiB of both slots that are read and judged in a second, at most.
+    pub drift_scrub_mib_per_s: u32,
     /// What is done about drift, each once; in dry run everything else.
     pub drift_enforced: Vec<EnforcedAction>,
     /// Health checks.
@@ -237,6 +239,15 @@ impl Plan {
                 "200 to 600000",
                 definition.drift.interval_ms.unwrap_or(drift::DEFAULT_INTERVAL_MS),
                 drift::INTERVAL_MS,
+            )?,
+            drift_scrub_mib_per_s: check.within(
+                "drift.scrub_mib_per_s",
+                "0 to 1024",
+                definition
+                    .drift
+                    .scrub_mib_per_s
+                    .unwrap_or(drift::DEFAULT_SCRUB_MIB_PER_S),
+                drift::SCRUB_MIB_PER_S,
             )?,
             // An image and what it extends may name the same one.
             drift_enforced: BTreeSet::from_iter(definition.drift.enforce)

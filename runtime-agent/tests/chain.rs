@@ -22,6 +22,7 @@ fn sound() -> Status {
         handover: boot,
         health: nowhere("health"),
         gate: nowhere("gate"),
+        scrub: nowhere("scrub"),
         gate_config: nowhere("config"),
         pcrs: nowhere("pcrs"),
         hostname: nowhere("hostname"),

@@ -34,6 +34,7 @@ impl Agent {
             health: at("health.json"),
             pcrs: agent.dir.path().to_owned(),
             gate: at("gate.json"),
+            scrub: at("scrub.json"),
             gate_config: at("gate-config.json"),
             hostname: at("hostname"),
         };

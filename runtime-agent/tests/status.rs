@@ -42,6 +42,7 @@ fn files(handover: &Handover, health: Option<HealthState>) -> Files {
         handover: at("boot.json"),
         health: at("health.json"),
         gate: at("gate.json"),
+        scrub: at("scrub.json"),
         gate_config: at("gate-config.json"),
         pcrs: dir.path().to_owned(),
         hostname: at("hostname"),
@@ -253,7 +254,7 @@ proptest! {
         std::fs::write(at("boot"), &boot).unwrap();
         std::fs::write(at("health"), &health).unwrap();
         let sources = Sources {
-            handover: at("boot"), health: at("health"), gate: at("gate"), gate_config: at("config"), pcrs: dir.path().to_owned(), hostname: at("hostname"),
+            handover: at("boot"), health: at("health"), gate: at("gate"), scrub: at("scrub"), gate_config: at("config"), pcrs: dir.path().to_owned(), hostname: at("hostname"),
         };
         prop_assert!(Status::gather(&sources, |_| VerityState::Verified).is_err());
     }

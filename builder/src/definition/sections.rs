@@ -238,6 +238,8 @@ partial! {
     DriftSection {
         /// Milliseconds between two rounds of the watch.
         interval_ms: u32,
+        /// MiB of both slots that are read and judged in a second, at most; 0: none.
+        scrub_mib_per_s: u32,
     } lists {
         /// Actions that are done and not only told.
         enforce: EnforcedAction,

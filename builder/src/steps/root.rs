@@ -190,6 +190,7 @@ impl Editor<'_> {
         let config = DriftConfig {
             schema: DriftConfig::SCHEMA,
             interval_ms: plan.drift_interval_ms,
+            scrub_mib_per_s: plan.drift_scrub_mib_per_s,
             enforced: plan.drift_enforced.clone(),
             release_keys,
             release_threshold: plan.release_threshold,

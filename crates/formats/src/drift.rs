@@ -13,6 +13,11 @@ pub const DEFAULT_INTERVAL_MS: u32 = 5_000;
 /// Shortest and longest time between two rounds.
 pub const INTERVAL_MS: std::ops::RangeInclusive<u32> = 200..=600_000;
 
+/// MiB of both slots that are read and judged in a second, at most, where the image says nothing.
+pub const DEFAULT_SCRUB_MIB_PER_S: u32 = 1;
+/// The bounds of that; 0 reads nothing.
+pub const SCRUB_MIB_PER_S: std::ops::RangeInclusive<u32> = 0..=1024;
+
 /// An action that an image enforces; all others are told and not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -21,6 +26,8 @@ pub enum EnforcedAction {
     Kill,
     /// Freeze every control group but those of systemd and `bennud`.
     FreezeCgroup,
+    /// Rewrite bad blocks of the slot that does not run.
+    RepairInactiveSlot,
     /// Destroy the secrets of the running system.
     StatePurge,
     /// Mark the slot bad and restart into the other one.
@@ -33,9 +40,10 @@ pub enum EnforcedAction {
 
 impl EnforcedAction {
     /// Every one.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Kill,
         Self::FreezeCgroup,
+        Self::RepairInactiveSlot,
         Self::StatePurge,
         Self::FlipSlot,
         Self::FailSafe,
@@ -51,9 +59,11 @@ pub struct DriftConfig {
     pub schema: u32,
     /// Milliseconds between two rounds.
     pub interval_ms: u32,
+    /// MiB of both slots that are read and judged in a second, at most; 0: none.
+    pub scrub_mib_per_s: u32,
     /// What is enforced.
     pub enforced: Vec<EnforcedAction>,
-    /// Release keys, for the other slot's manifest before a flip.
+    /// Release keys, for the manifests of both slots.
     pub release_keys: Vec<ReleaseKey>,
     /// How many of them must have signed.
     pub release_threshold: u32,
@@ -75,6 +85,9 @@ impl Document for DriftConfig {
         };
         if !INTERVAL_MS.contains(&self.interval_ms) {
             return bad("interval_ms", "200 to 600000", self.interval_ms.to_string());
+        }
+        if !SCRUB_MIB_PER_S.contains(&self.scrub_mib_per_s) {
+            return bad("scrub_mib_per_s", "0 to 1024", self.scrub_mib_per_s.to_string());
         }
         if self.enforced.len() > EnforcedAction::ALL.len() {
             return bad("enforced", "each action once", self.enforced.len().to_string());

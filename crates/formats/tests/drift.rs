@@ -13,6 +13,7 @@ fn example() -> DriftConfig {
     DriftConfig {
         schema: 1,
         interval_ms: 5000,
+        scrub_mib_per_s: 1,
         enforced: EnforcedAction::ALL.to_vec(),
         release_keys: vec![ReleaseKey(vec![7; 32])],
         release_threshold: 1,
@@ -39,7 +40,8 @@ fn a_value_beyond_its_bounds_is_refused_by_its_member() {
     for (member, value) in [
         ("interval_ms", json!(199)),
         ("interval_ms", json!(600_001)),
-        ("enforced", json!(vec!["kill"; 7])),
+        ("scrub_mib_per_s", json!(1025)),
+        ("enforced", json!(vec!["kill"; 8])),
         ("release_keys", json!([])),
         ("release_threshold", json!(0)),
         ("release_threshold", json!(2)),

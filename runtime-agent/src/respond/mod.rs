@@ -12,9 +12,12 @@ mod kill;
 mod memory;
 mod other;
 pub mod purge;
+mod repair;
 mod report;
 
+use crate::console::Console;
 use crate::records::{Journal, TpmSigner, place};
+use crate::scrub::Scrubber;
 use crate::surroundings::Surroundings;
 use crate::watch::{Inbox, Sighting, Watch};
 use bennu_formats::Sha256Digest;
@@ -71,6 +74,7 @@ pub struct Warden {
     handover: Handover,
     config: Option<DriftConfig>,
     watch: Watch,
+    scrubber: Scrubber,
     journal: Journal,
     signer: Option<TpmSigner>,
     store: Store,
@@ -88,10 +92,12 @@ pub struct Warden {
 impl Warden {
     /// The watch of this start. An image without a configuration is watched in dry run.
     pub fn new(handover: &Handover, config: Option<DriftConfig>, denied: Inbox) -> Self {
+        let scrubber = Scrubber::default();
         Self {
             handover: handover.clone(),
             config,
-            watch: Watch::new(handover, denied),
+            watch: Watch::new(handover, denied, &scrubber),
+            scrubber,
             journal: Journal::at(place(handover)),
             signer: None,
             store: Store::of(handover),
@@ -166,6 +172,8 @@ impl Warden {
             words => format!("watching for drift; enforced: {words}"),
         };
         world.say(Level::Notice, &words);
+        self.scrubber
+            .start(&self.handover, self.config.as_ref(), &mut Console::open());
     }
 
     /// One look at everything, and what follows from it.
@@ -267,6 +275,7 @@ fn meaning(action: EnforcedAction) -> Action {
     match action {
         EnforcedAction::Kill => Action::Kill,
         EnforcedAction::FreezeCgroup => Action::FreezeCgroup,
+        EnforcedAction::RepairInactiveSlot => Action::RepairInactiveSlot,
         EnforcedAction::StatePurge => Action::StatePurge,
         EnforcedAction::FlipSlot => Action::FlipSlot,
         EnforcedAction::FailSafe => Action::FailSafe,

@@ -17,6 +17,7 @@ pub mod verity;
 pub mod why;
 
 use crate::documents::{self, DocumentError};
+use crate::scrub::report::{self, ScrubReport};
 use bennu_formats::boot_record::Failure;
 use bennu_formats::gate::{GateConfig, GateMode, GateReport};
 use bennu_formats::handover::{
@@ -43,6 +44,8 @@ pub struct Sources {
     pub health: PathBuf,
     /// The gate's report.
     pub gate: PathBuf,
+    /// The scrub's report.
+    pub scrub: PathBuf,
     /// What the image asks of the gate.
     pub gate_config: PathBuf,
     /// The directory with one file a PCR, SHA-256 bank.
@@ -57,6 +60,7 @@ impl Default for Sources {
             handover: PathBuf::from(paths::RUN_HANDOVER),
             health: PathBuf::from(paths::RUN_HEALTH),
             gate: PathBuf::from(paths::RUN_GATE),
+            scrub: PathBuf::from(report::PATH),
             gate_config: PathBuf::from(paths::ROOT_GATE),
             pcrs: PathBuf::from(pcrs::SYSFS),
             hostname: PathBuf::from("/proc/sys/kernel/hostname"),
@@ -143,6 +147,9 @@ pub struct Status {
     pub factory_reset: Option<FactoryReset>,
     /// The execution gate; none where the image asks for none or `bennud` has not reported.
     pub gate: Option<GateReport>,
+    /// The background scrub; none before `bennud` watches, and where its report cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrub: Option<ScrubReport>,
     /// PCRs.
     pub pcrs: Vec<PcrRow>,
     /// Why a newer slot was passed over.
@@ -224,6 +231,8 @@ impl Status {
             debug: handover.debug,
             factory_reset: handover.factory_reset,
             gate: documents::read_if_there(&sources.gate)?,
+            // Whoever can write it can also remove it: it is no reason to say nothing else.
+            scrub: documents::read_if_there(&sources.scrub).unwrap_or_default(),
             pcrs: pcrs::rows(&handover.pcrs, Path::new(&sources.pcrs)),
             fell_back: handover.fell_back.map(FellBackStatus::from),
         })

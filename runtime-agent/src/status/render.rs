@@ -6,6 +6,7 @@
 use super::pcrs::{PcrNow, expected_change};
 use super::verity::VerityState;
 use super::{FellBackStatus, Status};
+use crate::scrub::words as scrub;
 use bennu_formats::gate::{GateMode, GateReport};
 use bennu_formats::handover::{FactoryReset, SecureBootState};
 use bennu_formats::health::HealthState;
@@ -90,6 +91,9 @@ pub fn status(status: &Status) -> String {
         line(&mut out, "reset", &factory_reset(reset));
     }
     gate(&mut out, status.gate.as_ref());
+    for (index, text) in status.scrub.iter().flat_map(scrub::lines).enumerate() {
+        line(&mut out, if index == 0 { "scrub" } else { "" }, &text);
+    }
     pcrs(&mut out, status);
     if let Some(fell_back) = &status.fell_back {
         out.push('\n');

@@ -17,7 +17,7 @@ const TELL: &[Action] = &[Action::Alert];
 const KILL: &[Action] = &[Action::Alert, Action::Kill];
 const SAFE: &[Action] = &[Action::Alert, Action::FailSafe];
 
-const TABLE: [Line; 21] = [
+const TABLE: [Line; 22] = [
     (Signal::GateDenial, Source::Gate, TELL, WEAK),
     (Signal::GateTampering, Source::Gate, KILL, STRONG),
     (Signal::ImaDigestUnknown, Source::Ima, KILL, STRONG),
@@ -28,6 +28,7 @@ const TABLE: [Line; 21] = [
     (Signal::TpmRestarted, Source::Tpm, TELL, WEAK),
     (Signal::TpmSilent, Source::Tpm, TELL, WEAK),
     (Signal::VerityCorruptActive, Source::Disk, SAFE, STRONG),
+    (Signal::ActiveUnreadable, Source::Disk, TELL, WEAK),
     (
         Signal::VerityCorruptInactive,
         Source::Disk,

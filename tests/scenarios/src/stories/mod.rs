@@ -33,6 +33,7 @@ mod root_blocks;
 mod root_hash_signature;
 mod sata_disk;
 mod screen_reset;
+mod scrub;
 mod second_disk;
 mod secrets;
 mod slots_in_swapped_order;
@@ -72,6 +73,7 @@ pub fn all() -> Vec<Story> {
         second_disk::stories(),
         sata_disk::stories(),
         drift::stories(),
+        scrub::stories(),
         golden::stories(),
         kernel_side::stories(),
         root_hash_signature::stories(),
