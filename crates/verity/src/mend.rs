@@ -97,6 +97,9 @@ pub fn mend<D: ReadAt + ?Sized, H: ReadAt + ?Sized>(
     mender.outcome
 }
 
+/// How the digest of a child is come by.
+type DigestOf<'a> = dyn Fn(Place, &mut dyn FnMut()) -> Option<Digest> + 'a;
+
 struct Mender<'m, 's, 'a, D: ?Sized, H: ?Sized> {
     scrub: &'m mut Scrub<'a, D, H>,
     open: BTreeSet<Place>,
@@ -201,7 +204,7 @@ impl<D: ReadAt + ?Sized, H: ReadAt + ?Sized> Mender<'_, '_, '_, D, H> {
         self.out_of(
             place,
             expected,
-            &|child, alive| self.from_data(child, alive),
+            &|child, alive| self.digest_by_data(child, alive),
             alive,
         )
     }
@@ -212,7 +215,7 @@ impl<D: ReadAt + ?Sized, H: ReadAt + ?Sized> Mender<'_, '_, '_, D, H> {
         &self,
         place: Place,
         expected: &Digest,
-        digest_of: &dyn Fn(Place, &mut dyn FnMut()) -> Option<Digest>,
+        digest_of: &DigestOf<'_>,
         alive: &mut dyn FnMut(),
     ) -> Option<Vec<u8>> {
         let stored = self.scrub.read(place).ok();
@@ -232,14 +235,14 @@ impl<D: ReadAt + ?Sized, H: ReadAt + ?Sized> Mender<'_, '_, '_, D, H> {
     }
 
     /// Digest of a block that is made from nothing but the data below it.
-    fn from_data(&self, place: Place, alive: &mut dyn FnMut()) -> Option<Digest> {
+    fn digest_by_data(&self, place: Place, alive: &mut dyn FnMut()) -> Option<Digest> {
         let Place::Tree { .. } = place else {
             alive();
             return Some(self.scrub.digest(&self.scrub.read(place).ok()?));
         };
         let mut block = vec![0; BLOCK_BYTES];
         for (within, child) in self.children(place).into_iter().enumerate() {
-            let digest = self.from_data(child, alive)?;
+            let digest = self.digest_by_data(child, alive)?;
             block[within * DIGEST_BYTES..][..DIGEST_BYTES].copy_from_slice(&digest);
         }
         Some(self.scrub.digest(&block))

@@ -247,3 +247,59 @@ fn told(slot: &Slot, outcome: &Outcome) -> Result<String, String> {
         named(left, bad)
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bennu_linux::block::{DeviceNumber, Partition};
+
+    fn device(name: &str, number: u32, start: u64, sectors: u64) -> BlockDevice {
+        BlockDevice {
+            name: name.to_owned(),
+            number: DeviceNumber {
+                major: 254,
+                minor: number,
+            },
+            size_sectors512: sectors,
+            read_only: false,
+            is_virtual: false,
+            partition: Some(Partition {
+                number,
+                start_sectors512: start,
+                disk: "vda".to_owned(),
+            }),
+        }
+    }
+
+    #[test]
+    fn only_a_partition_that_the_kernel_has_where_the_table_says_is_written() {
+        let all = [device("vda1", 1, 2048, 4096), device("vda2", 2, 6144, 8192)];
+        let place = PartitionPlace {
+            number: 2,
+            start: 6144 * 512,
+            bytes: 8192 * 512,
+        };
+        assert_eq!(partition(&all, place).unwrap().name, "vda2", "control");
+        for moved in [
+            PartitionPlace { number: 1, ..place },
+            PartitionPlace {
+                start: place.start + 512,
+                ..place
+            },
+            PartitionPlace {
+                bytes: place.bytes - 512,
+                ..place
+            },
+        ] {
+            let refused = partition(&all, moved).unwrap_err();
+            assert!(refused.contains("restart the machine"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn without_findings_or_with_many_the_sentence_stays_short() {
+        let many: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+        assert_eq!(named(many.clone().into_iter(), 100), "0, 1, 2, 3, 96 more");
+        assert_eq!(named(many.into_iter().take(4), 4), "0, 1, 2, 3");
+    }
+}

@@ -17,7 +17,7 @@ pub const MOST_BAD: usize = 256;
 /// Path of the report.
 pub const PATH: &str = "/run/bennu/scrub.json";
 /// Slots of a disk, at most.
-const MOST_SLOTS: usize = 8;
+const MOST_SLOTS: usize = 4;
 
 /// The report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,7 +128,7 @@ impl Document for ScrubReport {
             return Err(DecodeError::BadValue {
                 document: Self::NAME,
                 member: "slots",
-                expected: "8 slots with 256 bad blocks each, at most",
+                expected: "4 slots with 256 bad blocks each, at most",
                 found: format!("{} with {most}", self.slots.len()),
             });
         }

@@ -7,6 +7,7 @@ use bennu_formats::decode::Document as _;
 use bennu_formats::manifest::SlotManifest;
 use bennu_verity::scrub::{Fault, Finding};
 use bennu_verity::{BLOCK_BYTES, ReadAt, Salt, VerityParams, build};
+use proptest::prelude::*;
 use std::io::{self, Cursor};
 use std::num::NonZeroUsize;
 
@@ -331,4 +332,24 @@ fn a_slot_whose_manifest_does_not_verify_is_a_signal_by_whether_it_runs() {
             ),
         ]
     );
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reports_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), cut in 0..3000_usize) {
+        let _ = ScrubReport::decode(&bytes);
+        let golden = include_bytes!("../../tests/golden/scrub.json");
+        let mut changed = golden.to_vec();
+        changed.truncate(cut);
+        let _ = ScrubReport::decode(&changed);
+        let at = cut % golden.len();
+        let mut changed = golden.to_vec();
+        changed[at] = bytes.first().copied().unwrap_or(b'9');
+        // What decodes is shown without a panic as well.
+        if let Ok(report) = ScrubReport::decode(&changed) {
+            let _ = words::lines(&report);
+            let _: Vec<_> = report.slots.iter().flat_map(words::sightings).collect();
+            let _: Vec<_> = report.slots.iter().flat_map(|slot| &slot.bad).map(report::BadBlock::finding).collect();
+        }
+    }
 }
