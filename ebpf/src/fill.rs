@@ -52,7 +52,7 @@ impl<K: Kernel> Maps<'_, K> {
     /// Everything but the configuration, which makes the programs decide.
     pub(crate) fn fill(&mut self, settings: &Settings) -> Result<(), GateError> {
         self.insert("programs", settings.programs.iter().copied())?;
-        self.insert("devices", settings.devices.iter().map(|device| (*device, 1)))?;
+        self.insert("devices", settings.guards())?;
         self.insert("interpreters", settings.interpreters.iter().copied())?;
         self.insert("data", settings.data.iter().map(|data| (data.key(), 1)))?;
         for (index, unit) in (1..).zip(&settings.units) {

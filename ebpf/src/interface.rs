@@ -59,6 +59,25 @@ pub fn rights(all: &[Right]) -> u32 {
     all.iter().fold(0, |bits, right| bits | right_bit(*right))
 }
 
+/// What a device is guarded from, the value in `devices`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guard {
+    /// `GUARD_FIXED`
+    Fixed,
+    /// `GUARD_REPAIRABLE`
+    Repairable,
+}
+
+impl Guard {
+    /// The number.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Fixed => 1,
+            Self::Repairable => 2,
+        }
+    }
+}
+
 /// `gate_config.mode`; zero means that nothing is decided yet.
 pub fn mode_number(mode: GateMode) -> u32 {
     match mode {
@@ -85,6 +104,8 @@ pub struct Settings {
     pub programs: Vec<(u64, u32)>,
     /// Devices that nobody writes.
     pub devices: Vec<u32>,
+    /// Those of them that bennud mends: root and hash tree of slots that do not run.
+    pub repairable: Vec<u32>,
     /// Inodes of programs on the root, and what they are besides ([`units::program`]).
     pub interpreters: Vec<(u64, u32)>,
     /// Directories whose files interpreters may open.
@@ -100,6 +121,19 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Each device with its guard.
+    pub fn guards(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.devices.iter().map(|device| {
+            let repairable = self.repairable.contains(device);
+            let guard = if repairable {
+                Guard::Repairable
+            } else {
+                Guard::Fixed
+            };
+            (*device, guard.number())
+        })
+    }
+
     /// `FEATURE_…`
     fn features(&self) -> u32 {
         let confined = self

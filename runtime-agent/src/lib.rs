@@ -1,7 +1,8 @@
 //! The runtime agent: what runs in the verified root.
 //!
 //! `bennud` makes the health checks that the image names, marks the slot good on the ESP or has the machine
-//! restarted, and watches for drift from then on ([`watch`], [`respond`]). `bennuctl` shows people what happened. Both
+//! restarted, and watches for drift from then on ([`watch`], [`respond`]); both slots are read in the background
+//! ([`scrub`]). `bennuctl` shows people what happened. Both
 //! read `/run/bennu/boot.json`, which `bennu-init` wrote; only `bennud` writes: the ESP (boot record, name of the boot
 //! entry, action certificates), `/run/bennu/health.json` and the record log ([`records`]). On failure `bennud` ends,
 //! systemd starts it again, and restarts the machine after six starts in ten minutes; `bennu-init` counts the attempts.
@@ -21,11 +22,14 @@ pub mod generate;
 pub mod health;
 pub mod log;
 pub mod mark;
+pub mod medium;
 pub mod notify;
 pub mod profiles;
 pub mod records;
 pub mod respond;
 pub mod restart;
+pub mod scrub;
+pub mod slots;
 pub mod status;
 pub mod surroundings;
 pub mod tracing;

@@ -23,6 +23,7 @@ fn sound() -> Status {
         handover: boot,
         health: nowhere("health"),
         gate: nowhere("gate"),
+        scrub: nowhere("scrub"),
         gate_config: nowhere("config"),
         watch: nowhere("watch"),
         drift: nowhere("drift"),

@@ -29,11 +29,13 @@ impl Agent {
             entry: "demo_2+3-0.efi".into(),
         };
         std::fs::write(at("health.json"), serde_json::to_vec(&report).unwrap()).unwrap();
+        std::fs::write(at("scrub.json"), include_bytes!("golden/scrub.json")).unwrap();
         let sources = Sources {
             handover: at("boot.json"),
             health: at("health.json"),
             pcrs: agent.dir.path().to_owned(),
             gate: at("gate.json"),
+            scrub: at("scrub.json"),
             gate_config: at("gate-config.json"),
             watch: at("watch.json"),
             drift: at("drift-memory.json"),
@@ -72,6 +74,14 @@ fn prometheus_gets_numbers_and_everybody_the_status() {
         "# TYPE bennu_floor gauge",
         "bennu_fell_back 0",
         "bennu_boot_step_seconds{step=",
+        "bennu_scrub_limit_bytes_per_second 1048576",
+        "bennu_scrub_passes{slot=\"running\",version=\"2\"} 3",
+        "bennu_scrub_groups_read{slot=\"other\",version=\"1\"} 12",
+        "bennu_scrub_bad_blocks{slot=\"other\",version=\"1\",fault=\"wrong\"} 1",
+        "bennu_scrub_bad_blocks{slot=\"other\",version=\"1\",fault=\"unreadable\"} 1",
+        "bennu_scrub_bad_blocks{slot=\"running\",version=\"2\",fault=\"wrong\"} 0",
+        "bennu_scrub_unrepairable{slot=\"other\",version=\"1\"} 1",
+        "bennu_scrub_last_pass_ended_seconds{slot=\"running\",version=\"2\"} 90",
     ] {
         assert!(metrics.contains(line), "expected {line}, found {metrics}");
     }

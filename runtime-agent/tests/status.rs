@@ -42,6 +42,7 @@ fn files(handover: &Handover, health: Option<HealthState>) -> Files {
         handover: at("boot.json"),
         health: at("health.json"),
         gate: at("gate.json"),
+        scrub: at("scrub.json"),
         gate_config: at("gate-config.json"),
         watch: at("watch.json"),
         drift: at("drift-memory.json"),
@@ -255,8 +256,8 @@ proptest! {
         std::fs::write(at("boot"), &boot).unwrap();
         std::fs::write(at("health"), &health).unwrap();
         let sources = Sources {
-            handover: at("boot"), health: at("health"), gate: at("gate"), gate_config: at("config"),
-            watch: at("watch"), drift: at("drift"), pcrs: dir.path().to_owned(), hostname: at("hostname"),
+            handover: at("boot"), health: at("health"), gate: at("gate"), gate_config: at("config"), watch: at("watch"),
+            drift: at("drift"), scrub: at("scrub"), pcrs: dir.path().to_owned(), hostname: at("hostname"),
         };
         prop_assert!(Status::gather(&sources, |_| VerityState::Verified).is_err());
     }
@@ -284,4 +285,27 @@ proptest! {
         let text = BootTimes::of(handover, None).text();
         prop_assert!(text.lines().all(|line| line.chars().count() <= 4 + 2 * 21 + 44 + 40));
     }
+}
+
+#[test]
+fn the_scrub_is_shown_with_passes_and_bad_blocks_and_a_report_that_cannot_be_read_is_left_out() {
+    let files = files(&handover(1), None);
+    let shown = |text: &[u8]| {
+        std::fs::write(files.dir.path().join("scrub.json"), text).unwrap();
+        let status = Status::gather(&files.sources, |_| VerityState::Verified).unwrap();
+        render::status(&status)
+    };
+    let text = shown(include_bytes!("golden/scrub.json"));
+    for line in [
+        "scrub        slot 2 (runs): no bad block; pass 3 ended 90 s after start: 16 MiB in 16 s; at most 1 MiB/s",
+        "             slot 1 (does not run): UNREPAIRABLE, BAD BLOCKS: 2, 5 mended; no whole pass yet; now at 25 %; at \
+         most 1 MiB/s",
+        "             tree block 2 of level 0 (byte 16384 of partition 3): wrong bytes; not repaired: no source has its bytes",
+        "             root block 9 (byte 36864 of partition 2): cannot be read (EIO)",
+    ] {
+        assert!(text.contains(line), "expected `{line}`, found {text}");
+    }
+    assert!(!shown(b"{}").contains("scrub  "), "{}", shown(b"{}"));
+    let off = br#"{"schema": 1, "mib_per_s": 0, "slots": [], "troubles": []}"#;
+    assert!(shown(off).contains("scrub        OFF: blocks that nobody reads are not checked"));
 }

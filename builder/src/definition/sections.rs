@@ -242,6 +242,8 @@ partial! {
         weak_window_s: u32,
         /// Seconds that a strong signal counts.
         strong_window_s: u32,
+        /// MiB of both slots that are read and judged in a second, at most; 0: none.
+        scrub_mib_per_s: u32,
     } lists {
         /// Actions that are done and not only told.
         enforce: EnforcedAction,

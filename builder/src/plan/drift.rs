@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 pub struct DriftPlan {
     /// Milliseconds between two rounds of the watch.
     pub interval_ms: u32,
+    /// MiB of both slots that are read and judged in a second, at most.
+    pub scrub_mib_per_s: u32,
     /// What is done, each once; in dry run everything else.
     pub enforced: Vec<EnforcedAction>,
     /// Seconds that a weak signal counts.
@@ -57,6 +59,12 @@ impl Checker<'_> {
                 "200 to 600000",
                 section.interval_ms.unwrap_or(drift::DEFAULT_INTERVAL_MS),
                 drift::INTERVAL_MS,
+            )?,
+            scrub_mib_per_s: self.within(
+                "drift.scrub_mib_per_s",
+                "0 to 1024",
+                section.scrub_mib_per_s.unwrap_or(drift::DEFAULT_SCRUB_MIB_PER_S),
+                drift::SCRUB_MIB_PER_S,
             )?,
             enforced: enforced.into_iter().collect(),
             weak_window_s,

@@ -192,6 +192,7 @@ impl Editor<'_> {
         let config = DriftConfig {
             schema: DriftConfig::SCHEMA,
             interval_ms: plan.drift.interval_ms,
+            scrub_mib_per_s: plan.drift.scrub_mib_per_s,
             enforced: plan.drift.enforced.clone(),
             weak_window_s: plan.drift.weak_window_s,
             strong_window_s: plan.drift.strong_window_s,

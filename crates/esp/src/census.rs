@@ -94,6 +94,25 @@ fn digest(path: &Path) -> io::Result<Sha256Digest> {
     Ok(Sha256Digest(hasher.finalize().into()))
 }
 
+/// SHA-256 of a whole file, or a refusal of one that is too long to be hashed.
+pub(crate) fn sha256(path: &Path) -> Result<Sha256Digest, EspError> {
+    let failed = |source| EspError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(failed)?;
+    let mut hasher = Sha256::new();
+    let mut bytes = io::Read::take(file, MAX_HASHED_BYTES + 1);
+    let length = io::copy(&mut bytes, &mut hasher).map_err(failed)?;
+    if length > MAX_HASHED_BYTES {
+        return Err(EspError::TooLong {
+            path: path.to_owned(),
+            limit: MAX_HASHED_BYTES as usize,
+        });
+    }
+    Ok(Sha256Digest(hasher.finalize().into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,7 +21,7 @@ use bennu_formats::boot_record::BootRecord;
 use bennu_formats::decode::Document as _;
 use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::names::UkiFileName;
-use bennu_formats::{ImageId, ImageVersion, debug_token, failure_log, paths};
+use bennu_formats::{ImageId, ImageVersion, Sha256Digest, debug_token, failure_log, paths};
 use std::path::{Path, PathBuf};
 use volume::Mounted;
 
@@ -325,6 +325,14 @@ impl Esp {
     /// As [`Self::census`].
     pub fn listing(&self) -> Result<Listing, EspError> {
         census::list(&self.root)
+    }
+
+    /// SHA-256 of a boot entry's file.
+    ///
+    /// # Errors
+    /// The file is gone, cannot be read, or is longer than 512 MiB.
+    pub fn uki_sha256(&self, name: &UkiFileName) -> Result<Sha256Digest, EspError> {
+        census::sha256(&self.root.join(paths::ESP_UKI_DIRECTORY).join(name.to_string()))
     }
 
     fn secret_path(&self, name: &str) -> PathBuf {

@@ -24,6 +24,10 @@ pub const WINDOW_S: std::ops::RangeInclusive<u32> = 60..=86_400;
 pub const MAX_SPARED: usize = 16;
 /// Longest path of one, in bytes.
 pub const MAX_SPARED_BYTES: usize = 255;
+/// MiB of both slots that are read and judged in a second, at most, where the image says nothing.
+pub const DEFAULT_SCRUB_MIB_PER_S: u32 = 1;
+/// The bounds of that; 0 reads nothing.
+pub const SCRUB_MIB_PER_S: std::ops::RangeInclusive<u32> = 0..=1024;
 
 /// An action that an image enforces; all others are told and not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,6 +41,8 @@ pub enum EnforcedAction {
     FreezeCgroup,
     /// Drop all packets but those of loopback and those to and from the alert sinks.
     CutNetwork,
+    /// Rewrite bad blocks of the slot that does not run.
+    RepairInactiveSlot,
     /// Destroy the secrets of the running system.
     StatePurge,
     /// Mark the slot bad and restart into the other one.
@@ -49,11 +55,12 @@ pub enum EnforcedAction {
 
 impl EnforcedAction {
     /// Every one.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Deny,
         Self::Kill,
         Self::FreezeCgroup,
         Self::CutNetwork,
+        Self::RepairInactiveSlot,
         Self::StatePurge,
         Self::FlipSlot,
         Self::FailSafe,
@@ -81,6 +88,8 @@ pub struct DriftConfig {
     pub schema: u32,
     /// Milliseconds between two rounds.
     pub interval_ms: u32,
+    /// MiB of both slots that are read and judged in a second, at most; 0: none.
+    pub scrub_mib_per_s: u32,
     /// What is enforced.
     pub enforced: Vec<EnforcedAction>,
     /// Seconds that a weak signal counts.
@@ -89,7 +98,7 @@ pub struct DriftConfig {
     pub strong_window_s: u32,
     /// Control groups that `deny` spares when it concerns every unit.
     pub spared: Vec<String>,
-    /// Release keys, for the other slot's manifest before a flip.
+    /// Release keys, for the manifests of both slots.
     pub release_keys: Vec<ReleaseKey>,
     /// How many of them must have signed.
     pub release_threshold: u32,
@@ -111,6 +120,9 @@ impl Document for DriftConfig {
         };
         if !INTERVAL_MS.contains(&self.interval_ms) {
             return bad("interval_ms", "200 to 600000", self.interval_ms.to_string());
+        }
+        if !SCRUB_MIB_PER_S.contains(&self.scrub_mib_per_s) {
+            return bad("scrub_mib_per_s", "0 to 1024", self.scrub_mib_per_s.to_string());
         }
         if self.enforced.len() > EnforcedAction::ALL.len() {
             return bad("enforced", "each action once", self.enforced.len().to_string());

@@ -13,6 +13,7 @@ fn example() -> DriftConfig {
     DriftConfig {
         schema: 1,
         interval_ms: 5000,
+        scrub_mib_per_s: 1,
         enforced: EnforcedAction::ALL.to_vec(),
         weak_window_s: 600,
         strong_window_s: 3600,
@@ -42,7 +43,7 @@ fn a_value_beyond_its_bounds_is_refused_by_its_member() {
     for (member, value) in [
         ("interval_ms", json!(199)),
         ("interval_ms", json!(600_001)),
-        ("enforced", json!(vec!["kill"; 9])),
+        ("enforced", json!(vec!["kill"; 10])),
         ("weak_window_s", json!(59)),
         ("weak_window_s", json!(86_401)),
         ("strong_window_s", json!(59)),
@@ -54,6 +55,7 @@ fn a_value_beyond_its_bounds_is_refused_by_its_member() {
         ("spared", json!(["../b.service"])),
         ("spared", json!([""])),
         ("spared", json!(["x".repeat(256)])),
+        ("scrub_mib_per_s", json!(1025)),
         ("release_keys", json!([])),
         ("release_threshold", json!(0)),
         ("release_threshold", json!(2)),

@@ -22,6 +22,7 @@ pub mod kmsg;
 pub mod memory;
 pub mod modules;
 pub mod mount;
+pub mod priority;
 pub mod pstore;
 pub mod reboot;
 pub mod switch_root;

@@ -58,6 +58,13 @@ pub struct OtherSlot {
     pub floor: u64,
 }
 
+impl OtherSlot {
+    /// Whether the machine may be started from it.
+    pub fn may_start(&self) -> bool {
+        self.present && self.verifies && !self.marked_bad && self.security_version >= self.floor
+    }
+}
+
 /// All that a decision depends on.
 #[derive(Debug, Clone)]
 pub struct Facts<'a> {

@@ -140,6 +140,18 @@ pub fn protected_devices(disk: Device, running: &[Device], partitions: &[Partiti
     all
 }
 
+/// Those of the [`protected_devices`] that `bennud` mends block by block: root and hash tree of slots that do not run.
+/// Never a manifest, never the running slot or the whole disk, whatever the table says.
+pub fn repairable_devices(disk: Device, running: &[Device], partitions: &[Partition]) -> Vec<Device> {
+    let kinds = [TYPE_ROOT_X86_64, TYPE_ROOT_VERITY_X86_64];
+    partitions
+        .iter()
+        .filter(|partition| kinds.contains(&partition.kind))
+        .map(|partition| partition.device)
+        .filter(|device| *device != disk && !running.contains(device))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,18 +213,22 @@ mod tests {
             kind,
             device: device(minor),
         };
-        let found = protected_devices(
-            device(0),
-            &[device(2), device(3)],
-            &[
-                partition(TYPE_ESP, 1),
-                partition(TYPE_ROOT_X86_64, 2),
-                partition(TYPE_ROOT_VERITY_SIG_X86_64, 4),
-                partition(TYPE_ROOT_X86_64, 5),
-                partition(TYPE_ROOT_VERITY_X86_64, 6),
-                partition(TYPE_LINUX_GENERIC, 8),
-            ],
-        );
-        assert_eq!(found, [0, 2, 3, 4, 5, 6].map(device));
+        let running = [device(2), device(3)];
+        let partitions = [
+            partition(TYPE_ESP, 1),
+            partition(TYPE_ROOT_X86_64, 2),
+            partition(TYPE_ROOT_VERITY_SIG_X86_64, 4),
+            partition(TYPE_ROOT_X86_64, 5),
+            partition(TYPE_ROOT_VERITY_X86_64, 6),
+            partition(TYPE_ROOT_VERITY_SIG_X86_64, 7),
+            partition(TYPE_LINUX_GENERIC, 8),
+        ];
+        let found = protected_devices(device(0), &running, &partitions);
+        assert_eq!(found, [0, 2, 3, 4, 5, 6, 7].map(device));
+        let mended = repairable_devices(device(0), &running, &partitions);
+        assert_eq!(mended, [5, 6].map(device));
+        // A table that an intruder wrote names the disk and the running slot again.
+        let forged = [0, 2, 3, 5].map(|minor| partition(TYPE_ROOT_X86_64, minor));
+        assert_eq!(repairable_devices(device(0), &running, &forged), [device(5)]);
     }
 }

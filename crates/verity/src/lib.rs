@@ -5,16 +5,20 @@
 //!
 //! Who writes: the builder ([`build()`]) when it makes an image. Who reads: the kernel's dm-verity, through a table
 //! made by [`VerityTable`]; bennu-init, which reads that table back and compares it; bennud, which checks a slot
-//! it has just written ([`verify_device`]). The superblock is written for standard tools only: nothing of ours
+//! it has just written ([`verify_device`]), reads both slots in the background ([`scrub`]) and mends the one that does
+//! not run ([`mend`]). The superblock is written for standard tools only: nothing of ours
 //! takes a parameter from it at boot.
 //!
-//! On failure every function returns a typed error that names the block; nothing here retries or repairs.
+//! On failure every function returns a typed error that names the block; nothing but [`mend`] repairs.
 
 mod build;
 mod fold;
 mod layout;
+pub mod mend;
 mod params;
 mod read_at;
+pub mod scrub;
+pub mod source;
 mod superblock;
 mod table;
 mod table_parse;

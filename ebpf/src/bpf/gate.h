@@ -23,7 +23,7 @@ struct {
 	type(value, u32);
 } programs SEC(".maps");
 
-/* Block devices that nobody writes: the whole boot disk, the slots' partitions. */
+/* Block devices that nobody writes: the whole boot disk, the slots' partitions; GUARD_…. */
 struct {
 	uint(type, BPF_MAP_TYPE_HASH);
 	uint(max_entries, 64);

@@ -23,6 +23,11 @@ typedef unsigned long long u64;
 #define MAY_WRITE_DEVICES 16
 #define MAY_KERNEL_SETTINGS 32
 
+/* What a device is guarded from, the value in `devices`: from everybody without MAY_WRITE_DEVICES, or from everybody
+ * but bennud, which mends the slot that does not run. */
+#define GUARD_FIXED 1
+#define GUARD_REPAIRABLE 2
+
 /* gate_event.kind */
 #define KIND_EXEC 1
 #define KIND_MAP_EXEC 2

@@ -29,6 +29,8 @@ fn the_header_has_the_same_numbers() {
     assert_eq!(defined("MAY_TRACE"), right_bit(Right::Trace));
     assert_eq!(defined("MAY_WRITE_DEVICES"), right_bit(Right::WriteDevices));
     assert_eq!(defined("MAY_KERNEL_SETTINGS"), right_bit(Right::KernelSettings));
+    assert_eq!(defined("GUARD_FIXED"), Guard::Fixed.number());
+    assert_eq!(defined("GUARD_REPAIRABLE"), Guard::Repairable.number());
     assert_eq!([defined("OWN_MAP"), 7], Own::Map.key(7));
     assert_eq!([defined("OWN_PROGRAM"), 7], Own::Program.key(7));
     assert_eq!([defined("OWN_LINK"), 7], Own::Link.key(7));
@@ -133,7 +135,8 @@ fn settings_become_the_programs_configuration() {
         agent_inode: 0x0102_0304_0506_0708,
         top_inodes: vec![9, 10],
         programs: vec![],
-        devices: vec![],
+        devices: vec![8, 9],
+        repairable: vec![9, 7],
         interpreters: vec![(1, units::program::SHELL)],
         data: vec![],
         units: vec![],
@@ -153,6 +156,12 @@ fn settings_become_the_programs_configuration() {
     assert_eq!(config[16..25], [8, 7, 6, 5, 4, 3, 2, 1, 9]);
     assert_eq!(config[32], 10);
     assert!(config[40..].iter().all(|byte| *byte == 0));
+    let guards = [(8, Guard::Fixed.number()), (9, Guard::Repairable.number())];
+    assert_eq!(
+        settings.guards().collect::<Vec<_>>(),
+        guards,
+        "what nobody guards is not mended either"
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Names and labels are stable: `docs/reference/metrics.md`.
 
+use crate::scrub::report::{BadKind, ScrubReport, SlotReport};
 use crate::status::Status;
 use crate::status::pcrs::{PcrNow, expected_change};
 use crate::status::times::BootTimes;
@@ -55,6 +56,9 @@ pub fn text(status: &Status, times: &BootTimes) -> String {
         verity,
     );
     numbers(&mut registry, status);
+    if let Some(report) = &status.scrub {
+        scrub(&mut registry, report);
+    }
     let steps = Family::<Labels, Gauge<f64, AtomicU64>>::default();
     for step in &times.steps {
         let labels = vec![("step".to_owned(), step.step.clone())];
@@ -120,6 +124,90 @@ fn numbers(registry: &mut Registry, status: &Status) {
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         registry.register(name, help, gauge);
     }
+}
+
+/// A number of one slot.
+type OfSlot = fn(&SlotReport) -> u64;
+
+/// The background scrub; each slot by its version and by whether it runs.
+fn scrub(registry: &mut Registry, report: &ScrubReport) {
+    let rate = Gauge::<i64>::default();
+    rate.set(i64::from(report.mib_per_s) << 20);
+    registry.register(
+        "scrub_limit_bytes_per_second",
+        "Bytes of both slots that are read in a second, at most; 0: none",
+        rate,
+    );
+    let kind = |slot: &SlotReport, kind| slot.bad.iter().filter(|bad| bad.kind == kind).count() as u64;
+    let numbers: [(&str, &str, OfSlot); 9] = [
+        ("scrub_passes", "Whole passes since the machine started", |slot| {
+            slot.passes
+        }),
+        (
+            "scrub_last_pass_ended_seconds",
+            "When the last whole pass ended, since the machine started",
+            |slot| slot.last_pass.map_or(0, |pass| pass.ended_ms / 1000),
+        ),
+        (
+            "scrub_last_pass_seconds",
+            "How long the last whole pass took",
+            |slot| slot.last_pass.map_or(0, |pass| pass.took_ms / 1000),
+        ),
+        (
+            "scrub_last_pass_bytes",
+            "Bytes that the last whole pass read",
+            |slot| slot.last_pass.map_or(0, |pass| pass.bytes),
+        ),
+        ("scrub_groups", "Groups of 128 blocks that the slot has", |slot| {
+            slot.groups
+        }),
+        (
+            "scrub_groups_read",
+            "Groups that were read in this pass",
+            |slot| slot.next_group,
+        ),
+        (
+            "scrub_unjudged_blocks",
+            "Data blocks below bad tree blocks",
+            |slot| slot.unjudged,
+        ),
+        (
+            "scrub_mended_blocks",
+            "Blocks that were mended since the machine started",
+            |slot| slot.mended,
+        ),
+        ("scrub_unrepairable", "1 if a repair left bad blocks", |slot| {
+            slot.unrepairable.into()
+        }),
+    ];
+    let labels = |slot: &SlotReport| {
+        let runs = if slot.running { "running" } else { "other" };
+        vec![
+            ("slot".to_owned(), runs.to_owned()),
+            ("version".to_owned(), slot.version.to_string()),
+        ]
+    };
+    let signed = |value| i64::try_from(value).unwrap_or(i64::MAX);
+    for (name, help, of) in numbers {
+        let family = Family::<Labels, Gauge>::default();
+        for slot in &report.slots {
+            family.get_or_create(&labels(slot)).set(signed(of(slot)));
+        }
+        registry.register(name, help, family);
+    }
+    let bad = Family::<Labels, Gauge>::default();
+    for slot in &report.slots {
+        for (fault, count) in [
+            ("wrong", kind(slot, BadKind::Wrong)),
+            ("unreadable", kind(slot, BadKind::Unreadable)),
+            ("not-kept", slot.more_bad),
+        ] {
+            let mut labels = labels(slot);
+            labels.push(("fault".to_owned(), fault.to_owned()));
+            bad.get_or_create(&labels).set(signed(count));
+        }
+    }
+    registry.register("scrub_bad_blocks", "Bad blocks that are known", bad);
 }
 
 /// A state as one gauge a word, 1 for the one that holds.

@@ -78,8 +78,8 @@ fn table(device: Device) -> Result<String, NoGate> {
     Ok(format!("{} {}", line.target(), line.params()))
 }
 
-/// What nobody writes on the boot disk.
-pub fn devices(handover: &Handover) -> Result<Vec<Device>, NoGate> {
+/// What nobody writes on the boot disk, and those of them that bennud mends.
+pub fn devices(handover: &Handover) -> Result<(Vec<Device>, Vec<Device>), NoGate> {
     let disk = number(&handover.disk.number)?;
     let running = [number(&handover.root.number)?, number(&handover.verity.number)?];
     let all = Sysfs::default().block_devices()?;
@@ -108,7 +108,10 @@ pub fn devices(handover: &Handover) -> Result<Vec<Device>, NoGate> {
         })
     };
     let partitions: Vec<Partition> = all.iter().filter_map(kind_of).collect();
-    Ok(gate::protected_devices(disk, &running, &partitions))
+    Ok((
+        gate::protected_devices(disk, &running, &partitions),
+        gate::repairable_devices(disk, &running, &partitions),
+    ))
 }
 
 /// Inodes of those of [`TOPS`] that the root has.

@@ -153,7 +153,7 @@ pub fn set_up(config: &GateConfig, handover: &Handover) -> Result<String, NoGate
         return Ok(format!("gate stands already: {}", config.mode.as_str()));
     }
     let root = facts::root(handover)?;
-    let devices = facts::devices(handover)?;
+    let (devices, repairable) = facts::devices(handover)?;
     let profiles = profiles::read()?;
     let pins = Path::new(paths::ROOT_GATE_PINS);
     mount::mount(&MountSpec {
@@ -172,6 +172,7 @@ pub fn set_up(config: &GateConfig, handover: &Handover) -> Result<String, NoGate
         top_inodes: facts::top_directories(root),
         programs: programs(config, root)?,
         devices: devices.iter().map(|device| device.kernel_number()).collect(),
+        repairable: repairable.iter().map(|device| device.kernel_number()).collect(),
         interpreters: profiles::kinds(config, root)?,
         data: profiles::data(config, root)?,
         units: profiles
@@ -231,9 +232,10 @@ fn told(config: &GateConfig, root: Device, settings: &Settings) -> String {
     )
 }
 
-/// Programs with their rights, bennud first: it changes device-mapper devices and, for updates, slots.
+/// Programs with their rights, bennud first: it changes device-mapper devices. Root and hash tree of the slot that does
+/// not run, which it mends, are no right: the gate knows bennud and these partitions.
 fn programs(config: &GateConfig, root: Device) -> Result<Vec<(u64, u32)>, NoGate> {
-    let own = [Right::DeviceMapper, Right::WriteDevices];
+    let own = [Right::DeviceMapper];
     let mut all = vec![(facts::look_at("/proc/self/exe")?.inode, rights(&own))];
     for program in &config.programs {
         all.push((facts::on_root(&program.path, root)?, rights(&program.may)));

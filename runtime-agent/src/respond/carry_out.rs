@@ -1,7 +1,7 @@
 //! Carrying a decision out, in its order.
 
 use super::limit::within;
-use super::{Acted, Warden, certify, freeze, kill, network, other, purge, report};
+use super::{Acted, Warden, certify, freeze, kill, network, other, purge, repair, report};
 use crate::esp::{Access, with_esp};
 use crate::health::command;
 use crate::mark::{self, Slot};
@@ -11,7 +11,7 @@ use bennu_formats::paths;
 use bennu_linux::kmsg::Level;
 use bennu_linux::reboot::{End, end};
 use bennu_linux::time;
-use bennu_policy::drift::{Action, Decision, Severity};
+use bennu_policy::drift::{Action, Decision, Severity, Signal};
 use serde_json::json;
 use std::convert::Infallible;
 use std::path::Path;
@@ -53,7 +53,12 @@ impl Warden {
             let flipped = self.flip(&step.why.rule(), &decision, &acted, world);
             acted.push(flipped);
         }
-        if destructive {
+        // A repair changes what a later start runs on: that it was done, and from what, is signed.
+        let repaired = decision
+            .plan
+            .iter()
+            .any(|step| step.action == Action::RepairInactiveSlot);
+        if destructive || repaired {
             self.certify(&decision, &acted, world);
         }
         if self.halted {
@@ -78,12 +83,12 @@ impl Warden {
         let done = match action {
             Action::StatePurge => return self.purge(rule, world),
             Action::Record | Action::Alert | Action::FlipSlot => return Vec::new(),
-            Action::FailSafe => {
-                world.say(Level::Alert, "restarting: the boot decides anew");
-                self.restart(world)
-            }
+            Action::FailSafe => self.fail_safe(world),
             Action::Recovery => Ok("waiting for a person".to_owned()),
-            Action::RepairInactiveSlot => Err("this version of bennud cannot do it".to_owned()),
+            Action::RepairInactiveSlot => {
+                let mut alive = || world.pause(Duration::ZERO);
+                repair::repair(&self.handover, &self.scrubber, &mut alive)
+            }
             Action::Deny => {
                 let whom = self.concerned_now();
                 self.deny(&whom, world)
@@ -271,6 +276,36 @@ impl Warden {
         loop {
             world.pause(Duration::from_secs(60));
         }
+    }
+
+    /// Restarts, so that the boot decides anew. It cannot decide about a block that no boot reads: a running slot with
+    /// one is marked bad first, as a panic would mark it, or the machine would restart after each scrub for ever. It runs
+    /// on where the other slot is no better.
+    fn fail_safe(&mut self, world: &mut impl Surroundings) -> Result<String, String> {
+        let corrupt = self
+            .known
+            .iter()
+            .find(|known| known.seen.signal == Signal::VerityCorruptActive);
+        if let Some(words) = corrupt.map(|known| known.sighting.detail.clone()) {
+            let config = self.config.clone().ok_or("there is no drift configuration")?;
+            let found = other::look(&self.handover, &config, &mut || world.pause(Duration::ZERO));
+            if !found.slot.may_start() {
+                return Err(format!(
+                    "the machine stays up: the other slot is no better: {}",
+                    found.words
+                ));
+            }
+            let slot = Slot::of(&self.handover);
+            match world.on_esp(|esp| mark::mark_drifted(esp, &slot, &words)) {
+                Ok(Some(_)) => {}
+                Ok(None) => return Err("the machine stays up: no other slot may start".to_owned()),
+                Err(error) => return Err(error.to_string()),
+            }
+            let words = format!("slot {} is marked bad; {}", slot.version, found.words);
+            world.say(Level::Alert, &words);
+        }
+        world.say(Level::Alert, "restarting: the boot decides anew");
+        self.restart(world)
     }
 
     /// At once: what is frozen or killed cannot be stopped in good order.

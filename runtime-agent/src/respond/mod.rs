@@ -17,15 +17,18 @@ pub mod memory;
 mod network;
 mod other;
 pub mod purge;
+mod repair;
 mod report;
 mod signer;
 mod tell;
 mod undo;
 mod watch_report;
 
+use crate::console::Console;
 use crate::documents;
 use crate::ended::{self, Ends};
 use crate::records::{Journal, boot_id, place};
+use crate::scrub::Scrubber;
 use crate::surroundings::Surroundings;
 use crate::watch::{Inbox, Sighting, Watch};
 use bennu_formats::Sha256Digest;
@@ -87,6 +90,7 @@ pub struct Warden {
     handover: Handover,
     config: Option<DriftConfig>,
     watch: Watch,
+    scrubber: Scrubber,
     journal: Lent<Journal>,
     /// Lines that never came to the log, because it was away.
     unwritten: u64,
@@ -113,11 +117,12 @@ pub struct Warden {
 impl Warden {
     /// The watch of this start. An image without a configuration is watched in dry run.
     pub fn new(handover: &Handover, config: Option<DriftConfig>, denied: Inbox) -> Self {
-        let memory = Memory::load();
+        let (memory, scrubber) = (Memory::load(), Scrubber::default());
         Self {
             handover: handover.clone(),
             config,
-            watch: Watch::new(handover, denied),
+            watch: Watch::new(handover, denied, &scrubber),
+            scrubber,
             journal: Lent::new(Journal::at(place(handover))),
             unwritten: 0,
             signer: None,
@@ -137,6 +142,9 @@ impl Warden {
 
     /// Watches for ever, or until the machine restarts.
     pub fn run(mut self, world: &mut impl Surroundings) -> ! {
+        // Not earlier: what the boot reads has to be there first.
+        self.scrubber
+            .start(&self.handover, self.config.as_ref(), &mut Console::open());
         loop {
             self.round(world);
             world.pause(self.interval());
@@ -350,6 +358,7 @@ fn meaning(action: EnforcedAction) -> Action {
         EnforcedAction::Kill => Action::Kill,
         EnforcedAction::FreezeCgroup => Action::FreezeCgroup,
         EnforcedAction::CutNetwork => Action::CutNetwork,
+        EnforcedAction::RepairInactiveSlot => Action::RepairInactiveSlot,
         EnforcedAction::StatePurge => Action::StatePurge,
         EnforcedAction::FlipSlot => Action::FlipSlot,
         EnforcedAction::FailSafe => Action::FailSafe,

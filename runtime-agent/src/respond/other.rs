@@ -5,6 +5,7 @@
 //! verify.
 
 use crate::esp::{Access, with_esp};
+use crate::medium::Medium;
 use bennu_disk::gpt;
 use bennu_esp::FoundRecord;
 use bennu_formats::drift::DriftConfig;
@@ -67,7 +68,9 @@ fn judge(
     }
     // A mark or a floor decides already: nothing of the slot is read for it.
     if !marked_bad && found.security_version >= handover.floor {
-        blocks(&file, found, sections, alive)?;
+        // From the medium: what the kernel remembers of it is not what the other slot will find.
+        let medium = Medium::of(&handover.disk).map_err(|error| error.to_string())?;
+        blocks(&medium, found, sections, alive)?;
         slot.verifies = true;
     }
     Ok(found.version.clone())
@@ -152,7 +155,7 @@ fn entry_of(handover: &Handover, version: &ImageVersion) -> Result<(bool, bool),
 
 /// Every block of root and tree.
 fn blocks(
-    disk: &File,
+    disk: &Medium,
     manifest: &SlotManifest,
     [root, tree]: Sections,
     alive: &mut dyn FnMut(),

@@ -18,6 +18,7 @@ pub mod watch;
 pub mod why;
 
 use crate::documents::{self, DocumentError};
+use crate::scrub::report::{self, ScrubReport};
 use bennu_formats::boot_record::Failure;
 use bennu_formats::gate::{GateConfig, GateMode, GateReport};
 use bennu_formats::handover::{
@@ -46,6 +47,8 @@ pub struct Sources {
     pub health: PathBuf,
     /// The gate's report.
     pub gate: PathBuf,
+    /// The scrub's report.
+    pub scrub: PathBuf,
     /// What the image asks of the gate.
     pub gate_config: PathBuf,
     /// What the watch last saw.
@@ -64,6 +67,7 @@ impl Default for Sources {
             handover: PathBuf::from(paths::RUN_HANDOVER),
             health: PathBuf::from(paths::RUN_HEALTH),
             gate: PathBuf::from(paths::RUN_GATE),
+            scrub: PathBuf::from(report::PATH),
             gate_config: PathBuf::from(paths::ROOT_GATE),
             watch: PathBuf::from(paths::RUN_WATCH),
             drift: PathBuf::from(paths::RUN_DRIFT_MEMORY),
@@ -157,6 +161,9 @@ pub struct Status {
     /// What is in force about drift, by the names of actions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub in_force: Vec<String>,
+    /// The background scrub; none before `bennud` watches, and where its report cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrub: Option<ScrubReport>,
     /// PCRs.
     pub pcrs: Vec<PcrRow>,
     /// Why a newer slot was passed over.
@@ -242,6 +249,8 @@ impl Status {
                 .map(|report| WatchStatus::of(report, time::since_boot_ms())),
             in_force: crate::respond::memory::in_force(&sources.drift)
                 .unwrap_or_else(|error| vec![format!("not known: {error}")]),
+            // Whoever can write it can also remove it: it is no reason to say nothing else.
+            scrub: documents::read_if_there(&sources.scrub).unwrap_or_default(),
             pcrs: pcrs::rows(&handover.pcrs, Path::new(&sources.pcrs)),
             fell_back: handover.fell_back.map(FellBackStatus::from),
         })

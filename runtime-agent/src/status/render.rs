@@ -7,6 +7,7 @@ use super::pcrs::{PcrNow, expected_change};
 use super::verity::VerityState;
 use super::watch::WatchStatus;
 use super::{FellBackStatus, Status};
+use crate::scrub::words as scrub;
 use bennu_formats::gate::{GateMode, GateReport};
 use bennu_formats::handover::{FactoryReset, SecureBootState};
 use bennu_formats::health::HealthState;
@@ -94,6 +95,9 @@ pub fn status(status: &Status) -> String {
     watch(&mut out, status.watch.as_ref());
     if !status.in_force.is_empty() {
         line(&mut out, "in force", &status.in_force.join(", "));
+    }
+    for (index, text) in status.scrub.iter().flat_map(scrub::lines).enumerate() {
+        line(&mut out, if index == 0 { "scrub" } else { "" }, &text);
     }
     pcrs(&mut out, status);
     if let Some(fell_back) = &status.fell_back {

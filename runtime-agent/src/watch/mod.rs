@@ -14,6 +14,7 @@ mod firmware;
 mod gate;
 mod ima;
 mod kernel;
+mod scrub;
 mod tpm;
 mod verity;
 
@@ -21,6 +22,7 @@ pub use before_good::Watched;
 pub use gate::Inbox;
 pub use ima::ImaWatch;
 
+use crate::scrub::Scrubber;
 use bennu_formats::handover::Handover;
 use bennu_linux::time;
 use bennu_policy::drift::Signal;
@@ -77,8 +79,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The subjects of this start; the gate puts what it denies into `denied`.
-    pub fn new(handover: &Handover, denied: Inbox) -> Self {
+    /// The subjects of this start; the gate puts what it denies into `denied`, the scrub has what it found.
+    pub fn new(handover: &Handover, denied: Inbox, scrubber: &Scrubber) -> Self {
         let subjects: Vec<Box<dyn Subject>> = vec![
             Box::new(tpm::Pcrs::of(handover)),
             Box::new(tpm::Counters::default()),
@@ -91,6 +93,8 @@ impl Watch {
             Box::new(clock::Clock::default()),
             Box::new(disk::Table::of(handover)),
             Box::new(disk::Files::of(handover)),
+            Box::new(scrub::Blocks(scrubber.clone())),
+            Box::new(scrub::Ukis::of(handover, scrubber.clone())),
             Box::new(firmware::Variables::default()),
         ];
         Self {

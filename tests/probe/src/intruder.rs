@@ -58,6 +58,13 @@ pub fn perform(word: &str, argument: &str) -> bool {
             Err(error) => say(&format!("PROBE INTRUDER cannot extend: {error}")),
         },
         "who-runs" => who_runs(),
+        // Most memory that a program had so far.
+        "memory" => memory(),
+        // Opens a device for writing, and writes nothing.
+        "write-device" => match OpenOptions::new().write(true).open(argument) {
+            Ok(_) => say(&format!("PROBE WRITE {argument} may be written")),
+            Err(error) => say(&format!("PROBE WRITE {argument}: {error}")),
+        },
         "copy-log" => copy_log(argument),
         "edit-log" => change_log(argument, |text| {
             text.replacen("ima-digest-unknown", "ima-digest-unknowm", 1)
@@ -122,6 +129,18 @@ fn who_runs() {
         for (name, child) in running.iter_mut() {
             let runs = matches!(child.try_wait(), Ok(None));
             say(&format!("PROBE RUNS {name} {runs}"));
+        }
+    }
+}
+
+fn memory() {
+    if let Ok(running) = RUNNING.lock() {
+        for (name, child) in running.iter() {
+            let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+            let lines = status
+                .lines()
+                .filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS"));
+            lines.for_each(|line| say(&format!("PROBE MEMORY {name} {line}")));
         }
     }
 }

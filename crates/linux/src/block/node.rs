@@ -70,6 +70,26 @@ pub enum OpenMode {
     /// Reading and writing, and alone (`O_EXCL`): refused while it is mounted or part of another
     /// device.
     ReadWriteExclusive,
+    /// Reading only, from the medium and not from the page cache (`O_DIRECT`): offset, length and
+    /// memory are multiples of the device's block size.
+    ReadMedium,
+    /// Writing, alone and straight to the medium (`O_EXCL`, `O_DIRECT`, `O_DSYNC`).
+    WriteMediumExclusive,
+}
+
+impl OpenMode {
+    fn writes(self) -> bool {
+        !matches!(self, Self::Read | Self::ReadMedium)
+    }
+
+    fn flags(self) -> i32 {
+        match self {
+            Self::Read | Self::ReadWrite => 0,
+            Self::ReadWriteExclusive => libc::O_EXCL,
+            Self::ReadMedium => libc::O_DIRECT,
+            Self::WriteMediumExclusive => libc::O_EXCL | libc::O_DIRECT | libc::O_DSYNC,
+        }
+    }
 }
 
 impl BlockDevice {
@@ -80,13 +100,8 @@ impl BlockDevice {
     pub fn open(&self, mode: OpenMode) -> Result<File, BlockError> {
         let path = ensure_node(&self.name, self.number)?;
         let mut options = File::options();
-        options.read(true).write(mode != OpenMode::Read);
-        let exclusive = if mode == OpenMode::ReadWriteExclusive {
-            libc::O_EXCL
-        } else {
-            0
-        };
-        options.custom_flags(libc::O_NOFOLLOW | exclusive);
+        options.read(true).write(mode.writes());
+        options.custom_flags(libc::O_NOFOLLOW | mode.flags());
         let file = options.open(&path).map_err(|source| BlockError::Open {
             path: path.clone(),
             source,

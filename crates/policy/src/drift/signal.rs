@@ -132,8 +132,10 @@ signals! {
         "the TPM does not answer: also one that is busy";
     VerityCorruptActive = "verity-corrupt-active" Disk Strong [Alert FailSafe]
         "a block of the running root does not match its hash tree";
+    ActiveUnreadable = "active-unreadable" Disk Weak [Alert]
+        "a block of the running root cannot be read: a medium that fails";
     VerityCorruptInactive = "verity-corrupt-inactive" Disk Weak [Alert RepairInactiveSlot]
-        "a block of the other slot does not match: also a medium that ages";
+        "a block of the other slot does not match or cannot be read: also a medium that ages";
     EspChanged = "esp-changed" Disk Weak []
         "a file of the ESP changed that we did not change: also the firmware's own capsule or log";
     GptChanged = "gpt-changed" Disk Weak [Alert]

@@ -28,6 +28,7 @@ const TABLE: [Line; 22] = [
     (Signal::TpmRestarted, Source::Tpm, TELL, WEAK),
     (Signal::TpmSilent, Source::Tpm, TELL, WEAK),
     (Signal::VerityCorruptActive, Source::Disk, SAFE, STRONG),
+    (Signal::ActiveUnreadable, Source::Disk, TELL, WEAK),
     (
         Signal::VerityCorruptInactive,
         Source::Disk,

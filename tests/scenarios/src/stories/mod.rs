@@ -36,6 +36,7 @@ mod root_blocks;
 mod root_hash_signature;
 mod sata_disk;
 mod screen_reset;
+mod scrub;
 mod second_disk;
 mod secrets;
 mod slots_in_swapped_order;
@@ -77,6 +78,7 @@ pub fn all() -> Vec<Story> {
         sata_disk::stories(),
         contain::stories(),
         drift::stories(),
+        scrub::stories(),
         golden::stories(),
         kernel_side::stories(),
         root_hash_signature::stories(),
