@@ -131,6 +131,7 @@ mod tests {
             top_inodes: vec![],
             programs: vec![],
             devices: vec![],
+            repairable: vec![],
             interpreters: vec![],
             data: vec![],
             units,

@@ -3,7 +3,7 @@
 
 use super::{Known, deny};
 use crate::watch::Sighting;
-use bennu_policy::drift::{Seen, Signal, Weight};
+use bennu_policy::drift::{Seen, Weight};
 
 /// Sightings of one signal that are told apart, at most. What is beyond keeps the newest of them alive and is counted.
 pub const MOST_OF_ONE: usize = 32;
@@ -57,6 +57,7 @@ pub fn strong_first(known: &[Known]) -> Vec<&Known> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bennu_policy::drift::Signal;
 
     #[test]
     fn a_flood_of_one_signal_hides_no_other_and_goes_on_counting() {

@@ -15,7 +15,10 @@ impl Warden {
     /// Tells what this round came to.
     pub(super) fn report(&mut self, decision: &Decision, world: &mut impl Surroundings) {
         let (now_ms, windows) = (time::since_boot_ms(), self.windows());
-        let counting = self.known.iter().filter(|known| known.seen.counts(now_ms, &windows));
+        let counting = self
+            .known
+            .iter()
+            .filter(|known| known.seen.counts(now_ms, &windows));
         let names: BTreeSet<&str> = counting.map(|known| known.seen.signal.row().name).collect();
         let report = WatchReport {
             schema: 1,

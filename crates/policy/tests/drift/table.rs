@@ -17,7 +17,7 @@ const TELL: &[Action] = &[Action::Alert];
 const KILL: &[Action] = &[Action::Alert, Action::Kill];
 const SAFE: &[Action] = &[Action::Alert, Action::FailSafe];
 
-const TABLE: [Line; 22] = [
+const TABLE: [Line; 23] = [
     (Signal::GateDenial, Source::Gate, TELL, WEAK),
     (Signal::GateTampering, Source::Gate, KILL, STRONG),
     (Signal::ImaDigestUnknown, Source::Ima, KILL, STRONG),

@@ -106,12 +106,15 @@ fn beside(context: &mut Context) -> Result<()> {
     expect_line(&lines, "unsealed secret machine (32 bytes)")?;
 
     // The same machine with one file more, which would lie over `/etc`.
-    put_beside(
-        &machine,
-        "2",
-        "x.confext.raw",
-        b"the attacker's configuration extension",
-    )?;
+    {
+        let esp = machine.disk()?.esp()?;
+        for folder in companions("2") {
+            esp.put(
+                &format!("{folder}/x.confext.raw"),
+                b"the attacker's configuration extension",
+            )?;
+        }
+    }
     let line = boot_that_fails(&mut machine, "PCR-UNEXPECTED")?;
     expect_unexpected(&line, 12)?;
     expect_cause(
