@@ -124,13 +124,21 @@ int connect_socket(u64 *ctx)
 	return set->features & FEATURE_PROFILES ? judge_target(set, &to) : 0;
 }
 
-/* Whether a socket reaches something outside the machine past IP: packet sockets and their like. */
-INLINE int is_past_ip(struct socket *socket)
+/* Whether sockets of a family reach something outside the machine past IP: packet sockets and their like. */
+INLINE int is_past_ip(u32 family)
+{
+	return family != AF_UNIX && family != AF_INET && family != AF_INET6 && family != AF_NETLINK && family != AF_ALG;
+}
+
+INLINE int send_while_cut(struct gate_config *set, struct socket *socket)
 {
 	struct sock *sk = socket->sk;
-	u16 family = sk ? sk->__sk_common.skc_family : AF_UNSPEC;
+	u32 family;
 
-	return family != AF_UNIX && family != AF_INET && family != AF_INET6 && family != AF_NETLINK && family != AF_ALG;
+	if (!sk)
+		return 0;
+	family = sk->__sk_common.skc_family;
+	return is_past_ip(family) ? deny(set, KIND_NETWORK_CUT, 0, 0, family << 16) : 0;
 }
 
 /* A datagram to an address, and what is sent with the first packet of a connection. */
@@ -145,8 +153,8 @@ int send_message(u64 *ctx)
 
 	if (!set || !(set->features & (FEATURE_PROFILES | FEATURE_NETWORK)))
 		return 0;
-	if (set->features & FEATURE_NETWORK && is_network_cut() && is_past_ip(socket))
-		return deny(set, KIND_NETWORK_CUT, 0, 0, socket->sk ? socket->sk->__sk_common.skc_family << 16 : 0);
+	if (set->features & FEATURE_NETWORK && is_network_cut() && send_while_cut(set, socket))
+		return -EPERM;
 	if (!(set->features & FEATURE_PROFILES))
 		return 0;
 	name = message->msg_name;
