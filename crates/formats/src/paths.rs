@@ -89,8 +89,6 @@ pub const RUN_RECORDS: &str = "/run/bennu/records";
 pub const STATE_CERTIFICATES: &str = "/var/lib/bennu/certificates";
 /// In the running system: what `bennud` must not forget when it is started again: budgets and counters, 0600.
 pub const RUN_DRIFT_MEMORY: &str = "/run/bennu/drift-memory.json";
-/// In the running system: the signals of this start, which a killed `bennud` must not forget, 0600.
-pub const RUN_DRIFT_SIGNALS: &str = "/run/bennu/drift-signals.json";
 /// On the state volume: how `bennud` ended in this start and the one before, 0600.
 pub const STATE_AGENT_ENDS: &str = "/var/lib/bennu/agent-ends.json";
 /// In the running system: the same where the image keeps no state.

@@ -39,7 +39,6 @@ impl Warden {
         for known in &mut self.known {
             known.seen.answered = true;
         }
-        self.keep_evidence(world);
         let flip = decision.plan.iter().find(|step| step.action == Action::FlipSlot);
         if let Some(step) = flip {
             let flipped = self.flip(&step.why.rule(), &decision, &acted, world);

@@ -23,7 +23,6 @@ use crate::watch::{Inbox, Sighting, Watch};
 use bennu_formats::Sha256Digest;
 use bennu_formats::drift::{DEFAULT_INTERVAL_MS, DriftConfig, EnforcedAction};
 use bennu_formats::handover::Handover;
-use bennu_formats::paths;
 use bennu_linux::kmsg::Level;
 use bennu_linux::time;
 use bennu_policy::drift::{self, Action, ActionSet, Decision, Facts, OtherSlot, Seen};
@@ -33,7 +32,6 @@ use evidence::Taken;
 use memory::Memory;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 /// Before the decision asks for a flip nobody reads a whole slot: it is taken as good, and verified when it counts.
@@ -99,7 +97,7 @@ impl Warden {
             journal: Journal::at(place(handover)),
             signer: None,
             store: Store::of(handover),
-            known: Vec::new(), // An earlier bennud's in `begin`, which can tell what is wrong with them.
+            known: Vec::new(),
             memory: Memory::load(),
             next: (0, Sha256Digest::ZERO),
             line: (0, Sha256Digest::ZERO),
@@ -134,10 +132,6 @@ impl Warden {
                 Level::Error,
                 &format!("{error}; neither heads of the log nor certificates are signed"),
             ),
-        }
-        match evidence::load(Path::new(paths::RUN_DRIFT_SIGNALS)) {
-            Ok(known) => self.known = known,
-            Err(error) => world.say(Level::Error, &format!("{error}; signals of before are forgotten")),
         }
         let enforced = self.config.as_ref().map_or(&[][..], |config| &config.enforced);
         let body = json!({
@@ -234,9 +228,6 @@ impl Warden {
             let body = json!({"event": "more-signals", "signal": signal, "more": more});
             self.note(body, world);
         }
-        if news {
-            self.keep_evidence(world);
-        }
         news
     }
 
@@ -255,13 +246,6 @@ impl Warden {
             }),
             world,
         );
-    }
-
-    /// Before anything is done about it and after: an agent that is killed in between does it again.
-    fn keep_evidence(&self, world: &mut impl Surroundings) {
-        if let Err(error) = evidence::save(Path::new(paths::RUN_DRIFT_SIGNALS), &self.known) {
-            world.say(Level::Error, &error);
-        }
     }
 
     fn decide(&self, other: &OtherSlot) -> Decision {
