@@ -1,7 +1,7 @@
 //! A guest sends its record log to a syslog server over TLS: while nobody listens it waits, and a power cut of the guest
 //! loses no line and doubles none.
 
-use super::appliance::{machine_of, wait_for_line, wait_until_it_serves};
+use super::appliance::{SERVES, machine_of, wait_for_line, wait_until_it_serves};
 use crate::guest::Guest;
 use crate::serial::*;
 use crate::syslog::{Received, Server};
@@ -33,7 +33,7 @@ fn across_a_cut(context: &mut Context) -> Result<()> {
         wait_until_it_serves(&mut on, &guest)?;
         // Nobody listens: the log waits.
         guest.run(ATTEMPT)?;
-        wait_for_line(&on, "bennud: signal gate-denial (weak): exec: ", MULTI_USER)?;
+        wait_for_line(&on, "bennud: signal gate-denial (weak): exec: ", SERVES)?;
         wait_for_words(&guest, "the records wait")?;
         server = Server::start(&folder)?;
         wait_for_all(&server, &guest, 0)?;

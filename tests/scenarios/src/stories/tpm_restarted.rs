@@ -16,7 +16,7 @@ pub fn stories() -> Vec<Story> {
 }
 
 /// Rounds of the watch come every two seconds, and each asks the TPM.
-const SOON: Duration = Duration::from_secs(90);
+const SOON: Duration = Duration::from_secs(240);
 
 fn restarted(context: &mut Context) -> Result<()> {
     let (mut machine, guest) = appliance(context)?;
