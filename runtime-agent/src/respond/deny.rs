@@ -16,7 +16,7 @@ use std::path::Path;
 
 /// PID 1's control group.
 pub const MANAGER: &str = "init.scope";
-/// That of `bennud forward`.
+/// That of `bennu-forward`.
 pub const ALERTS: &str = "system.slice/bennu-alert.service";
 
 /// The unit that a sighting names: of the process that the gate denied something, or of those that run the program. None
