@@ -99,7 +99,10 @@ mod tests {
                 let found = of(enforcing(&[Kill, action]), gate);
                 match gate {
                     GateMode::Enforce => assert_eq!(found.unwrap().enforced.len(), 2),
-                    _ => assert!(found.unwrap_err().contains("drift.enforce"), "{action:?} {gate:?}"),
+                    _ => assert!(
+                        found.unwrap_err().contains("drift.enforce"),
+                        "{action:?} {gate:?}"
+                    ),
                 }
             }
         }
@@ -137,7 +140,13 @@ mod tests {
             spared: paths.iter().map(|path| (*path).to_owned()).collect(),
             ..DriftSection::default()
         };
-        assert!(of(spared(&["user.slice", "system.slice/ssh.service"]), GateMode::None).is_ok());
+        assert!(
+            of(
+                spared(&["user.slice", "system.slice/ssh.service"]),
+                GateMode::None
+            )
+            .is_ok()
+        );
         for wrong in ["/user.slice", "a/../b", ""] {
             let refused = of(spared(&[wrong]), GateMode::None).unwrap_err();
             assert!(refused.contains("drift.spared"), "{refused}");
