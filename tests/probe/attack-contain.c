@@ -154,7 +154,7 @@ static int make_helper(int unit)
 static int ask(int unit, char what)
 {
 	struct pollfd answer = { .fd = helpers[unit].from, .events = POLLIN };
-	char found;
+	unsigned char found;
 
 	if (write(helpers[unit].to, &what, 1) != 1 || poll(&answer, 1, 20000) != 1 || read(answer.fd, &found, 1) != 1)
 		return ETIME;
