@@ -3,7 +3,6 @@
 
 use super::appliance::{SERVES, machine_of, wait_for_line, wait_until_it_serves};
 use crate::guest::Guest;
-use crate::serial::*;
 use crate::syslog::{Received, Server};
 use bennu_harness::prelude::*;
 use bennu_harness::story;
