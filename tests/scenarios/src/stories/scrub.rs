@@ -221,7 +221,11 @@ fn unrepairable(context: &mut Context) -> Result<()> {
     // A repair that fails says so, and the machine goes on.
     let lines = {
         let mut on = machine.power_on()?;
-        on.wait_for_without("PROBE END", &["bennu-init: FAILED".into(), "HALTED".into()], INITRD)?;
+        on.wait_for_without(
+            "PROBE END",
+            &["bennu-init: FAILED".into(), "HALTED".into()],
+            INITRD,
+        )?;
         on.wait_exit(Duration::from_secs(60))?;
         texts(&on)
     };
