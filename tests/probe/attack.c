@@ -705,7 +705,7 @@ static int rename_pin(void) { return rename(PINS "/execute", PINS "/gone") ? FAI
 
 static int bpf(int command, union bpf_attr *attributes) { return syscall(SYS_bpf, command, attributes, sizeof *attributes); }
 
-#define OUR_MAPS 17
+#define OUR_MAPS 19
 
 /* Links that are pinned; each has a program of its own. */
 static int our_links(void)

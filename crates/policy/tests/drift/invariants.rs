@@ -163,7 +163,7 @@ fn every_invariant_holds_for_every_set_of_three_signals_in_every_state() {
             decisions += 1;
         }
     }
-    assert_eq!(sets(3).len(), 1 + 22 + 231 + 1540);
+    assert_eq!(sets(3).len(), 1 + 23 + 253 + 1771);
     println!("drift: {decisions} decisions");
 }
 
