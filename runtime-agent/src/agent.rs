@@ -164,11 +164,12 @@ impl Agent {
         self.entry = entry.to_string();
         let at_ms = u64::try_from(world.now().as_millis()).unwrap_or(u64::MAX);
         world.remember_firmware(&self.slot.version);
-        self.publish(HealthState::Good { at_ms }, world);
         world.say(
             Level::Notice,
             &format!("slot {} marked good (+{tries})", self.slot.version),
         );
+        // Last: who waits for it may end the machine at once.
+        self.publish(HealthState::Good { at_ms }, world);
     }
 
     fn mark_failed(&self, error: &EspAccessError, pause: Duration, world: &mut impl Surroundings) {
