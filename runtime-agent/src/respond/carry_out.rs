@@ -35,6 +35,7 @@ impl Warden {
         let destructive = decision.plan.iter().any(|step| step.action.cannot_be_undone());
         if destructive {
             self.certify(&decision, &report::planned(&decision), world);
+            self.let_the_alert_out(world);
         }
         let mut acted = report::withheld(&decision);
         for step in &decision.plan {

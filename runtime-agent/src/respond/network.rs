@@ -41,6 +41,11 @@ impl Sinks {
         })
     }
 
+    /// Whether the image names one.
+    pub fn is_named(&self) -> bool {
+        self.place.is_some()
+    }
+
     /// Asks for the addresses of a name, if it is time to. Addresses that are known stay when there is no answer.
     pub fn refresh(&mut self, alive: &mut dyn FnMut()) {
         let Some((host, _)) = self.place.clone() else {

@@ -45,12 +45,12 @@ pub fn machine_of(context: &mut Context, release: &str) -> Result<(Machine, Gues
 
 /// Waits until the slot is good, drift is watched and nginx answers.
 pub fn wait_until_it_serves(on: &mut PowerOn<'_>, guest: &Guest) -> Result<()> {
-    on.wait_for_without("bennud: slot 4 marked good (+3)", &["FAILED".into()], SERVES)?;
     on.wait_for_without(
         "bennud: watching for drift; enforced: kill, state-purge, fail-safe",
         &["FAILED".into()],
         SERVES,
     )?;
+    on.wait_for_without("bennud: slot 4 marked good (+3)", &["FAILED".into()], SERVES)?;
     guest.wait_for_web(SERVES)?;
     guest.wait_for_shell(SERVES)
 }
