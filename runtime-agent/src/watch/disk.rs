@@ -5,7 +5,6 @@ use crate::esp::{Access, with_esp};
 use bennu_esp::{Census, Listing};
 use bennu_formats::Sha256Digest;
 use bennu_formats::handover::{BlockDevice, Handover};
-use bennu_formats::names::UkiFileName;
 use bennu_linux::time;
 use bennu_policy::drift::Signal;
 use std::fs::File;
@@ -98,42 +97,21 @@ impl Files {
     }
 }
 
-/// Files that are new, gone or others. A boot entry that only has another count of tries is the same file: the loader
-/// renames it, and so does the good mark.
+/// Files that are new, gone or others. A census names boot entries without their count of tries, so that loader and good
+/// mark change nothing in it.
 fn differences(first: &Census, now: &Census) -> Vec<Sighting> {
-    let mut gone: Vec<_> = first
-        .iter()
-        .filter(|(path, _)| !now.contains_key(*path))
-        .collect();
     let mut seen = Vec::new();
     for (path, digest) in now {
         match first.get(path) {
             Some(before) if before == digest => {}
             Some(_) => seen.push(format!("{path} is another file")),
-            None => {
-                let renamed = |(before, as_before): &(&String, &Sha256Digest)| {
-                    *as_before == digest && is_recount(before, path)
-                };
-                match gone.iter().position(renamed) {
-                    Some(at) => drop(gone.remove(at)),
-                    None => seen.push(format!("{path} is new")),
-                }
-            }
+            None => seen.push(format!("{path} is new")),
         }
     }
-    seen.extend(gone.into_iter().map(|(path, _)| format!("{path} is gone")));
+    let gone = first.keys().filter(|path| !now.contains_key(*path));
+    seen.extend(gone.map(|path| format!("{path} is gone")));
     let told = |words: String| Sighting::new(Signal::EspChanged, words);
     seen.into_iter().map(told).collect()
-}
-
-/// Whether both name the same boot entry, with other counts.
-fn is_recount(before: &str, now: &str) -> bool {
-    let entry = |path: &str| {
-        let (folder, name) = path.rsplit_once('/')?;
-        let name: UkiFileName = name.parse().ok()?;
-        Some((folder.to_owned(), name.image_id, name.version))
-    };
-    entry(before).is_some_and(|before| entry(now) == Some(before))
 }
 
 impl Subject for Files {
@@ -202,30 +180,5 @@ mod tests {
         let now = census(&[("a", 1), ("b", 2), ("d", 1)]);
         let words: Vec<String> = differences(&first, &now).into_iter().map(|s| s.detail).collect();
         assert_eq!(words, ["b is another file", "d is new", "c is gone"]);
-    }
-
-    #[test]
-    fn an_entry_that_is_counted_anew_is_the_same_file_and_a_copy_of_it_is_not() {
-        let digest = |byte| Sha256Digest([byte; 32]);
-        let census = |files: &[(&str, u8)]| -> Census {
-            let files = files.iter();
-            files
-                .map(|(name, byte)| (format!("EFI/Linux/{name}"), digest(*byte)))
-                .collect()
-        };
-        let first = census(&[("demo_2+2-1.efi", 1), ("demo_1.efi", 2)]);
-        let good = census(&[("demo_2+3-0.efi", 1), ("demo_1.efi", 2)]);
-        assert_eq!(differences(&first, &good), []);
-        let words = |now| -> Vec<String> { differences(&first, now).into_iter().map(|s| s.detail).collect() };
-        let copied = census(&[("demo_2+3-0.efi", 1), ("demo_2+9-0.efi", 1), ("demo_1.efi", 2)]);
-        assert_eq!(words(&copied), ["EFI/Linux/demo_2+9-0.efi is new"]);
-        let exchanged = census(&[("demo_2+3-0.efi", 9), ("demo_1.efi", 2)]);
-        assert_eq!(
-            words(&exchanged),
-            [
-                "EFI/Linux/demo_2+3-0.efi is new",
-                "EFI/Linux/demo_2+2-1.efi is gone"
-            ]
-        );
     }
 }
