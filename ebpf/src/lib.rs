@@ -12,6 +12,7 @@
 mod fill;
 pub mod interface;
 pub mod live;
+pub mod objects;
 pub mod programs;
 pub mod respond;
 

@@ -5,7 +5,8 @@
 mod world;
 
 use bennu_formats::health::{HealthReport, HealthState};
-use bennu_runtime::control;
+use bennu_runtime::control::{self, client};
+use bennu_runtime::scrub::Scrubber;
 use bennu_runtime::status::Sources;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -41,7 +42,7 @@ impl Agent {
             drift: at("drift-memory.json"),
             hostname: at("hostname"),
         };
-        control::start(&agent.socket(), sources).unwrap();
+        control::start(&agent.socket(), sources, Scrubber::default()).unwrap();
         agent
     }
 
@@ -135,7 +136,46 @@ fn an_agent_that_starts_again_takes_the_socket_over() {
         handover: agent.dir.path().join("missing"),
         ..Sources::default()
     };
-    control::start(&agent.socket(), sources).unwrap();
+    control::start(&agent.socket(), sources, Scrubber::default()).unwrap();
     let answer = get(&agent.socket(), "/metrics");
     assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable"), "{answer}");
+}
+
+/// As root, which the tests run as in CI: the wish is taken to the scrub, which is off here. As somebody else: refused.
+#[test]
+fn a_scrub_is_for_root_and_says_when_there_is_none() {
+    let agent = Agent::new();
+    let (status, words) = client::post(&agent.socket(), "/v1/scrub").unwrap();
+    let expected = match rustix::process::geteuid() {
+        user if user.is_root() => (409, "there is no scrub".to_owned()),
+        user => (403, format!("expected user 0, found {}", user.as_raw())),
+    };
+    assert!(
+        status == expected.0 && words.starts_with(&expected.1),
+        "{status} {words}"
+    );
+    let (status, words) = client::post(&agent.socket(), "/v1/purge").unwrap();
+    assert_eq!(
+        (status, words.as_str()),
+        (405, "expected POST of /v1/scrub, found /v1/purge")
+    );
+}
+
+/// The kernel says who asks: a thread that gave its user up is refused, whatever it sends.
+#[test]
+fn who_is_not_root_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        // The test before this one is this one then.
+        return;
+    }
+    let agent = Agent::new();
+    std::fs::set_permissions(agent.dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let socket = agent.socket();
+    let asked = std::thread::spawn(move || {
+        let nobody = rustix::process::Uid::from_raw(65534);
+        rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+        client::post(&socket, "/v1/scrub").unwrap()
+    });
+    let (status, words) = asked.join().unwrap();
+    assert_eq!((status, words.as_str()), (403, "expected user 0, found 65534"));
 }

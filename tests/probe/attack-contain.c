@@ -406,6 +406,44 @@ static int verify_log(void)
 	return status_of(child) ? EIO : 0;
 }
 
+static int show_certificates(void)
+{
+	pid_t child = fork();
+
+	if (!child) {
+		execl("/usr/bin/bennuctl", "bennuctl", "certificates", (char *)0);
+		_exit(FAILED);
+	}
+	return status_of(child) ? EIO : 0;
+}
+
+/* Writes over a line that was written long ago, in place. */
+static int change_log(void)
+{
+	char path[400], oldest[300] = "";
+	DIR *folder = opendir(RECORDS);
+	struct dirent *entry;
+	int fd, result;
+
+	while (folder && (entry = readdir(folder)))
+		if (!strncmp(entry->d_name, "records-", 8) && (!*oldest || strcmp(entry->d_name, oldest) < 0))
+			snprintf(oldest, sizeof oldest, "%s", entry->d_name);
+	if (folder)
+		closedir(folder);
+	snprintf(path, sizeof path, RECORDS "/%s", oldest);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return errno;
+	result = pwrite(fd, "#", 1, 20) == 1 ? 0 : FAILED;
+	close(fd);
+	for (int i = 0; !result && !count_in_records("log-broken"); i++) {
+		if (i == LONGEST)
+			return ETIME;
+		sleep(1);
+	}
+	return result;
+}
+
 static time_t last_weak;
 
 static time_t uptime(void)
@@ -542,9 +580,11 @@ static const struct attempt steps[] = {
 	CONTROL("3-await-other", await_other),
 	CONTROL("3-service-goes-on", service_goes_on), CONTROL("3-await-allowed", await_allowed),
 	CONTROL("3-status", show_status), CONTROL("3-log", verify_log),
+	CONTROL("3-certificates", show_certificates),
 	// A strong signal that names no unit: nobody starts programs but whom the image spares.
 	CONTROL("4-quiet", be_quiet), CONTROL("4-extend-pcr", extend_pcr), CONTROL("4-await-everything", await_everything_denied),
 	ATTACK("4-exec-web", exec_web), ATTACK("4-exec-here", exec_here), CONTROL("4-exec-spared", exec_spared),
+	CONTROL("5-change-log", change_log),
 };
 
 int contain(const char *of_disk, void (*say)(const char *name, int result))

@@ -880,6 +880,19 @@ static const struct attempt flooding[] = {
 	CONTROL("continue-agent", continue_agent), CONTROL("flood-again", flood),
 };
 
+/* A gate in dry run lets it pass. */
+static const struct attempt unpinning[] = { ATTACK("unlink-pin", unlink_pin) };
+
+#define MODE(name, list) { name, list, sizeof list / sizeof *list }
+static const struct mode {
+	const char *name;
+	const struct attempt *list;
+	size_t length;
+} modes[] = {
+	MODE("common", common), MODE("gate", gate), MODE("flood", flooding), MODE("storm", storming),
+	MODE("unpin", unpinning),
+};
+
 static void say(const char *name, const char *result) { printf("%s %s\r\n", name, result); }
 
 static void say_result(const char *name, int result)
@@ -921,7 +934,7 @@ int main(int count, char **arguments)
 	if (count == 3 && !strcmp(arguments[1], INTERPRET))
 		return interpret(arguments[2]);
 	if (count != 3) {
-		fprintf(stderr, "usage: bennu-attack common|gate|free|unit|clock|flood|storm|contain DISK\n");
+		fprintf(stderr, "usage: bennu-attack common|gate|free|unit|clock|flood|storm|unpin|contain DISK\n");
 		return 2;
 	}
 	if (!strcmp(arguments[1], "contain")) {
@@ -932,18 +945,11 @@ int main(int count, char **arguments)
 		printf("ATTACKS END\r\n");
 		return 0;
 	}
-	if (!strcmp(arguments[1], "gate")) {
-		list = gate;
-		length = sizeof gate / sizeof *gate;
-	}
-	if (!strcmp(arguments[1], "flood")) {
-		list = flooding;
-		length = sizeof flooding / sizeof *flooding;
-	}
-	if (!strcmp(arguments[1], "storm")) {
-		list = storming;
-		length = sizeof storming / sizeof *storming;
-	}
+	for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+		if (!strcmp(arguments[1], modes[i].name)) {
+			list = modes[i].list;
+			length = modes[i].length;
+		}
 	units = !strcmp(arguments[1], "unit") || !strcmp(arguments[1], "free");
 	if (units) {
 		list = unit_attempts;

@@ -1,7 +1,7 @@
 //! What lies on the ESP and is not ours to change while the system runs: boot loader, UKIs, their add-ons.
 //!
 //! Read by `bennud`, which compares two looks. `/bennu` is left out: it is ours and untrusted anyway. Names of boot
-//! entries lose their counter, which systemd-boot and `bennud` change.
+//! entries lose their counter, which systemd-boot and `bennud` change, unless two entries of one release lie there.
 
 use crate::error::EspError;
 use crate::files::MAX_DIRECTORY_ENTRIES;
@@ -40,7 +40,7 @@ fn each_file<T>(
     root: &Path,
     look_at: impl Fn(&Path) -> io::Result<T>,
 ) -> Result<BTreeMap<String, T>, EspError> {
-    let mut found = BTreeMap::new();
+    let mut found = Vec::new();
     let mut open = vec![(root.to_owned(), 0)];
     while let Some((folder, depth)) = open.pop() {
         let listed = |source| EspError::List {
@@ -61,29 +61,44 @@ fn each_file<T>(
                     path: path.clone(),
                     source,
                 })?;
-                found.insert(name(root, &path), seen);
+                found.push((path, seen));
             }
             if found.len() > MAX_DIRECTORY_ENTRIES {
                 return Err(EspError::TooManyFiles { path: folder });
             }
         }
     }
-    Ok(found)
+    Ok(named(root, found))
 }
 
-/// The path below the root, without the counter of a boot entry.
-fn name(root: &Path, path: &Path) -> String {
-    let below: PathBuf = path.strip_prefix(root).unwrap_or(path).to_owned();
+/// By the path below the root. A boot entry is named without its counter; where two differ in that alone, each keeps its
+/// own, so that a second one is not taken for the first.
+fn named<T>(root: &Path, found: Vec<(PathBuf, T)>) -> BTreeMap<String, T> {
+    let mut times = BTreeMap::new();
+    for (path, _) in &found {
+        *times.entry(without_counter(path)).or_insert(0) += 1;
+    }
+    found
+        .into_iter()
+        .map(|(path, seen)| {
+            let plain = without_counter(&path);
+            let path = if times[&plain] == 1 { plain } else { path };
+            let below = path.strip_prefix(root).unwrap_or(&path);
+            (below.to_string_lossy().into_owned(), seen)
+        })
+        .collect()
+}
+
+fn without_counter(path: &Path) -> PathBuf {
     let entry = path
         .file_name()
         .and_then(|name| name.to_str()?.parse::<UkiFileName>().ok());
-    let below = match entry {
+    match entry {
         Some(UkiFileName {
             image_id, version, ..
-        }) => below.with_file_name(format!("{image_id}_{version}.efi")),
-        None => below,
-    };
-    below.to_string_lossy().into_owned()
+        }) => path.with_file_name(format!("{image_id}_{version}.efi")),
+        None => path.to_owned(),
+    }
 }
 
 fn digest(path: &Path) -> io::Result<Sha256Digest> {
@@ -142,6 +157,24 @@ mod tests {
         put("EFI/BOOT/BOOTX64.EFI", "loader");
         put("loader/addons/x.addon.efi", "");
         assert_eq!(take(dir.path()).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_second_entry_of_one_release_under_another_counter_is_seen_whatever_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str| fs::write(dir.path().join(name), "uki").unwrap();
+        put("demo_2+3.efi");
+        let before = take(dir.path()).unwrap();
+        assert!(before.keys().eq(["demo_2.efi"]));
+        for second in ["demo_2+2-1.efi", "demo_2.efi"] {
+            put(second);
+            let both = take(dir.path()).unwrap();
+            assert!(both.keys().any(|name| name == second), "{both:?}");
+            assert!(both.keys().any(|name| name == "demo_2+3.efi"), "{both:?}");
+            assert_eq!(list(dir.path()).unwrap().len(), 2);
+            fs::remove_file(dir.path().join(second)).unwrap();
+        }
+        assert_eq!(take(dir.path()).unwrap(), before);
     }
 
     #[test]

@@ -78,6 +78,9 @@ pub struct Quote {
     pub signature: Vec<u8>,
 }
 
+/// What the name of an act that undoes another begins with; the other's name follows.
+pub const UNDO: &str = "undo.";
+
 /// The payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -102,7 +105,7 @@ pub struct Certificate {
     pub rule: String,
     /// One sentence for people.
     pub reason: String,
-    /// What was seen, oldest first.
+    /// What was seen, oldest first; may be empty where each act undoes one.
     pub seen: Vec<SeenSignal>,
     /// What was done, in order.
     pub acts: Vec<Act>,
@@ -152,7 +155,9 @@ impl Document for Certificate {
         {
             return bad("a text", "at most 1024 bytes", long.len().to_string());
         }
-        if self.seen.is_empty() {
+        // Only what ends has nothing left that calls for it.
+        let ends = !self.acts.is_empty() && self.acts.iter().all(|act| act.action.starts_with(UNDO));
+        if self.seen.is_empty() && !ends {
             return bad("seen", "at least one signal", "none".to_owned());
         }
         if (self.number == 0) != (self.previous == Sha256Digest::ZERO) {

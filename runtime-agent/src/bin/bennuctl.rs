@@ -1,10 +1,12 @@
-//! Shows people what the agents did, and takes the wish for a factory reset. Asks nothing of `bennud`.
+//! Shows people what the agents did, and takes the wish for a factory reset. Asks nothing of `bennud` but a scrub.
 
 use bennu_esp::Esp;
 use bennu_formats::firmware_record::FirmwareRecord;
 use bennu_formats::handover::Handover;
+use bennu_formats::paths;
 use bennu_linux::time;
 use bennu_runtime::certificates::Certificates;
+use bennu_runtime::control::client;
 use bennu_runtime::esp::{self, Access};
 use bennu_runtime::factory_reset;
 use bennu_runtime::generate::{self, Generate};
@@ -20,7 +22,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use serde::Serialize;
 use std::error::Error;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -103,6 +105,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Read every block of both slots now, not when the next round is due (needs root; exit status 0: it begins or is on
+    /// its way, 1: refused, 2: cannot tell)
+    Scrub,
     /// The record log
     #[command(subcommand)]
     Log(LogCommand),
@@ -186,12 +191,23 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
             print(*json, &certificates, Certificates::text)?;
             Ok(certificates.answer())
         }
+        Command::Scrub => scrub(),
         Command::Log(LogCommand::Verify { question, json }) => {
             let verdict = log::check(question)?;
             print(*json, &verdict, Verdict::text)?;
             Ok(verdict.answer())
         }
     }
+}
+
+fn scrub() -> Result<Answer, Box<dyn Error>> {
+    let (status, words) = client::post(Path::new(paths::RUN_CONTROL), "/v1/scrub")?;
+    if status == 202 {
+        write(&format!("{words}; bennuctl status shows how far it is\n"))?;
+        return Ok(Answer::Yes);
+    }
+    let _lost = writeln!(io::stderr(), "bennuctl: {words}");
+    Ok(Answer::No)
 }
 
 fn recovery_blob(handover: &Handover) -> Result<Answer, Box<dyn Error>> {

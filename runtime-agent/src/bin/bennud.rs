@@ -27,6 +27,7 @@ use bennu_runtime::notify::Notifier;
 use bennu_runtime::records::boot_id;
 use bennu_runtime::respond::Warden;
 use bennu_runtime::restart::restart;
+use bennu_runtime::scrub::Scrubber;
 use bennu_runtime::status::Sources;
 use bennu_runtime::surroundings::Machine;
 use bennu_runtime::watch::{Inbox, Watched};
@@ -131,17 +132,21 @@ fn watch(mut console: Console) -> ExitCode {
         Ok(inputs) => inputs,
         Err(error) => return refuse(&mut console, &error.to_string()),
     };
-    let denied = Inbox::default();
+    let (denied, scrubber) = (Inbox::default(), Scrubber::default());
     let gate = watch_gate(&mut console, denied.clone());
     if let Err(error) = notifier.ready() {
         console.say(Level::Warning, &error.to_string());
     }
-    if let Err(error) = control::start(Path::new(paths::RUN_CONTROL), Sources::default()) {
+    if let Err(error) = control::start(
+        Path::new(paths::RUN_CONTROL),
+        Sources::default(),
+        scrubber.clone(),
+    ) {
         console.say(Level::Warning, &format!("control socket: {error}"));
     }
     let mut machine = Machine::new(console, notifier, inputs.handover.esp.clone());
     let agent = Agent::new(&inputs.handover, inputs.config, inputs.started);
-    let mut warden = Warden::new(&inputs.handover, inputs.drift, denied);
+    let mut warden = Warden::new(&inputs.handover, inputs.drift, denied, scrubber);
     let mut watched = Watched::begin(&mut machine, &mut warden);
     let outcome = match gate {
         Ok(()) => agent.run(inputs.previous.as_ref(), &mut watched),

@@ -92,8 +92,8 @@ impl Response {
         }
     }
 
-    /// No.
-    pub fn refusal(status: u16, why: &str) -> Self {
+    /// One sentence, also for a refusal.
+    pub fn words(status: u16, why: &str) -> Self {
         Self {
             status,
             content_type: "text/plain; charset=utf-8",
@@ -105,10 +105,13 @@ impl Response {
     pub fn encode(&self) -> Vec<u8> {
         let reason = match self.status {
             200 => "OK",
+            202 => "Accepted",
             400 => "Bad Request",
+            403 => "Forbidden",
             404 => "Not Found",
             405 => "Method Not Allowed",
             408 => "Request Timeout",
+            409 => "Conflict",
             431 => "Request Header Fields Too Large",
             503 => "Service Unavailable",
             _ => "Internal Server Error",

@@ -1,15 +1,23 @@
 //! The control socket: what `bennuctl` prints and Prometheus' numbers, by HTTP on a Unix socket. No TCP listener anywhere.
 //!
-//! Made: `/run/bennu/control.sock`, mode 0666. Reading needs no right, so nobody is asked who he is; what would change the
-//! machine is not offered here. A request has two seconds and 8 KiB; after one answer the connection is closed. On failure a thread tells it once and ends; nothing else depends on it.
+//! Made: `/run/bennu/control.sock`, mode 0666. Whoever is there may read; what makes `bennud` do something is for root, by
+//! the kernel's word on who asks (`SO_PEERCRED`), and told with his process. Nothing here makes the machine less strict: root
+//! is whom it is watched for. A request has two seconds and 8 KiB; after one answer the connection is closed. On failure a
+//! thread ends; nothing else depends on it.
 
+pub mod client;
 mod http;
 mod metrics;
 
+use crate::console::Console;
 use crate::documents::DocumentError;
+use crate::scrub::{Scrubber, Wish};
 use crate::status::times::BootTimes;
 use crate::status::{Sources, Status, verity};
+use bennu_linux::kmsg::Level;
 use http::{Request, RequestError, Response};
+use rustix::net::UCred;
+use rustix::net::sockopt::socket_peercred;
 use serde::Serialize;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -24,11 +32,17 @@ const THREADS: usize = 4;
 /// Time for one request and its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What is asked, and what can be made to do something.
+struct Served {
+    sources: Sources,
+    scrubber: Scrubber,
+}
+
 /// Begins to answer on `path`.
 ///
 /// # Errors
 /// The socket cannot be made, or the system has no thread to give.
-pub fn start(path: &Path, sources: Sources) -> io::Result<()> {
+pub fn start(path: &Path, sources: Sources, scrubber: Scrubber) -> io::Result<()> {
     match fs::remove_file(path) {
         // Of an agent that ran before.
         Ok(()) => {}
@@ -37,7 +51,7 @@ pub fn start(path: &Path, sources: Sources) -> io::Result<()> {
     }
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
-    let shared = Arc::new((listener, sources));
+    let shared = Arc::new((listener, Served { sources, scrubber }));
     for _ in 0..THREADS {
         let shared = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("control".to_owned());
@@ -47,19 +61,20 @@ pub fn start(path: &Path, sources: Sources) -> io::Result<()> {
     Ok(())
 }
 
-fn serve(listener: &UnixListener, sources: &Sources) {
+fn serve(listener: &UnixListener, served: &Served) {
     while let Ok((stream, _)) = listener.accept() {
         // Whoever went away in the middle gets nothing.
-        let _lost = answer(stream, sources);
+        let _lost = answer(stream, served);
     }
 }
 
-fn answer(mut stream: UnixStream, sources: &Sources) -> io::Result<()> {
+fn answer(mut stream: UnixStream, served: &Served) -> io::Result<()> {
     let end = Instant::now() + PATIENCE;
     stream.set_write_timeout(Some(PATIENCE))?;
     let response = match request(&mut stream, end)? {
-        Ok(request) => respond(&request, sources),
-        Err(error) => Response::refusal(error.status(), &error.to_string()),
+        Ok(request) if request.method == "POST" => act(&request, served, socket_peercred(&stream)?),
+        Ok(request) => respond(&request, &served.sources),
+        Err(error) => Response::words(error.status(), &error.to_string()),
     };
     stream.write_all(&response.encode())
 }
@@ -91,7 +106,8 @@ fn request(stream: &mut UnixStream, end: Instant) -> io::Result<Result<Request, 
 fn respond(request: &Request, sources: &Sources) -> Response {
     const PLACES: &str = "/metrics, /v1/status, /v1/boot-times";
     if request.method != "GET" {
-        return Response::refusal(405, &format!("expected GET, found {}", request.method));
+        let words = format!("expected GET or POST, found {}", request.method);
+        return Response::words(405, &words);
     }
     let answer = match request.path.as_str() {
         "/metrics" => status(sources).and_then(|status| {
@@ -101,10 +117,34 @@ fn respond(request: &Request, sources: &Sources) -> Response {
         "/v1/status" => status(sources).map(|status| json(&status)),
         "/v1/boot-times" => boot_times(sources).map(|times| json(&times)),
         other => {
-            return Response::refusal(404, &format!("expected one of {PLACES}, found {other}"));
+            return Response::words(404, &format!("expected one of {PLACES}, found {other}"));
         }
     };
-    answer.unwrap_or_else(|error| Response::refusal(503, &error.to_string()))
+    answer.unwrap_or_else(|error| Response::words(503, &error.to_string()))
+}
+
+/// What root may ask for.
+fn act(request: &Request, served: &Served, peer: UCred) -> Response {
+    if request.path != "/v1/scrub" {
+        let words = format!("expected POST of /v1/scrub, found {}", request.path);
+        return Response::words(405, &words);
+    }
+    if !peer.uid.is_root() {
+        let words = format!("expected user 0, found {}", peer.uid.as_raw());
+        return Response::words(403, &words);
+    }
+    let (status, words) = match served.scrubber.wish() {
+        Wish::Begins => (202, "the scrub of both slots begins"),
+        Wish::Runs => (202, "the scrub of both slots is on its way already"),
+        Wish::Off => (
+            409,
+            "there is no scrub: the image asks for none, or its slot is not marked good yet",
+        ),
+    };
+    let pid = peer.pid.as_raw_nonzero();
+    let told = format!("asked for a scrub by process {pid} of root: {words}");
+    Console::open().say(Level::Notice, &told);
+    Response::words(status, words)
 }
 
 fn status(sources: &Sources) -> Result<Status, DocumentError> {
@@ -118,6 +158,6 @@ fn boot_times(sources: &Sources) -> Result<BootTimes, DocumentError> {
 fn json<T: Serialize>(value: &T) -> Response {
     match serde_json::to_vec_pretty(value) {
         Ok(bytes) => Response::json(bytes),
-        Err(error) => Response::refusal(500, &error.to_string()),
+        Err(error) => Response::words(500, &error.to_string()),
     }
 }

@@ -5,17 +5,20 @@
 //! many lines are missing. It never stops the watch.
 
 mod quote;
+mod witness;
 
 pub use quote::{DEVICE, HeadKey, QuoteError, TpmSigner};
+pub use witness::Witness;
 
 use bennu_formats::handover::Handover;
 use bennu_formats::paths;
 use bennu_linux::{bounded, time};
-use bennu_records::{Directory, Durability, InitialKey, Limits, Signer, Stamp, WriteError, Writer};
+use bennu_records::{Durability, InitialKey, Limits, Signer, Stamp, WriteError, Writer};
 use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+use witness::Witnessed;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// A UUID in text with its newline.
@@ -67,17 +70,20 @@ pub fn place(handover: &Handover) -> &'static Path {
 /// The log as `bennud` writes it.
 pub struct Journal {
     path: PathBuf,
-    writer: Option<Writer<Directory>>,
+    writer: Option<Writer<Witnessed>>,
+    witness: Witness,
     /// Lines that could not be written since the last one that could.
     lost: u64,
 }
 
 impl Journal {
-    /// A log in `path`; the first line opens it.
-    pub fn at(path: &Path) -> Self {
+    /// A log in `path`; the first line opens it. `witness` knows from now on what is written to it, and nothing else.
+    pub fn at(path: &Path, witness: Witness) -> Self {
+        witness.forget();
         Self {
             path: path.to_owned(),
             writer: None,
+            witness,
             lost: 0,
         }
     }
@@ -123,11 +129,11 @@ impl Journal {
 
     fn with_writer<T>(
         &mut self,
-        act: impl FnOnce(&mut Writer<Directory>) -> Result<T, WriteError>,
+        act: impl FnOnce(&mut Writer<Witnessed>) -> Result<T, WriteError>,
     ) -> Result<T, JournalError> {
         let mut writer = match self.writer.take() {
-            Some(writer) => writer,
-            None => self.open()?,
+            Some(writer) if !self.witness.takes_break() => writer,
+            _ => self.open()?,
         };
         if self.lost > 0 {
             writer.gap("records", self.lost, stamp())?;
@@ -142,11 +148,12 @@ impl Journal {
     }
 
     /// The first key is used and forgotten: what proves the lines is the heads, which the TPM signs.
-    fn open(&self) -> Result<Writer<Directory>, JournalError> {
-        let store = Directory::open(&self.path).map_err(|source| JournalError::Open {
-            path: self.path.clone(),
-            source,
-        })?;
+    fn open(&self) -> Result<Writer<Witnessed>, JournalError> {
+        let store =
+            Witnessed::open(&self.path, self.witness.clone()).map_err(|source| JournalError::Open {
+                path: self.path.clone(),
+                source,
+            })?;
         let mut bytes = zeroize::Zeroizing::new([0; 32]);
         getrandom::fill(&mut *bytes).map_err(JournalError::Random)?;
         let key = InitialKey::new(*bytes);
@@ -201,7 +208,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records");
         std::fs::write(&path, "in the way").unwrap();
-        let mut journal = Journal::at(&path);
+        let mut journal = Journal::at(&path, Witness::default());
         for _ in 0..2 {
             let refused = journal.note(serde_json::json!({}));
             assert!(matches!(refused, Err(JournalError::Open { .. })));
@@ -216,7 +223,7 @@ mod tests {
     fn a_signer_that_fails_leaves_the_log_writable_and_nothing_proves_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records");
-        let mut journal = Journal::at(&path);
+        let mut journal = Journal::at(&path, Witness::default());
         journal.note(serde_json::json!({"event": "x"})).unwrap();
         let refused = journal.head(&mut Broken);
         assert!(matches!(refused, Err(JournalError::Write(WriteError::Signer(_)))));
@@ -229,5 +236,62 @@ mod tests {
             bytes,
         };
         assert!(verify(&[file], &Proof::default()).refused);
+    }
+
+    #[test]
+    fn a_line_that_is_changed_cut_or_taken_away_is_seen_and_the_log_goes_on_in_a_new_file() {
+        type Attack = fn(&Path);
+        let attacks: [(&str, Attack); 4] = [
+            ("found others", |file| {
+                let text = std::fs::read_to_string(file).unwrap();
+                std::fs::write(file, text.replace("first", "fIrst")).unwrap();
+            }),
+            ("found 0", |file| std::fs::write(file, "").unwrap()),
+            ("found no file", |file| std::fs::remove_file(file).unwrap()),
+            ("found others", |file| {
+                let text = std::fs::read_to_string(file).unwrap();
+                let other = file.with_file_name("other");
+                std::fs::write(&other, text.replace("first", "fIrst")).unwrap();
+                std::fs::rename(other, file).unwrap();
+            }),
+        ];
+        for (words, attack) in attacks {
+            let dir = tempfile::tempdir().unwrap();
+            let witness = Witness::default();
+            let mut journal = Journal::at(dir.path(), witness.clone());
+            for event in ["first", "second"] {
+                journal.note(serde_json::json!({"event": event})).unwrap();
+                assert!(witness.look().unwrap().is_empty(), "positive control");
+            }
+            attack(&dir.path().join(bennu_records::file_name(0)));
+            let told = witness.look().unwrap();
+            assert!(matches!(&told[..], [one] if one.ends_with(words)), "{told:?}");
+            journal.note(serde_json::json!({"event": "third"})).unwrap();
+            let newest = kinds(dir.path());
+            assert_eq!(newest[newest.len() - 2..], ["start", "event"], "{newest:?}");
+            assert!(witness.look().unwrap().is_empty(), "told once a break");
+        }
+    }
+
+    #[test]
+    fn a_closed_file_that_is_touched_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::at(dir.path(), Witness::default());
+        journal.note(serde_json::json!({"event": "x"})).unwrap();
+        journal.stop().unwrap();
+        let witness = Witness::default();
+        let mut journal = Journal::at(dir.path(), witness.clone());
+        journal.note(serde_json::json!({"event": "y"})).unwrap();
+        assert!(witness.look().unwrap().is_empty(), "positive control");
+        let closed = dir.path().join(bennu_records::file_name(0));
+        let text = std::fs::read_to_string(&closed).unwrap();
+        std::fs::write(&closed, text.replace("\"x\"", "\"z\"")).unwrap();
+        let told = witness.look().unwrap();
+        assert!(
+            matches!(&told[..], [one] if one.ends_with("changed since")),
+            "{told:?}"
+        );
+        std::fs::remove_file(&closed).unwrap();
+        assert_eq!(witness.look().unwrap().len(), 1);
     }
 }

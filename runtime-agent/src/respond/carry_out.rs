@@ -12,6 +12,7 @@ use bennu_linux::kmsg::Level;
 use bennu_linux::reboot::{End, end};
 use bennu_linux::time;
 use bennu_policy::drift::{Action, Decision, Severity, Signal};
+use bennu_records::certificate::Outcome;
 use serde_json::json;
 use std::convert::Infallible;
 use std::path::Path;
@@ -29,11 +30,13 @@ const ISOLATE: [&str; 4] = [command::SYSTEMCTL, "--no-block", "isolate", "purged
 const ISOLATE_LIMIT: Duration = Duration::from_secs(10);
 
 impl Warden {
-    /// Record and alert, then certificate, then everything up to the purge; then the slot, which is decided anew.
+    /// Record and alert, then certificate where the machine may not live to sign another, then everything up to the purge;
+    /// then the slot, which is decided anew. What was done is signed.
     pub(super) fn answer(&mut self, decision: Decision, world: &mut impl Surroundings) {
         self.tell(&decision, world);
-        let destructive = decision.plan.iter().any(|step| step.action.cannot_be_undone());
-        if destructive {
+        let ends = |action: Action| action.cannot_be_undone() || action == Action::FailSafe;
+        let ends = decision.plan.iter().any(|step| ends(step.action));
+        if ends {
             self.certify(&decision, &report::planned(&decision), world);
             self.let_the_alert_out(world);
         }
@@ -54,12 +57,7 @@ impl Warden {
             let flipped = self.flip(&step.why.rule(), &decision, &acted, world);
             acted.push(flipped);
         }
-        // A repair changes what a later start runs on: that it was done, and from what, is signed.
-        let repaired = decision
-            .plan
-            .iter()
-            .any(|step| step.action == Action::RepairInactiveSlot);
-        if destructive || repaired {
+        if ends || acted.iter().any(|act| act.outcome == Outcome::Done) {
             self.certify(&decision, &acted, world);
         }
         if self.halted {
@@ -137,7 +135,8 @@ impl Warden {
         );
         self.sign_head(world);
         self.stop_log(world);
-        self.journal.replace(Journal::at(Path::new(paths::RUN_RECORDS)));
+        let journal = Journal::at(Path::new(paths::RUN_RECORDS), self.witness.clone());
+        self.journal.replace(journal);
         self.halted = true;
         let done = purge::purge(&mut || world.pause(Duration::ZERO));
         let failed = done.iter().any(|step| step.result.is_err());
@@ -232,7 +231,7 @@ impl Warden {
     }
 
     /// Signs and keeps one certificate; that it cannot be is told, and holds nothing up.
-    fn certify(&mut self, decision: &Decision, acts: &[Acted], world: &mut impl Surroundings) {
+    pub(super) fn certify(&mut self, decision: &Decision, acts: &[Acted], world: &mut impl Surroundings) {
         let Some(signer) = &mut self.signer else {
             return world.say(Level::Critical, "no certificate: the TPM does not sign");
         };
@@ -248,11 +247,13 @@ impl Warden {
             .map_err(|error| error.to_string())
             .and_then(|(envelope, digest)| {
                 let store = self.store.clone();
-                limited_by(ESP_LIMIT, world, move || store.keep(number, &envelope))?;
-                Ok(digest)
+                limited_by(ESP_LIMIT, world, move || {
+                    store.keep(number, &envelope)?;
+                    Ok((digest, envelope))
+                })
             });
         match kept {
-            Ok(digest) => {
+            Ok((digest, envelope)) => {
                 self.next = (number + 1, digest);
                 world.say(
                     Level::Alert,
@@ -260,8 +261,21 @@ impl Warden {
                 );
                 let body = json!({"event": "certificate", "number": number, "sha256": digest.to_string()});
                 self.note(body, world);
+                self.keep_on_state(number, envelope, world);
             }
             Err(error) => world.say(Level::Critical, &format!("no certificate: {error}")),
+        }
+    }
+
+    /// After a purge there is no state volume any more; the next start copies.
+    fn keep_on_state(&self, number: u64, envelope: Vec<u8>, world: &mut impl Surroundings) {
+        if self.halted {
+            return;
+        }
+        let store = self.store.clone();
+        if let Err(error) = limited(world, move || store.keep_on_state(number, envelope)) {
+            let words = format!("action certificate {number} is on the ESP only: {error}");
+            world.say(Level::Warning, &words);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Action certificates: made, kept where a purge does not reach them, read back by the system that runs afterwards.
 //!
-//! Written by `bennud` to the ESP (eight, 96 KiB each) before anything is destroyed, and copied to the state volume at
-//! the next start that has one. Read by `bennud` for number and digest of the newest, and by `bennuctl certificates`,
+//! Written by `bennud` to the ESP (eight, 96 KiB each) before anything is destroyed and to the state volume, to which the
+//! next start copies what it does not have. Read by `bennud` for number and digest of the newest, and by `bennuctl certificates`,
 //! which believes the TPM's signature and nothing else. A copy that cannot be read is passed over and told.
 
 use crate::esp::{Access, with_esp};
@@ -92,6 +92,16 @@ impl Store {
             esp.write_certificate(number, envelope)
         })
         .map_err(|error| error.to_string())
+    }
+
+    /// Keeps one on the state volume as well, where there is one.
+    ///
+    /// # Errors
+    /// It is not there; in words.
+    pub fn keep_on_state(&self, number: u64, envelope: Vec<u8>) -> Result<(), String> {
+        let envelopes = Envelopes::from([(number, envelope)]);
+        let troubles = Vec::new();
+        self.carry_over(&Found { envelopes, troubles }).map(drop)
     }
 
     /// Copies what the ESP has to the state volume; gives the numbers that were new there.

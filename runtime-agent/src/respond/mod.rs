@@ -27,7 +27,7 @@ mod watch_report;
 use crate::console::Console;
 use crate::documents;
 use crate::ended::{self, Ends};
-use crate::records::{Journal, boot_id, place};
+use crate::records::{Journal, Witness, boot_id, place};
 use crate::scrub::Scrubber;
 use crate::surroundings::Surroundings;
 use crate::watch::{Inbox, Sighting, Watch};
@@ -91,6 +91,7 @@ pub struct Warden {
     watch: Watch,
     scrubber: Scrubber,
     journal: Lent<Journal>,
+    witness: Witness,
     /// Lines that never came to the log, because it was away.
     unwritten: u64,
     signer: Option<LimitedSigner>,
@@ -115,14 +116,15 @@ pub struct Warden {
 
 impl Warden {
     /// The watch of this start. An image without a configuration is watched in dry run.
-    pub fn new(handover: &Handover, config: Option<DriftConfig>, denied: Inbox) -> Self {
-        let (memory, scrubber) = (Memory::load(), Scrubber::default());
+    pub fn new(handover: &Handover, config: Option<DriftConfig>, denied: Inbox, scrubber: Scrubber) -> Self {
+        let (memory, witness) = (Memory::load(), Witness::default());
         Self {
             handover: handover.clone(),
             config,
-            watch: Watch::new(handover, denied, &scrubber),
+            watch: Watch::new(handover, denied, &scrubber, &witness),
             scrubber,
-            journal: Lent::new(Journal::at(place(handover))),
+            journal: Lent::new(Journal::at(place(handover), witness.clone())),
+            witness,
             unwritten: 0,
             signer: None,
             store: Store::of(handover),

@@ -2,11 +2,12 @@
 //! because it could not be done again, is told as well. A failure is tried again in the next round.
 
 use super::limit::within;
-use super::{NOT_LOOKED_AT, Warden, carry_out, deny, freeze, network};
+use super::{Acted, NOT_LOOKED_AT, Warden, carry_out, deny, freeze, network, report};
 use crate::surroundings::Surroundings;
 use bennu_linux::kmsg::Level;
 use bennu_linux::time;
 use bennu_policy::drift::{self, Action, Concerned, Hold};
+use bennu_records::certificate::UNDO;
 use serde_json::json;
 use std::time::Duration;
 
@@ -20,9 +21,13 @@ impl Warden {
         let stays = Action::ALL
             .into_iter()
             .find(|action| drift::hold(*action, &facts) == Hold::LastOfBudget);
-        let undone = drift::reverts(&facts);
-        for action in undone {
-            self.undo_one(action, world);
+        let undone: Vec<Acted> = drift::reverts(&facts)
+            .into_iter()
+            .filter_map(|action| self.undo_one(action, world))
+            .collect();
+        if !undone.is_empty() {
+            let decision = self.decide(&NOT_LOOKED_AT);
+            self.certify(&decision, &undone, world);
         }
         if let Some(action) = stays {
             let words = format!(
@@ -33,7 +38,7 @@ impl Warden {
         }
     }
 
-    fn undo_one(&mut self, action: Action, world: &mut impl Surroundings) {
+    fn undo_one(&mut self, action: Action, world: &mut impl Surroundings) -> Option<Acted> {
         let frozen = match action {
             Action::FreezeCgroup => self.memory.take_frozen(),
             _ => Vec::new(),
@@ -53,7 +58,8 @@ impl Warden {
                 if let Err(error) = self.memory.will_freeze(&kept) {
                     world.say(Level::Error, &error);
                 }
-                return self.say_once(format!("{} not undone: {why}", action.name()), world);
+                self.say_once(format!("{} not undone: {why}", action.name()), world);
+                return None;
             }
         };
         if let Err(error) = self.memory.does_not_hold(action) {
@@ -64,17 +70,20 @@ impl Warden {
         }
         self.undoing = None;
         world.say(Level::Notice, &format!("{} undone: {words}", action.name()));
-        self.note(
+        let up_ms = time::since_boot_ms();
+        self.line = self.note(
             json!({
                 "event": "undo",
                 "severity": "suspicious",
                 "action": action.name(),
                 "rule": RULE,
                 "words": words,
-                "up_ms": time::since_boot_ms(),
+                "up_ms": up_ms,
             }),
             world,
         );
+        let name = format!("{UNDO}{}", action.name());
+        Some(report::acted(&name, RULE, Ok(words), up_ms))
     }
 
     fn say_once(&mut self, words: String, world: &mut impl Surroundings) {

@@ -31,7 +31,7 @@ use bennu_policy::drift::Signal;
 use report::ScrubReport;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Between two rounds over both slots.
@@ -48,6 +48,31 @@ struct Shared {
     /// Held while blocks are read to be judged, and while they are written.
     disk: Mutex<()>,
     state: Mutex<State>,
+    /// Somebody wants a round.
+    called: Condvar,
+}
+
+/// What the thread does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    /// There is none: not yet, or not at all.
+    #[default]
+    Off,
+    /// It waits for the next round.
+    Resting,
+    /// It reads.
+    Reading,
+}
+
+/// What becomes of a wish for a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// A round begins.
+    Begins,
+    /// One is on its way.
+    Runs,
+    /// There is no scrub: the image asks for none, or the slot is not marked good yet.
+    Off,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +87,8 @@ struct State {
     writes: u64,
     /// Rises when a round begins.
     rounds: u64,
+    phase: Phase,
+    wished: bool,
 }
 
 /// What the manifest of a slot says of its UKI.
@@ -104,7 +131,10 @@ impl Scrubber {
         });
         let mut report = earlier.unwrap_or_else(|| ScrubReport::new(0));
         report.mib_per_s = config.scrub_mib_per_s;
-        self.with(|state| state.report = Some(report));
+        self.with(|state| {
+            state.report = Some(report);
+            state.phase = Phase::Reading;
+        });
         loop {
             let rest = match self.round(handover, config, &mut console) {
                 Ok(()) => REST,
@@ -115,7 +145,34 @@ impl Scrubber {
                 }
             };
             self.save(&mut console);
-            std::thread::sleep(rest);
+            self.rest(rest);
+        }
+    }
+
+    /// Waits, but not when somebody wants a round.
+    fn rest(&self, time: Duration) {
+        let mut state = self.state();
+        state.phase = Phase::Resting;
+        let waited = self
+            .0
+            .called
+            .wait_timeout_while(state, time, |state| !state.wished);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.wished = false;
+        state.phase = Phase::Reading;
+    }
+
+    /// Begins the next round now.
+    pub fn wish(&self) -> Wish {
+        let mut state = self.state();
+        match state.phase {
+            Phase::Off => Wish::Off,
+            Phase::Reading => Wish::Runs,
+            Phase::Resting => {
+                state.wished = true;
+                self.0.called.notify_one();
+                Wish::Begins
+            }
         }
     }
 
@@ -169,7 +226,12 @@ impl Scrubber {
 
     /// Changes what is known.
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        act(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.state())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whoever panicked left a report that the next pass puts right.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at, or changes, what is known of one slot; none before it was looked at.

@@ -353,3 +353,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_wish_ends_the_rest_and_is_refused_where_nothing_rests() {
+    let scrubber = Scrubber::default();
+    assert_eq!(scrubber.wish(), Wish::Off, "not started");
+    let (resting, hour) = (scrubber.clone(), Duration::from_secs(3600));
+    let rest = std::thread::spawn(move || resting.rest(hour));
+    while scrubber.wish() == Wish::Off {
+        std::thread::yield_now();
+    }
+    rest.join().unwrap();
+    assert_eq!(scrubber.wish(), Wish::Runs);
+    // One wish, one round.
+    let begun = std::time::Instant::now();
+    scrubber.rest(Duration::from_millis(30));
+    assert!(begun.elapsed() >= Duration::from_millis(30));
+}

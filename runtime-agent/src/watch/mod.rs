@@ -7,6 +7,7 @@
 //! Reads: sysfs, procfs, securityfs, the TPM, the boot disk. Writes nothing.
 
 mod before_good;
+mod bpf;
 mod clock;
 mod disk;
 mod ended;
@@ -14,6 +15,7 @@ mod firmware;
 mod gate;
 mod ima;
 mod kernel;
+mod records;
 mod scrub;
 mod tpm;
 mod verity;
@@ -22,6 +24,7 @@ pub use before_good::Watched;
 pub use gate::Inbox;
 pub use ima::ImaWatch;
 
+use crate::records::Witness;
 use crate::scrub::Scrubber;
 use bennu_formats::handover::Handover;
 use bennu_linux::time;
@@ -79,8 +82,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The subjects of this start; the gate puts what it denies into `denied`, the scrub has what it found.
-    pub fn new(handover: &Handover, denied: Inbox, scrubber: &Scrubber) -> Self {
+    /// The subjects of this start; the gate puts what it denies into `denied`, the scrub has what it found, the witness
+    /// knows what was written to the record log.
+    pub fn new(handover: &Handover, denied: Inbox, scrubber: &Scrubber, witness: &Witness) -> Self {
         let subjects: Vec<Box<dyn Subject>> = vec![
             Box::new(tpm::Pcrs::of(handover)),
             Box::new(tpm::Counters::default()),
@@ -89,6 +93,8 @@ impl Watch {
             Box::new(kernel::Modules::default()),
             Box::new(kernel::Mounts::default()),
             Box::new(gate::Gate(denied)),
+            Box::new(bpf::Objects::default()),
+            Box::new(records::Log(witness.clone())),
             Box::new(ended::Agent::of(handover)),
             Box::new(clock::Clock::default()),
             Box::new(disk::Table::of(handover)),

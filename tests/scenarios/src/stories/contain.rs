@@ -71,6 +71,7 @@ const OVER: &[&str] = &[
     "3-await-allowed",
     "3-status",
     "3-log",
+    "3-certificates",
 ];
 
 fn contained(context: &mut Context) -> Result<()> {
@@ -94,6 +95,11 @@ fn contained(context: &mut Context) -> Result<()> {
     expect_cut(&lines, run)?;
     expect_over(&lines, run)?;
     expect_everything(&lines, run)?;
+    expect(run, &["5-change-log"], "passed")?;
+    expect_line(
+        &lines,
+        "bennud: signal log-broken (strong): records-00000000000000000",
+    )?;
     expect_outside(&sink, &other)
 }
 
@@ -176,6 +182,15 @@ fn expect_over(lines: &[String], run: &Results) -> Result<()> {
         "bennud: freeze-cgroup undone: ",
         "bennud: deny undone: every unit starts programs",
     ];
+    // Each act is signed, and so is its end.
+    for words in [
+        "deny done at ",
+        "cut-network done at ",
+        "undo.cut-network done at ",
+        "undo.deny done at ",
+    ] {
+        at(words)?;
+    }
     let places = order.iter().map(|part| at(part)).collect::<Result<Vec<_>>>()?;
     ensure!(
         places.is_sorted(),

@@ -241,7 +241,15 @@ fn dry_run(context: &mut Context) -> Result<()> {
         traced.contains(r#""verified":false"#),
         "expected an unverified program, found: {traced}"
     );
-    expect_status(&lines, "DRY RUN: nothing is denied; ")
+    expect_status(&lines, "DRY RUN: nothing is denied; ")?;
+    // Nothing kept the intruder from taking a link away; that it is gone is told.
+    expect(runs.last().context("no run")?, &["unlink-pin"], "passed")?;
+    let gone = "bennud: signal bpf-object-changed (strong): pin execute: expected link ";
+    ensure!(
+        expect_line(&lines, gone)?.ends_with(", found nothing"),
+        "expected a link that is gone"
+    );
+    Ok(())
 }
 
 /// Debian 12's kernel.

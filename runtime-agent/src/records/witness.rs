@@ -1,0 +1,238 @@
+//! What `bennud` wrote to the record log and what is there: a line that somebody changes or takes away is seen in the next
+//! round, not only when a person verifies the log.
+//!
+//! Files that are closed are known by inode, length and time of change, which nobody can set; the open one by the digest of
+//! what was written to it. After a break the writer begins a new file, so that no line goes to one that has no name any more.
+
+use bennu_records::{Directory, Store, file_name};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+/// Device, inode, length in bytes, seconds and nanoseconds of the last change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    file: (u64, u64),
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Mark {
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = fs::symlink_metadata(path)?;
+        Ok(Self {
+            file: (found.dev(), found.ino()),
+            length: found.len(),
+            changed: (found.ctime(), found.ctime_nsec()),
+        })
+    }
+}
+
+/// The file that is written.
+#[derive(Debug)]
+struct Newest {
+    number: u64,
+    written: Sha256,
+    length: u64,
+    /// As it was when its bytes were last found right.
+    right: Option<Mark>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    path: PathBuf,
+    closed: BTreeMap<u64, Mark>,
+    newest: Option<Newest>,
+    broken: bool,
+}
+
+/// Between the writer of the log and the watch.
+#[derive(Debug, Clone, Default)]
+pub struct Witness(Arc<Mutex<Known>>);
+
+impl Witness {
+    /// Whoever panicked left numbers that at worst tell of a break.
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Knows nothing any more: the log lies elsewhere from now on.
+    pub fn forget(&self) {
+        *self.known() = Known::default();
+    }
+
+    /// Takes what lies in `path` for what has to stay there.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn begin(&self, path: &Path, store: &Directory) -> io::Result<()> {
+        let mut known = Known {
+            path: path.to_owned(),
+            ..Known::default()
+        };
+        for (number, _) in store.files()? {
+            let mark = Mark::of(&path.join(file_name(number)))?;
+            known.closed.insert(number, mark);
+        }
+        *self.known() = known;
+        Ok(())
+    }
+
+    /// Whether a break was found since this was last asked.
+    pub fn takes_break(&self) -> bool {
+        std::mem::take(&mut self.known().broken)
+    }
+
+    /// What is not as it was written, a sentence each. While a line is being written it says nothing.
+    ///
+    /// # Errors
+    /// What the system says of a file that is there.
+    pub fn look(&self) -> io::Result<Vec<String>> {
+        let mut known = match self.0.try_lock() {
+            Ok(known) => known,
+            Err(TryLockError::Poisoned(known)) => known.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(Vec::new()),
+        };
+        let broken = known.look()?;
+        known.broken |= !broken.is_empty();
+        Ok(broken)
+    }
+}
+
+fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+impl Known {
+    fn look(&mut self) -> io::Result<Vec<String>> {
+        let mut broken = Vec::new();
+        for (number, mark) in &self.closed {
+            let name = file_name(*number);
+            match if_there(Mark::of(&self.path.join(&name)))? {
+                Some(found) if found == *mark => {}
+                None => broken.push(format!("{name}: expected {} bytes, found no file", mark.length)),
+                Some(found) => broken.push(format!(
+                    "{name}: expected {} bytes as they were written, found {} bytes, changed since",
+                    mark.length, found.length
+                )),
+            }
+        }
+        if let Some(newest) = &mut self.newest {
+            broken.extend(newest.look(&self.path)?);
+        }
+        Ok(broken)
+    }
+}
+
+impl Newest {
+    fn look(&mut self, folder: &Path) -> io::Result<Option<String>> {
+        let name = file_name(self.number);
+        let path = folder.join(&name);
+        let Some(found) = if_there(Mark::of(&path))? else {
+            return Ok(Some(format!(
+                "{name}: expected {} bytes, found no file",
+                self.length
+            )));
+        };
+        if found.length != self.length {
+            let words = format!("{name}: expected {} bytes, found {}", self.length, found.length);
+            return Ok(Some(words));
+        }
+        if self.right == Some(found) {
+            return Ok(None);
+        }
+        let mut hasher = Sha256::new();
+        io::copy(&mut File::open(&path)?.take(self.length), &mut hasher)?;
+        if hasher.finalize() != self.written.clone().finalize() {
+            let words = format!(
+                "{name}: expected the {} bytes that were written, found others",
+                self.length
+            );
+            return Ok(Some(words));
+        }
+        self.right = Some(found);
+        Ok(None)
+    }
+}
+
+/// A directory whose witness knows what was written to it.
+#[derive(Debug)]
+pub struct Witnessed {
+    path: PathBuf,
+    store: Directory,
+    witness: Witness,
+}
+
+impl Witnessed {
+    /// Opens `path` or makes it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(path: &Path, witness: Witness) -> io::Result<Self> {
+        let store = Directory::open(path)?;
+        witness.begin(path, &store)?;
+        Ok(Self {
+            path: path.to_owned(),
+            store,
+            witness,
+        })
+    }
+}
+
+impl Store for Witnessed {
+    fn files(&self) -> io::Result<Vec<(u64, u64)>> {
+        self.store.files()
+    }
+
+    fn read(&self, number: u64) -> io::Result<Vec<u8>> {
+        self.store.read(number)
+    }
+
+    fn create(&mut self, number: u64) -> io::Result<()> {
+        let mut known = self.witness.known();
+        if let Some(before) = known.newest.take() {
+            // One that somebody took away meanwhile was told, or is told as long as the closed ones are looked at.
+            if let Ok(mark) = Mark::of(&self.path.join(file_name(before.number))) {
+                known.closed.insert(before.number, mark);
+            }
+        }
+        self.store.create(number)?;
+        known.newest = Some(Newest {
+            number,
+            written: Sha256::new(),
+            length: 0,
+            right: None,
+        });
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut known = self.witness.known();
+        let written = self.store.append(bytes);
+        match (&written, &mut known.newest) {
+            (Ok(()), Some(newest)) => {
+                newest.written.update(bytes);
+                newest.length += bytes.len() as u64;
+            }
+            // Any part of the bytes may be there; the next writer begins a new file.
+            _ => known.newest = None,
+        }
+        written
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.store.sync()
+    }
+
+    fn remove(&mut self, number: u64) -> io::Result<()> {
+        self.witness.known().closed.remove(&number);
+        self.store.remove(number)
+    }
+}
