@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Device, inode, length in bytes, seconds and nanoseconds of the last change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,10 @@ struct Known {
     closed: BTreeMap<u64, Mark>,
     newest: Option<Newest>,
     broken: bool,
+    /// A write is on its way: no look can say what is there.
+    writing: bool,
+    /// Rises when everything is forgotten; a write that began before settles nothing any more.
+    generation: u64,
 }
 
 /// Between the writer of the log and the watch.
@@ -60,9 +64,31 @@ impl Witness {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Knows nothing any more: the log lies elsewhere from now on.
+    /// Knows nothing any more: the log lies elsewhere from now on. Waits for no write, which may hang.
     pub fn forget(&self) {
-        *self.known() = Known::default();
+        self.start_over(Known::default());
+    }
+
+    fn start_over(&self, with: Known) {
+        let mut known = self.known();
+        let generation = known.generation + 1;
+        *known = Known { generation, ..with };
+    }
+
+    /// A write begins; gives what [`Witness::settle`] wants.
+    fn write_begins(&self) -> u64 {
+        let mut known = self.known();
+        known.writing = true;
+        known.generation
+    }
+
+    /// A write has ended.
+    fn settle(&self, generation: u64, act: impl FnOnce(&mut Known)) {
+        let mut known = self.known();
+        if known.generation == generation {
+            act(&mut known);
+            known.writing = false;
+        }
     }
 
     /// Takes what lies in `path` for what has to stay there.
@@ -78,7 +104,7 @@ impl Witness {
             let mark = Mark::of(&path.join(file_name(number)))?;
             known.closed.insert(number, mark);
         }
-        *self.known() = known;
+        self.start_over(known);
         Ok(())
     }
 
@@ -92,11 +118,10 @@ impl Witness {
     /// # Errors
     /// What the system says of a file that is there.
     pub fn look(&self) -> io::Result<Vec<String>> {
-        let mut known = match self.0.try_lock() {
-            Ok(known) => known,
-            Err(TryLockError::Poisoned(known)) => known.into_inner(),
-            Err(TryLockError::WouldBlock) => return Ok(Vec::new()),
-        };
+        let mut known = self.known();
+        if known.writing {
+            return Ok(Vec::new());
+        }
         let broken = known.look()?;
         known.broken |= !broken.is_empty();
         Ok(broken)
@@ -196,34 +221,35 @@ impl Store for Witnessed {
     }
 
     fn create(&mut self, number: u64) -> io::Result<()> {
-        let mut known = self.witness.known();
-        if let Some(before) = known.newest.take() {
-            // One that somebody took away meanwhile was told, or is told as long as the closed ones are looked at.
-            if let Ok(mark) = Mark::of(&self.path.join(file_name(before.number))) {
-                known.closed.insert(before.number, mark);
-            }
-        }
-        self.store.create(number)?;
-        known.newest = Some(Newest {
-            number,
-            written: Sha256::new(),
-            length: 0,
-            right: None,
+        let generation = self.witness.write_begins();
+        let created = self.store.create(number);
+        self.witness.settle(generation, |known| {
+            let before = known.newest.take().map(|newest| newest.number);
+            let mark = |number| Some((number, Mark::of(&self.path.join(file_name(number))).ok()?));
+            // One that somebody took away meanwhile was told.
+            known.closed.extend(before.and_then(mark));
+            known.newest = created.is_ok().then(|| Newest {
+                number,
+                written: Sha256::new(),
+                length: 0,
+                right: None,
+            });
         });
-        Ok(())
+        created
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut known = self.witness.known();
+        let generation = self.witness.write_begins();
         let written = self.store.append(bytes);
-        match (&written, &mut known.newest) {
-            (Ok(()), Some(newest)) => {
-                newest.written.update(bytes);
-                newest.length += bytes.len() as u64;
-            }
-            // Any part of the bytes may be there; the next writer begins a new file.
-            _ => known.newest = None,
-        }
+        self.witness
+            .settle(generation, |known| match (&written, &mut known.newest) {
+                (Ok(()), Some(newest)) => {
+                    newest.written.update(bytes);
+                    newest.length += bytes.len() as u64;
+                }
+                // Any part of the bytes may be there; the next writer begins a new file.
+                _ => known.newest = None,
+            });
         written
     }
 

@@ -18,6 +18,9 @@ pub struct Inbox(Arc<Mutex<Waiting>>);
 struct Waiting {
     strong: VecDeque<Denial>,
     weak: VecDeque<Denial>,
+    /// Came, and found no place.
+    beyond: u64,
+    /// Never came.
     lost: u64,
 }
 
@@ -36,7 +39,7 @@ impl Inbox {
                 Weight::Weak => &mut waiting.weak,
             };
             if line.len() == MOST {
-                waiting.lost = waiting.lost.saturating_add(1);
+                waiting.beyond = waiting.beyond.saturating_add(1);
             } else {
                 line.push_back(denial.clone());
             }
@@ -67,10 +70,19 @@ impl Subject for Gate {
     }
 
     fn look(&mut self) -> Look {
-        let Waiting { strong, weak, lost } = self.0.take();
+        let Waiting {
+            strong,
+            weak,
+            beyond,
+            lost,
+        } = self.0.take();
         let mut seen: Vec<Sighting> = strong.iter().chain(&weak).map(sighting).collect();
         if lost > 0 {
             let words = format!("{lost} events of the gate were lost");
+            seen.push(Sighting::new(Signal::EventsLost, words));
+        }
+        if beyond > 0 {
+            let words = format!("{beyond} denials beyond the {MOST} of their weight that one round looks at");
             seen.push(Sighting::new(Signal::EventsLost, words));
         }
         Ok(seen)
@@ -186,17 +198,15 @@ mod tests {
         inbox.put(&denial(DenialKind::DeviceWrite, Outcome::Denied, "dd"));
         inbox.lost(10);
         let seen = Gate(inbox).look().unwrap();
-        assert_eq!(seen.len(), 1 + MOST + 1);
+        assert_eq!(seen.len(), 1 + MOST + 2);
         assert_eq!(
             seen[0].signal,
             Signal::GateTampering,
             "the flood hides no strong one"
         );
-        assert_eq!(seen[MOST + 1].signal, Signal::EventsLost);
-        assert!(
-            seen[MOST + 1].detail.starts_with("15 events"),
-            "{:?}",
-            seen[MOST + 1]
-        );
+        for (told, words) in seen[MOST + 1..].iter().zip(["10 events", "5 denials"]) {
+            assert_eq!(told.signal, Signal::EventsLost);
+            assert!(told.detail.starts_with(words), "{told:?}");
+        }
     }
 }

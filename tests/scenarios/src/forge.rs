@@ -5,9 +5,12 @@ use bennu_formats::dsse::{self, SLOT_PAYLOAD_TYPE, Signature};
 use bennu_formats::verity_sig::{PARTITION_BYTES, VeritySig};
 use bennu_harness::partitions::Partition;
 use bennu_harness::prelude::*;
+use bennu_harness::tool;
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use ed25519_dalek::{Signer as _, SigningKey};
+use std::ffi::OsStr;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 /// Bytes of a block of dm-verity and of EROFS.
 const BLOCK: u64 = 4096;
@@ -53,12 +56,18 @@ pub fn resign(
 /// Replaces the PKCS#7 signature over the root hash of the slot labelled `label`; its manifest stays as it is.
 pub fn replace_root_hash_signature(disk: &Disk, label: &str, signature: &[u8]) -> Result<()> {
     let partition = manifest_partition(disk, label)?;
-    let mut sig = VeritySig::decode(&disk.read(partition.number, 0, PARTITION_BYTES)?)?;
+    let bytes = with_signature(&disk.read(partition.number, 0, PARTITION_BYTES)?, signature)?;
+    disk.write(partition.number, 0, &bytes)?;
+    Ok(())
+}
+
+/// The content of a root-verity-sig partition with another PKCS#7 signature.
+pub fn with_signature(partition: &[u8], signature: &[u8]) -> Result<Vec<u8>> {
+    let mut sig = VeritySig::decode(partition)?;
     sig.signature = signature.to_vec();
     let mut bytes = sig.encode()?;
     bytes.resize(PARTITION_BYTES, 0);
-    disk.write(partition.number, 0, &bytes)?;
-    Ok(())
+    Ok(bytes)
 }
 
 /// Flips one byte in the root partition of the slot labelled `label`, in the block that holds `content` (which
@@ -166,4 +175,45 @@ pub fn give_tries_back(machine: &Machine, prefix: &str) -> Result<()> {
         esp.delete(&format!("/bennu/{record}"))?;
     }
     Ok(())
+}
+
+/// DER of a detached PKCS#7 without signed attributes, as the kernel wants it.
+pub fn sign_root_hash(folder: &Path, root_hash: &str, key: &Path, certificate: &Path) -> Result<Vec<u8>> {
+    let message = folder.join("root-hash");
+    std::fs::write(&message, root_hash)?;
+    let args: Vec<&OsStr> = vec![
+        "smime".as_ref(),
+        "-sign".as_ref(),
+        "-binary".as_ref(),
+        "-noattr".as_ref(),
+        "-outform".as_ref(),
+        "der".as_ref(),
+        "-in".as_ref(),
+        message.as_os_str(),
+        "-signer".as_ref(),
+        certificate.as_os_str(),
+        "-inkey".as_ref(),
+        key.as_os_str(),
+    ];
+    Ok(tool::run("openssl", &args, &[])?)
+}
+
+/// Key and certificate that nobody enrolled.
+pub fn stranger(folder: &Path) -> Result<(PathBuf, PathBuf)> {
+    let (key, certificate) = (folder.join("stranger.key"), folder.join("stranger.crt"));
+    let args: Vec<&OsStr> = vec![
+        "req".as_ref(),
+        "-x509".as_ref(),
+        "-newkey".as_ref(),
+        "rsa:2048".as_ref(),
+        "-nodes".as_ref(),
+        "-subj".as_ref(),
+        "/CN=stranger".as_ref(),
+        "-keyout".as_ref(),
+        key.as_os_str(),
+        "-out".as_ref(),
+        certificate.as_os_str(),
+    ];
+    tool::run("openssl", &args, &[])?;
+    Ok((key, certificate))
 }

@@ -307,17 +307,18 @@ fn flood(context: &mut Context) -> Result<()> {
         "bennud: signal gate-tampering (strong): device-write: ",
         WATCHDOG,
     )?;
-    wait_for_line(&on, "bennud: signal events-lost (weak): ", WATCHDOG)?;
+    // The watch takes so many in a round and counts the others; the gate's ring need not overflow for that.
+    let lost = wait_for_line(&on, "bennud: signal events-lost (weak): ", WATCHDOG)?;
     guest
         .run("systemctl kill -s KILL bomb.service; systemctl stop bomb.service </dev/null >/dev/null 2>&1")?;
     let status = guest.run("bennuctl status")?;
     let gate = status.lines().find(|line| line.starts_with("gate "));
     let gate = gate.with_context(|| format!("expected a line about the gate, found {status}"))?;
     ensure!(
-        gate.contains("enforced; ") && !gate.contains(", 0 lost, "),
-        "expected losses that are counted, found {gate}"
+        gate.contains("enforced; "),
+        "expected the gate to stand, found {gate}"
     );
-    println!("{gate}");
+    println!("{lost}\n{gate}");
     // The control: the machine serves on.
     expect_answer(guest.web, "/", 200, PAGE)
 }

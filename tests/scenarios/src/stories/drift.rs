@@ -135,15 +135,17 @@ fn purge(context: &mut Context) -> Result<()> {
             .with_context(|| format!("expected `{part}`"))
     };
     let steps = [
-        TWO_SIGNALS,
+        "bennud: kill done: 1 processes",
         "bennud: action certificate 0 is signed and on the ESP",
+        TWO_SIGNALS,
+        "bennud: action certificate 1 is signed and on the ESP",
         "bennud: state-purge.freeze done: 1 control groups",
         "bennud: state-purge.erase-secrets done: ",
         "bennud: state-purge.wipe-keys done: bennu-state",
         "bennud: state-purge.kill done: 1 control groups",
         "bennud: state-purge.unmount done",
         "bennud: state-purge.drop-caches done",
-        "bennud: action certificate 1 is signed and on the ESP",
+        "bennud: action certificate 2 is signed and on the ESP",
     ];
     let places: Vec<usize> = steps.iter().map(|step| at(step)).collect::<Result<_>>()?;
     ensure!(
@@ -202,14 +204,15 @@ fn flip(context: &mut Context) -> Result<()> {
     ensure!(shown.status == 0, "{}", shown.text);
     for part in [
         "certificate 0 of small 3, boot ",
-        "certificate 1 of small 3, boot ",
+        "certificate 2 of small 3, boot ",
+        "kill done",
         "ima-digest-unknown (ima, strong): /tmp/intruder/intruder",
         "pcr-changed (tpm, strong): PCR 12 is ",
         "state-purge planned",
         "state-purge.wipe-keys done",
         "state-purge done",
         "flip-slot done",
-        "good: 2 certificates, signed by the TPM",
+        "good: 3 certificates, signed by the TPM",
     ] {
         ensure!(
             shown.text.contains(part),
@@ -268,6 +271,7 @@ fn debian_13(context: &mut Context) -> Result<()> {
     let lines = texts(&on);
     expect_line(&lines, "fell back from 3: SLOT-DRIFTED: drift.two-strong: ")?;
     expect_line(&lines, "certificate 1 of demo 3, boot ")?;
-    expect_line(&lines, "good: 2 certificates, signed by the TPM")?;
+    expect_line(&lines, "state-purge.wipe-keys done at ")?;
+    expect_line(&lines, " certificates, signed by the TPM with the key ")?;
     Ok(())
 }

@@ -28,6 +28,7 @@ mod no_shell;
 mod nothing_to_talk_to;
 mod pcr_banks;
 mod pin;
+mod portable;
 mod power_cuts;
 mod recovery_key;
 mod recovery_screen;
@@ -106,6 +107,7 @@ pub fn all() -> Vec<Story> {
         debian::stories(),
         appliance::stories(),
         alerts::stories(),
+        portable::stories(),
         power_cuts::stories(),
         rigs::stories(),
     ]

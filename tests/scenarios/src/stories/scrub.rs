@@ -17,6 +17,11 @@ pub fn stories() -> Vec<Story> {
         story!("bad-blocks-of-the-other-slot-are-mended", Tier::Fast, mended),
         story!("bad-blocks-in-dry-run-are-told-only", Tier::Fast, dry_run),
         story!("bad-blocks-without-a-source-stay", Tier::Fast, unrepairable),
+        story!(
+            "bad-block-of-the-running-slot-starts-the-other",
+            Tier::Fast,
+            running
+        ),
     ]
 }
 
@@ -248,6 +253,55 @@ fn unrepairable(context: &mut Context) -> Result<()> {
         "expected slot 2 untouched"
     );
     Ok(())
+}
+
+/// A block that nobody reads, in the slot that runs: no boot would notice it, so the slot is given up for the other one;
+/// and where that one is no better, the machine stays up.
+fn running(context: &mut Context) -> Result<()> {
+    let data = std::fs::read(images::top().join("images/small/late-data"))?;
+    let unread = &data[20_000..20_064];
+    let mut machine = machine(context, "small/scrub-active.toml")?;
+    forge::flip_in_root(machine.disk()?, "small_3", unread)?;
+    {
+        let mut on = machine.power_on()?;
+        on.wait_for_without(
+            "bennud: signal verity-corrupt-active (strong): slot 3 (runs): root block ",
+            &["FAILED".into(), "HALTED".into()],
+            INITRD,
+        )?;
+        on.wait_for("bennud: action certificate 0 is signed and on the ESP", INITRD)?;
+        on.wait_for("bennud: slot 3 is marked bad; slot 2 verifies", INITRD)?;
+        on.wait_for("bennud: restarting: the boot decides anew", INITRD)?;
+        expect_reset(&mut on)?;
+    }
+    let lines = boot_to_probe(&mut machine)?;
+    expect_version(&lines, "2")?;
+    expect_line(&lines, "fell back from 3: SLOT-DRIFTED: ")?;
+
+    let mut machine = self::machine(context, "small/scrub-active.toml")?;
+    for label in ["small_2", "small_3"] {
+        forge::flip_in_root(machine.disk()?, label, unread)?;
+    }
+    let mut on = machine.power_on()?;
+    on.wait_for_without(
+        "bennud: fail-safe FAILED: the machine stays up: the other slot is no better: ",
+        &[
+            "bennu-init: FAILED".into(),
+            "HALTED".into(),
+            "is marked bad".into(),
+        ],
+        INITRD,
+    )?;
+    // It goes on, and does not try again at each round.
+    std::thread::sleep(Duration::from_secs(10));
+    let lines = texts(&on);
+    expect_version(&lines, "3")?;
+    let tried = lines
+        .iter()
+        .filter(|line| line.starts_with("bennud: fail-safe "))
+        .count();
+    ensure!(tried == 1, "expected one try, found {tried}");
+    on.kill()
 }
 
 fn disk_flip(disk: &Disk, partition: u32, block: usize) -> Result<()> {
