@@ -4,6 +4,7 @@ mod alerts;
 mod checks;
 mod drift;
 mod gate;
+mod health;
 mod local;
 mod workloads;
 
@@ -15,7 +16,7 @@ use crate::cmdline::{HardeningPlan, HardeningRule};
 use crate::definition::{AcceptedKeys, AgentsRule, Definition, DefinitionError, SourceSection};
 use crate::steps::ima::ImaPlan;
 use bennu_formats::gate::{GateConfig, GateMode};
-use bennu_formats::health::{HealthConfig, ModulesRule};
+use bennu_formats::health::HealthConfig;
 use bennu_formats::identity::IdentityRule;
 use bennu_formats::manifest::Architecture;
 use bennu_formats::trust::{LocalRule, RecoveryRule, SecretSpec, SecureBootRule, StateRule};
@@ -123,41 +124,9 @@ impl Plan {
     /// A missing key or a value that cannot be.
     pub fn new(path: &Path, definition: Definition, over: Overrides) -> Result<Self, DefinitionError> {
         let check = Checker { path };
-        let tries = check.within("boot.tries", "1 to 9", definition.boot.tries.unwrap_or(3), 1..=9)?;
-        let max_attempts = check.within(
-            "boot.max_attempts",
-            "1 to 9",
-            definition.boot.max_attempts.unwrap_or(tries),
-            1..=9,
-        )?;
-        let deadline_s = check.within(
-            "health.deadline_s",
-            "1 to 86400",
-            definition.health.deadline_s.unwrap_or(300),
-            1..=86_400,
-        )?;
-        let checks = definition.health.check.len();
-        if checks > bennu_formats::health::MAX_CHECKS {
-            return Err(check.value("health.check", "at most 64 checks", checks.to_string()));
-        }
-        if let Some(wrong) = definition.secret.iter().find(|s| !s.is_well_formed()) {
-            return Err(check.value(
-                "secret",
-                "name of [a-z0-9-], 16 to 64 bytes",
-                format!("{wrong:?}"),
-            ));
-        }
-        check.source("root.kind", &definition.root)?;
-        if let Some(source) = &definition.boot.source {
-            check.source("boot.source.kind", source)?;
-            if !(source.exclude.is_empty() && source.file.is_empty() && source.link.is_empty()) {
-                return Err(check.value(
-                    "boot.source",
-                    "a source without `exclude`, `file` and `link`, which belong to [root]",
-                    "some of them".into(),
-                ));
-            }
-        }
+        let health = check.health(&definition.boot, definition.health)?;
+        check.secrets(&definition.secret)?;
+        check.sources(&definition.root, definition.boot.source.as_ref())?;
         let agents = definition.agents.unwrap_or(AgentsRule::Included);
         let secure_boot = definition.boot.secure_boot.unwrap_or(SecureBootRule::Required);
         let hardening = check.hardening(HardeningPlan {
@@ -166,21 +135,8 @@ impl Plan {
             secure_boot_required: secure_boot == SecureBootRule::Required,
         })?;
         let state_rule = definition.state.kind.unwrap_or(StateRule::Encrypted);
-        let state_schema = definition.image.state_schema.unwrap_or(1);
-        let state_readable_from = check.within(
-            "image.state_readable_from",
-            "at most image.state_schema",
-            definition.image.state_readable_from.unwrap_or(state_schema),
-            0..=state_schema,
-        )?;
-        let configuration_keys = definition.first_boot.keys;
-        if !configuration_keys.is_empty() && state_rule == StateRule::Volatile {
-            return Err(check.value(
-                "first_boot.keys",
-                "none where [state] is volatile: nothing of the configuration would be kept",
-                configuration_keys.len().to_string(),
-            ));
-        }
+        let (state_schema, state_readable_from) = check.state_schema(&definition.image)?;
+        let configuration_keys = check.configuration_keys(definition.first_boot.keys, state_rule)?;
         Ok(Self {
             image_id: definition
                 .image
@@ -208,7 +164,6 @@ impl Plan {
             hardening,
             ima: ImaPlan::of(definition.ima.policy.as_deref()),
             modules: definition.boot.modules,
-            tries,
             secure_boot,
             esp: check.size("disk.esp_size", definition.disk.esp_size.as_deref(), DEFAULT_ESP)?,
             slot: check.size(
@@ -231,17 +186,8 @@ impl Plan {
             release_threshold: definition.keys.release_threshold.unwrap_or(1),
             accept: definition.keys.accept.unwrap_or(AcceptedKeys::Production),
             drift: check.drift(definition.drift, definition.gate.mode.unwrap_or(GateMode::None))?,
-            health: HealthConfig {
-                schema: 1,
-                checks: definition.health.check,
-                deadline_s,
-                tries,
-                max_attempts,
-                modules_after_start: definition
-                    .boot
-                    .modules_after_start
-                    .unwrap_or(ModulesRule::Allowed),
-            },
+            tries: health.tries,
+            health,
             profiles: definition.gate.profile.clone(),
             gate: check.gate(definition.gate, agents)?,
             workloads: check.workloads(definition.workloads, agents)?,

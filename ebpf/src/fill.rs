@@ -3,7 +3,7 @@
 use crate::interface::units::{self, Unit};
 use crate::interface::{CONFIG_BYTES, Own, Settings};
 use crate::programs::{self, Place};
-use crate::{ALL_MAPS, FROZEN, GateError, Kernel};
+use crate::{FROZEN, GateError, Kernel, all_maps};
 use aya::maps::{Array, HashMap, Map, MapData};
 use aya::{Ebpf, Pod};
 use std::os::fd::AsFd;
@@ -58,7 +58,7 @@ impl<K: Kernel> Maps<'_, K> {
         for (index, unit) in (1..).zip(&settings.units) {
             self.fill_unit(index, unit)?;
         }
-        for name in ALL_MAPS {
+        for name in all_maps() {
             let info = self.data(name)?.info();
             let id = info.map_err(|source| GateError::Map { map: name, source })?.id();
             self.remember(Own::Map, id)?;

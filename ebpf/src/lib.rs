@@ -46,29 +46,13 @@ const FROZEN: [&str; 13] = [
     "peers",
     "trace_counters",
 ];
-/// All maps: besides those the rings, what `bennud` raises and adds to, and what it does about drift.
-const ALL_MAPS: [&str; 19] = [
-    "config",
-    "programs",
-    "devices",
-    "own",
-    "trusted",
-    "state",
-    "counters",
-    "interpreters",
-    "units",
-    "executables",
-    "addresses",
-    "peers",
-    "trace_counters",
-    "stages",
-    "data",
-    "traces",
-    "responses",
-    "groups",
-    RING,
-];
+/// The others: what `bennud` raises and adds to, what it does about drift, and the rings.
+const OPEN: [&str; 6] = ["stages", "data", "traces", "responses", "groups", RING];
 const RING: &str = "events";
+
+fn all_maps() -> impl Iterator<Item = &'static str> {
+    FROZEN.into_iter().chain(OPEN)
+}
 
 /// Why there is no gate.
 #[derive(Debug, thiserror::Error)]
@@ -216,7 +200,7 @@ impl Gate {
             link.pin(pins.join(name))
                 .map_err(|source| GateError::Pin { name, source })?;
         }
-        for name in ALL_MAPS {
+        for name in all_maps() {
             let map = maps.data(name)?;
             map.pin(pins.join(name))
                 .map_err(|source| GateError::Pin { name, source })?;

@@ -3,7 +3,7 @@
 //! Read by `bennud`, which compares with what it saw first: the ids of a gate that nobody touched stay.
 
 use crate::live::failed;
-use crate::{ALL_MAPS, GateError};
+use crate::{GateError, all_maps};
 use aya::maps::MapData;
 use aya::programs::links::{FdLink, PinnedLink};
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ pub fn pinned(pins: &Path) -> Result<BTreeMap<String, Object>, GateError> {
     for entry in std::fs::read_dir(pins).map_err(GateError::Pins)? {
         let name = entry.map_err(GateError::Pins)?.file_name();
         let name = name.to_string_lossy().into_owned();
-        let map = ALL_MAPS.into_iter().find(|map| *map == name);
+        let map = all_maps().find(|map| *map == name);
         let object = match map {
             Some(map) => map_of(pins, map)?,
             None => link_of(&pins.join(&name)).unwrap_or(Object::Foreign),

@@ -1,12 +1,12 @@
 //! The checks of single values, each with the key it stands under.
 
 use crate::cmdline::{self, HardeningPlan};
-use crate::definition::{DefinitionError, IdentitySection, SourceKind, SourceSection};
+use crate::definition::{DefinitionError, IdentitySection, ImageSection, SourceKind, SourceSection};
 use crate::size::parse_size;
 use bennu_formats::identity::{IdentityClass, IdentityRule};
-use bennu_formats::trust::{RecoveryRule, StateRule};
+use bennu_formats::trust::{RecoveryRule, SecretSpec, StateRule};
 use bennu_formats::units::{BLOCK_BYTES, Bytes};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Default length of the state partition as flashed; it grows to the disk's end later.
 const DEFAULT_STATE: Bytes = Bytes(128 << 20);
@@ -107,7 +107,64 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn source(&self, key: &'static str, source: &SourceSection) -> Result<(), DefinitionError> {
+    pub(super) fn secrets(&self, secrets: &[SecretSpec]) -> Result<(), DefinitionError> {
+        match secrets.iter().find(|secret| !secret.is_well_formed()) {
+            None => Ok(()),
+            Some(wrong) => Err(self.value(
+                "secret",
+                "name of [a-z0-9-], 16 to 64 bytes",
+                format!("{wrong:?}"),
+            )),
+        }
+    }
+
+    /// The schema that a release writes, and the oldest release that reads it.
+    pub(super) fn state_schema(&self, image: &ImageSection) -> Result<(u32, u32), DefinitionError> {
+        let written = image.state_schema.unwrap_or(1);
+        let readable_from = self.within(
+            "image.state_readable_from",
+            "at most image.state_schema",
+            image.state_readable_from.unwrap_or(written),
+            0..=written,
+        )?;
+        Ok((written, readable_from))
+    }
+
+    pub(super) fn configuration_keys(
+        &self,
+        keys: Vec<PathBuf>,
+        state: StateRule,
+    ) -> Result<Vec<PathBuf>, DefinitionError> {
+        if keys.is_empty() || state != StateRule::Volatile {
+            return Ok(keys);
+        }
+        Err(self.value(
+            "first_boot.keys",
+            "none where [state] is volatile: nothing of the configuration would be kept",
+            keys.len().to_string(),
+        ))
+    }
+
+    /// Where the root comes from, and the kernel if from elsewhere.
+    pub(super) fn sources(
+        &self,
+        root: &SourceSection,
+        boot: Option<&SourceSection>,
+    ) -> Result<(), DefinitionError> {
+        self.source("root.kind", root)?;
+        let Some(boot) = boot else { return Ok(()) };
+        self.source("boot.source.kind", boot)?;
+        if boot.exclude.is_empty() && boot.file.is_empty() && boot.link.is_empty() {
+            return Ok(());
+        }
+        Err(self.value(
+            "boot.source",
+            "a source without `exclude`, `file` and `link`, which belong to [root]",
+            "some of them".into(),
+        ))
+    }
+
+    fn source(&self, key: &'static str, source: &SourceSection) -> Result<(), DefinitionError> {
         match source.kind {
             None => Err(self.missing(key, "write kind = \"debian\", \"directory\" or \"tar\"")),
             Some(SourceKind::Debian) if source.suite.is_none() => Err(self.missing(

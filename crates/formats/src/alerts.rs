@@ -56,26 +56,18 @@ impl Document for AlertConfig {
     const MAX_BYTES: usize = 256 * 1024;
 
     fn check(&self) -> Result<(), DecodeError> {
-        let bad = |member, expected, found: &str| {
-            Err(DecodeError::BadValue {
-                document: Self::NAME,
-                member,
-                expected,
-                found: found.to_owned(),
-            })
-        };
         for (member, name) in [("host", &self.host), ("server_name", &self.server_name)] {
             let in_a_name = |c: char| c.is_ascii_alphanumeric() || ['.', '-', ':'].contains(&c);
             if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(in_a_name) {
-                return bad(
+                return Err(Self::bad_value(
                     member,
                     "an address or a host name of at most 253 characters",
                     name,
-                );
+                ));
             }
         }
         if self.port == 0 {
-            return bad("port", "1 to 65535", "0");
+            return Err(Self::bad_value("port", "1 to 65535", "0"));
         }
         Ok(())
     }

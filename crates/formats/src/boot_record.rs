@@ -143,24 +143,18 @@ impl Document for BootRecord {
 
     fn check(&self) -> Result<(), DecodeError> {
         if self.slots.len() > MAX_SLOTS {
-            return Err(DecodeError::BadValue {
-                document: Self::NAME,
-                member: "slots",
-                expected: "at most 8",
-                found: self.slots.len().to_string(),
-            });
+            return Err(Self::bad_value("slots", "at most 8", self.slots.len()));
         }
         let failures = self
             .slots
             .values()
             .flat_map(|slot| slot.bad.iter().chain(&slot.last_failure));
         if let Some(wrong) = failures.into_iter().find(|failure| !failure.is_clean()) {
-            return Err(DecodeError::BadValue {
-                document: Self::NAME,
-                member: "reason",
-                expected: "at most 400 bytes without control characters",
-                found: format!("{} bytes", wrong.reason.len()),
-            });
+            return Err(Self::bad_value(
+                "reason",
+                "at most 400 bytes without control characters",
+                format!("{} bytes", wrong.reason.len()),
+            ));
         }
         Ok(())
     }

@@ -54,12 +54,11 @@ impl Document for DebugToken {
         if plain && self.note.len() <= MAX_NOTE_BYTES {
             return Ok(());
         }
-        Err(DecodeError::BadValue {
-            document: Self::NAME,
-            member: "note",
-            expected: "at most 200 printable ASCII characters",
-            found: format!("{} bytes", self.note.len()),
-        })
+        Err(Self::bad_value(
+            "note",
+            "at most 200 printable ASCII characters",
+            format!("{} bytes", self.note.len()),
+        ))
     }
 }
 

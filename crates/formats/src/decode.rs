@@ -97,6 +97,16 @@ pub trait Document: DeserializeOwned {
         Ok(())
     }
 
+    /// The refusal of a member's value, for [`Document::check`].
+    fn bad_value(member: &'static str, expected: &'static str, found: impl ToString) -> DecodeError {
+        DecodeError::BadValue {
+            document: Self::NAME,
+            member,
+            expected,
+            found: found.to_string(),
+        }
+    }
+
     /// Decodes `bytes`: length, then schema, then shape, then values.
     ///
     /// # Errors

@@ -110,58 +110,62 @@ impl Document for DriftConfig {
     const MAX_BYTES: usize = 16 * 1024;
 
     fn check(&self) -> Result<(), DecodeError> {
-        let bad = |member, expected, found: String| {
-            Err(DecodeError::BadValue {
-                document: Self::NAME,
-                member,
-                expected,
-                found,
-            })
-        };
         if !INTERVAL_MS.contains(&self.interval_ms) {
-            return bad("interval_ms", "200 to 600000", self.interval_ms.to_string());
+            return Err(Self::bad_value("interval_ms", "200 to 600000", self.interval_ms));
         }
         if !SCRUB_MIB_PER_S.contains(&self.scrub_mib_per_s) {
-            return bad("scrub_mib_per_s", "0 to 1024", self.scrub_mib_per_s.to_string());
+            return Err(Self::bad_value(
+                "scrub_mib_per_s",
+                "0 to 1024",
+                self.scrub_mib_per_s,
+            ));
         }
         if self.enforced.len() > EnforcedAction::ALL.len() {
-            return bad("enforced", "each action once", self.enforced.len().to_string());
+            return Err(Self::bad_value(
+                "enforced",
+                "each action once",
+                self.enforced.len(),
+            ));
         }
         for (member, window) in [
             ("weak_window_s", self.weak_window_s),
             ("strong_window_s", self.strong_window_s),
         ] {
             if !WINDOW_S.contains(&window) {
-                return bad(member, "60 to 86400", window.to_string());
+                return Err(Self::bad_value(member, "60 to 86400", window));
             }
         }
         if self.strong_window_s < self.weak_window_s {
-            return bad(
+            return Err(Self::bad_value(
                 "strong_window_s",
                 "not less than weak_window_s",
-                self.strong_window_s.to_string(),
-            );
+                self.strong_window_s,
+            ));
         }
         if self.spared.len() > MAX_SPARED {
-            return bad("spared", "at most 16", self.spared.len().to_string());
+            return Err(Self::bad_value("spared", "at most 16", self.spared.len()));
         }
         if let Some(wrong) = self.spared.iter().find(|path| !is_group(path)) {
-            return bad(
+            return Err(Self::bad_value(
                 "spared",
                 "paths of control groups without a slash before the first",
-                wrong.clone(),
-            );
+                wrong,
+            ));
         }
         let keys = &self.release_keys;
         if !(1..=16).contains(&keys.len()) || keys.iter().any(|key| key.0.len() != 32) {
-            return bad("release_keys", "1 to 16 keys of 32 bytes", keys.len().to_string());
+            return Err(Self::bad_value(
+                "release_keys",
+                "1 to 16 keys of 32 bytes",
+                keys.len(),
+            ));
         }
         if !(1..=keys.len() as u32).contains(&self.release_threshold) {
-            return bad(
+            return Err(Self::bad_value(
                 "release_threshold",
                 "1 to the number of keys",
-                self.release_threshold.to_string(),
-            );
+                self.release_threshold,
+            ));
         }
         Ok(())
     }

@@ -60,15 +60,6 @@ impl FirmwareRecord {
     }
 }
 
-fn bad(member: &'static str, expected: &'static str, found: String) -> DecodeError {
-    DecodeError::BadValue {
-        document: FirmwareRecord::NAME,
-        member,
-        expected,
-        found,
-    }
-}
-
 impl Document for FirmwareRecord {
     const NAME: &'static str = "firmware record";
     const SCHEMA: u32 = 1;
@@ -76,19 +67,23 @@ impl Document for FirmwareRecord {
 
     fn check(&self) -> Result<(), DecodeError> {
         if self.events.len() > MAX_EVENTS {
-            return Err(bad("events", "at most 256", self.events.len().to_string()));
+            return Err(Self::bad_value(
+                "events",
+                "at most 256",
+                self.events.len().to_string(),
+            ));
         }
         if let Some(pcr) = self.pcrs.keys().find(|pcr| **pcr >= PCRS) {
-            return Err(bad("pcrs", "0 to 7", pcr.to_string()));
+            return Err(Self::bad_value("pcrs", "0 to 7", pcr.to_string()));
         }
         for event in &self.events {
             if event.pcr >= PCRS {
-                return Err(bad("events.pcr", "0 to 7", event.pcr.to_string()));
+                return Err(Self::bad_value("events.pcr", "0 to 7", event.pcr.to_string()));
             }
             // The words are printed on a console.
             let printable = event.what.bytes().all(|b| matches!(b, b' '..=b'~'));
             if event.what.len() > MAX_WHAT_BYTES || !printable {
-                return Err(bad(
+                return Err(Self::bad_value(
                     "events.what",
                     "at most 112 printable ASCII characters",
                     format!("{} bytes", event.what.len()),
@@ -96,7 +91,7 @@ impl Document for FirmwareRecord {
             }
             let digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
             if event.digest.len() != DIGEST_DIGITS || !event.digest.bytes().all(digit) {
-                return Err(bad(
+                return Err(Self::bad_value(
                     "events.digest",
                     "16 lower-case hex digits",
                     format!("{} bytes", event.digest.len()),

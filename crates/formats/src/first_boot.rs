@@ -144,12 +144,8 @@ impl Document for FirstBoot {
 }
 
 fn bad<T>(member: &'static str, expected: &'static str, found: &str) -> Result<T, DecodeError> {
-    Err(DecodeError::BadValue {
-        document: FirstBoot::NAME,
-        member,
-        expected,
-        found: found.chars().take(80).flat_map(char::escape_default).collect(),
-    })
+    let found: String = found.chars().take(80).flat_map(char::escape_default).collect();
+    Err(FirstBoot::bad_value(member, expected, found))
 }
 
 impl FirstBoot {

@@ -111,38 +111,42 @@ impl Document for GateConfig {
     const MAX_BYTES: usize = 256 * 1024;
 
     fn check(&self) -> Result<(), DecodeError> {
-        let bad = |member, expected, found| {
-            Err(DecodeError::BadValue {
-                document: Self::NAME,
-                member,
-                expected,
-                found,
-            })
-        };
         if self.programs.len() > MAX_PROGRAMS {
-            return bad("programs", "at most 60", self.programs.len().to_string());
+            return Err(Self::bad_value("programs", "at most 60", self.programs.len()));
         }
         if self.interpreters.len() > MAX_INTERPRETERS {
-            return bad("interpreters", "at most 32", self.interpreters.len().to_string());
+            return Err(Self::bad_value(
+                "interpreters",
+                "at most 32",
+                self.interpreters.len(),
+            ));
         }
         if let Some(most) = self.interpreters.iter().find(|one| one.data.len() > MAX_DATA) {
-            return bad("interpreters", "at most 16 directories", most.path.clone());
+            return Err(Self::bad_value(
+                "interpreters",
+                "at most 16 directories",
+                &most.path,
+            ));
         }
         let is_path = |path: &&String| path.starts_with('/') && path.len() <= MAX_PATH_BYTES;
         let mut programs = self.programs.iter().map(|program| &program.path);
         if let Some(path) = programs.find(|path| !is_path(path)) {
-            return bad("programs", "absolute paths of at most 255 bytes", path.clone());
+            return Err(Self::bad_value(
+                "programs",
+                "absolute paths of at most 255 bytes",
+                path,
+            ));
         }
         let mut paths = self
             .interpreters
             .iter()
             .flat_map(|one| std::iter::once(&one.path).chain(&one.data));
         match paths.find(|path| !is_path(path)) {
-            Some(path) => bad(
+            Some(path) => Err(Self::bad_value(
                 "interpreters",
                 "absolute paths of at most 255 bytes",
-                path.clone(),
-            ),
+                path,
+            )),
             None => Ok(()),
         }
     }

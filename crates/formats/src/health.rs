@@ -65,25 +65,17 @@ impl Document for HealthConfig {
     const MAX_BYTES: usize = 64 * 1024;
 
     fn check(&self) -> Result<(), DecodeError> {
-        let bad = |member, expected, found: u64| {
-            Err(DecodeError::BadValue {
-                document: Self::NAME,
-                member,
-                expected,
-                found: found.to_string(),
-            })
-        };
         if self.checks.len() > MAX_CHECKS {
-            return bad("checks", "at most 64", self.checks.len() as u64);
+            return Err(Self::bad_value("checks", "at most 64", self.checks.len()));
         }
         if !(1..=86_400).contains(&self.deadline_s) {
-            return bad("deadline_s", "1 to 86400", self.deadline_s.into());
+            return Err(Self::bad_value("deadline_s", "1 to 86400", self.deadline_s));
         }
         if !(1..=9).contains(&self.tries) {
-            return bad("tries", "1 to 9", self.tries.into());
+            return Err(Self::bad_value("tries", "1 to 9", self.tries));
         }
         if !(1..=9).contains(&self.max_attempts) {
-            return bad("max_attempts", "1 to 9", self.max_attempts.into());
+            return Err(Self::bad_value("max_attempts", "1 to 9", self.max_attempts));
         }
         Ok(())
     }

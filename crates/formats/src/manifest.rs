@@ -223,50 +223,49 @@ impl Document for SlotManifest {
     }
 }
 
-fn bad(member: &'static str, expected: &'static str, found: impl ToString) -> DecodeError {
-    DecodeError::BadValue {
-        document: SlotManifest::NAME,
-        member,
-        expected,
-        found: found.to_string(),
-    }
-}
-
 impl SlotManifest {
     /// Only one shape of tree exists for us, so everything else is refused by name.
     fn check_verity(&self) -> Result<(), DecodeError> {
         let v = &self.verity;
         if v.format != 1 {
-            return Err(bad("verity.format", "1", v.format));
+            return Err(Self::bad_value("verity.format", "1", v.format));
         }
         if v.hash != "sha256" {
-            return Err(bad("verity.hash", "sha256", &v.hash));
+            return Err(Self::bad_value("verity.hash", "sha256", &v.hash));
         }
         if v.data_block_bytes != 4096 || v.hash_block_bytes != 4096 {
-            return Err(bad(
+            return Err(Self::bad_value(
                 "verity.data_block_bytes",
                 "4096 (both sizes)",
                 v.data_block_bytes,
             ));
         }
         if v.salt.len() != 32 {
-            return Err(bad("verity.salt", "32 bytes", v.salt.len()));
+            return Err(Self::bad_value("verity.salt", "32 bytes", v.salt.len()));
         }
         if v.hash_start.0 != 1 {
-            return Err(bad("verity.hash_start", "1", v.hash_start.0));
+            return Err(Self::bad_value("verity.hash_start", "1", v.hash_start.0));
         }
         if self.root.filesystem != "erofs" {
-            return Err(bad("root.filesystem", "erofs", &self.root.filesystem));
+            return Err(Self::bad_value("root.filesystem", "erofs", &self.root.filesystem));
         }
         // 2^40 blocks = 4 PiB: far above any disk, far below an overflow.
         if !(1..=1 << 40).contains(&v.data_blocks.0) {
-            return Err(bad("verity.data_blocks", "1 to 2^40", v.data_blocks.0));
+            return Err(Self::bad_value(
+                "verity.data_blocks",
+                "1 to 2^40",
+                v.data_blocks.0,
+            ));
         }
         if v.data_blocks.to_bytes() != Some(self.root.bytes) {
-            return Err(bad("root.bytes", "verity.data_blocks × 4096", self.root.bytes.0));
+            return Err(Self::bad_value(
+                "root.bytes",
+                "verity.data_blocks × 4096",
+                self.root.bytes.0,
+            ));
         }
         if !v.tree_bytes.0.is_multiple_of(BLOCK_BYTES) || v.tree_bytes.0 < BLOCK_BYTES {
-            return Err(bad(
+            return Err(Self::bad_value(
                 "verity.tree_bytes",
                 "a positive multiple of 4096",
                 v.tree_bytes.0,
@@ -279,12 +278,12 @@ impl SlotManifest {
     fn check_sections(&self) -> Result<(), DecodeError> {
         let sections = &self.pcrs.sections;
         if sections.len() > MAX_SECTIONS {
-            return Err(bad("pcrs.sections", "at most 16", sections.len()));
+            return Err(Self::bad_value("pcrs.sections", "at most 16", sections.len()));
         }
         let is_name =
             |name: &&String| (2..=8).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic());
         match sections.keys().find(|name| !is_name(name)) {
-            Some(name) => Err(bad(
+            Some(name) => Err(Self::bad_value(
                 "pcrs.sections",
                 "names of 2 to 8 printable ASCII characters",
                 format!("{} bytes", name.len()),
@@ -296,20 +295,28 @@ impl SlotManifest {
     fn check_policy(&self) -> Result<(), DecodeError> {
         let p = &self.tpm_policy;
         if p.policy_ref != POLICY_REF {
-            return Err(bad("tpm_policy.policy_ref", POLICY_REF, &p.policy_ref));
+            return Err(Self::bad_value(
+                "tpm_policy.policy_ref",
+                POLICY_REF,
+                &p.policy_ref,
+            ));
         }
         if p.pcrs != POLICY_PCRS {
-            return Err(bad(
+            return Err(Self::bad_value(
                 "tpm_policy.pcrs",
                 "[11, 12, 13, 15]",
                 format!("{:?}", p.pcrs),
             ));
         }
         if p.key_name.len() != 34 {
-            return Err(bad("tpm_policy.key_name", "34 bytes", p.key_name.len()));
+            return Err(Self::bad_value(
+                "tpm_policy.key_name",
+                "34 bytes",
+                p.key_name.len(),
+            ));
         }
         if p.signature.len() != 256 {
-            return Err(bad(
+            return Err(Self::bad_value(
                 "tpm_policy.signature",
                 "256 bytes (RSA-2048)",
                 p.signature.len(),

@@ -322,24 +322,16 @@ impl Document for ProfileSet {
     const MAX_BYTES: usize = 512 * 1024;
 
     fn check(&self) -> Result<(), DecodeError> {
-        let bad = |expected, found| {
-            Err(DecodeError::BadValue {
-                document: Self::NAME,
-                member: "profiles",
-                expected,
-                found,
-            })
-        };
         if self.profiles.len() > MAX_PROFILES {
-            return bad("at most 32", self.profiles.len().to_string());
+            return Err(Self::bad_value("profiles", "at most 32", self.profiles.len()));
         }
         let mut units: Vec<&str> = self.profiles.iter().map(|p| p.unit.as_str()).collect();
         units.sort_unstable();
         if let Some(twice) = units.windows(2).find(|pair| pair[0] == pair[1]) {
-            return bad("each unit once", twice[0].to_owned());
+            return Err(Self::bad_value("profiles", "each unit once", twice[0]));
         }
         match self.profiles.iter().find_map(Profile::fault) {
-            Some((expected, found)) => bad(expected, found),
+            Some((expected, found)) => Err(Self::bad_value("profiles", expected, found)),
             None => Ok(()),
         }
     }

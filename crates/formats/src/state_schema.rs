@@ -41,11 +41,10 @@ impl Document for StateSchema {
         if self.readable_from <= self.written {
             return Ok(());
         }
-        Err(DecodeError::BadValue {
-            document: Self::NAME,
-            member: "readable_from",
-            expected: "at most `written`",
-            found: format!("{} and {}", self.readable_from, self.written),
-        })
+        Err(Self::bad_value(
+            "readable_from",
+            "at most `written`",
+            format!("{} and {}", self.readable_from, self.written),
+        ))
     }
 }

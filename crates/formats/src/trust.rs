@@ -175,73 +175,65 @@ impl Document for TrustConfig {
     const MAX_BYTES: usize = 64 * 1024;
 
     fn check(&self) -> Result<(), DecodeError> {
-        let bad = |member, expected, found: String| {
-            Err(DecodeError::BadValue {
-                document: Self::NAME,
-                member,
-                expected,
-                found,
-            })
-        };
         if !(1..=16).contains(&self.release_keys.len()) || self.release_keys.iter().any(|k| k.0.len() != 32) {
-            return bad(
+            return Err(Self::bad_value(
                 "release_keys",
                 "1 to 16 keys of 32 bytes",
-                self.release_keys.len().to_string(),
-            );
+                self.release_keys.len(),
+            ));
         }
         if !(1..=self.release_keys.len() as u32).contains(&self.release_threshold) {
-            return bad(
+            return Err(Self::bad_value(
                 "release_threshold",
                 "1 to the number of keys",
-                self.release_threshold.to_string(),
-            );
+                self.release_threshold,
+            ));
         }
         if self.tpm_policy_modulus.len() != 256 {
-            return bad(
+            return Err(Self::bad_value(
                 "tpm_policy_modulus",
                 "256 bytes",
-                self.tpm_policy_modulus.len().to_string(),
-            );
+                self.tpm_policy_modulus.len(),
+            ));
         }
         if let Some(wrong) = self.secrets.iter().find(|s| !s.is_well_formed()) {
-            return bad(
+            return Err(Self::bad_value(
                 "secrets",
                 "name of [a-z0-9-], 16 to 64 bytes",
                 format!("{wrong:?}"),
-            );
+            ));
         }
         if self.local.guards() && self.state == StateRule::Volatile {
-            return bad(
+            return Err(Self::bad_value(
                 "local",
                 "a pin or a binding only with an encrypted state volume",
                 format!("{:?}", self.local),
-            );
+            ));
         }
         if self.secrets.len() > 16 {
-            return bad("secrets", "at most 16", self.secrets.len().to_string());
+            return Err(Self::bad_value("secrets", "at most 16", self.secrets.len()));
         }
         let keys = self.debug_keys.len();
         if keys > crate::debug_token::MAX_KEYS || self.debug_keys.iter().any(|k| k.0.len() != 32) {
-            return bad("debug_keys", "at most 4 keys of 32 bytes", keys.to_string());
+            return Err(Self::bad_value("debug_keys", "at most 4 keys of 32 bytes", keys));
         }
         if !self.identity.is_bounded() {
-            return bad(
+            return Err(Self::bad_value(
                 "identity",
                 "at most 16 classes and 64 paths",
-                self.identity.paths.len().to_string(),
-            );
+                self.identity.paths.len(),
+            ));
         }
         let keys = &self.configuration_keys;
         if keys.len() > 16 || keys.iter().any(|k| k.0.len() != 32) {
-            return bad(
+            return Err(Self::bad_value(
                 "configuration_keys",
                 "at most 16 keys of 32 bytes",
-                keys.len().to_string(),
-            );
+                keys.len(),
+            ));
         }
         if !(1..=9).contains(&self.max_attempts) {
-            return bad("max_attempts", "1 to 9", self.max_attempts.to_string());
+            return Err(Self::bad_value("max_attempts", "1 to 9", self.max_attempts));
         }
         Ok(())
     }

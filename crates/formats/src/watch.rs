@@ -35,12 +35,7 @@ impl Document for WatchReport {
     fn check(&self) -> Result<(), DecodeError> {
         for (member, names) in [("signals", &self.signals), ("blind", &self.blind)] {
             if names.len() > MAX_NAMES {
-                return Err(DecodeError::BadValue {
-                    document: Self::NAME,
-                    member,
-                    expected: "at most 32",
-                    found: names.len().to_string(),
-                });
+                return Err(Self::bad_value(member, "at most 32", names.len()));
             }
         }
         Ok(())

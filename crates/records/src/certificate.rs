@@ -129,17 +129,9 @@ impl Document for Certificate {
     const MAX_BYTES: usize = 64 * 1024;
 
     fn check(&self) -> Result<(), DecodeError> {
-        let bad = |member, expected, found: String| {
-            Err(DecodeError::BadValue {
-                document: Self::NAME,
-                member,
-                expected,
-                found,
-            })
-        };
         for (member, found) in [("seen", self.seen.len()), ("acts", self.acts.len())] {
             if found > MAX_ENTRIES {
-                return bad(member, "at most 64 entries", found.to_string());
+                return Err(Self::bad_value(member, "at most 64 entries", found));
             }
         }
         let seen = self
@@ -153,33 +145,33 @@ impl Document for Certificate {
             .chain(own)
             .find(|text| text.len() > MAX_TEXT_BYTES)
         {
-            return bad("a text", "at most 1024 bytes", long.len().to_string());
+            return Err(Self::bad_value("a text", "at most 1024 bytes", long.len()));
         }
         // Only what ends has nothing left that calls for it.
         let ends = !self.acts.is_empty() && self.acts.iter().all(|act| act.action.starts_with(UNDO));
         if self.seen.is_empty() && !ends {
-            return bad("seen", "at least one signal", "none".to_owned());
+            return Err(Self::bad_value("seen", "at least one signal", "none"));
         }
         if (self.number == 0) != (self.previous == Sha256Digest::ZERO) {
-            return bad(
+            return Err(Self::bad_value(
                 "previous",
                 "zeros for number 0 and no other",
-                self.previous.to_string(),
-            );
+                self.previous,
+            ));
         }
         if self.signed_up_ms < self.first_up_ms {
-            return bad(
+            return Err(Self::bad_value(
                 "signed_up_ms",
                 "not before first_up_ms",
-                self.signed_up_ms.to_string(),
-            );
+                self.signed_up_ms,
+            ));
         }
         let quoted = self
             .quote
             .as_ref()
             .map_or(0, |q| q.attest.len() + q.signature.len());
         if quoted > MAX_QUOTE_BYTES {
-            return bad("quote", "at most 8192 bytes", quoted.to_string());
+            return Err(Self::bad_value("quote", "at most 8192 bytes", quoted));
         }
         Ok(())
     }

@@ -248,13 +248,16 @@ fn prove(gate: &Gate) -> Result<(), NoGate> {
     let (before, _) = gate.counted()?;
     let given = bennu_linux::bpf::try_executable_memory().is_ok();
     let (after, _) = gate.counted()?;
-    if after == before {
-        return Err(NoGate::NotCalled);
+    proven(gate.mode(), after != before, given)
+}
+
+/// What the trial shows: whether the gate noticed it, and whether it was let pass.
+fn proven(mode: GateMode, noticed: bool, given: bool) -> Result<(), NoGate> {
+    match (mode, noticed, given) {
+        (_, false, _) => Err(NoGate::NotCalled),
+        (GateMode::Enforce, true, true) => Err(NoGate::NotDenied),
+        _ => Ok(()),
     }
-    if given && gate.mode() == GateMode::Enforce {
-        return Err(NoGate::NotDenied);
-    }
-    Ok(())
 }
 
 /// The device of the file system that a file lies on.
@@ -262,5 +265,25 @@ pub(crate) fn device_of(metadata: &std::fs::Metadata) -> Device {
     Device {
         major: rustix::fs::major(metadata.dev()),
         minor: rustix::fs::minor(metadata.dev()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_that_notices_nothing_or_lets_pass_what_it_should_deny_is_none() {
+        for (mode, noticed, given, good) in [
+            (GateMode::Enforce, true, false, true),
+            (GateMode::DryRun, true, true, true),
+            (GateMode::Enforce, true, true, false),
+            (GateMode::Enforce, false, true, false),
+            (GateMode::Enforce, false, false, false),
+            (GateMode::DryRun, false, true, false),
+        ] {
+            let proven = proven(mode, noticed, given);
+            assert_eq!(proven.is_ok(), good, "{mode:?} {noticed} {given}: {proven:?}");
+        }
     }
 }

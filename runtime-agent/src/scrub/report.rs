@@ -125,12 +125,11 @@ impl Document for ScrubReport {
     fn check(&self) -> Result<(), DecodeError> {
         let most = self.slots.iter().map(|slot| slot.bad.len()).max().unwrap_or(0);
         if self.slots.len() > MOST_SLOTS || most > MOST_BAD {
-            return Err(DecodeError::BadValue {
-                document: Self::NAME,
-                member: "slots",
-                expected: "4 slots with 256 bad blocks each, at most",
-                found: format!("{} with {most}", self.slots.len()),
-            });
+            return Err(Self::bad_value(
+                "slots",
+                "4 slots with 256 bad blocks each, at most",
+                format!("{} with {most}", self.slots.len()),
+            ));
         }
         Ok(())
     }
