@@ -93,7 +93,7 @@ pub struct BuildArgs {
     /// Instead of keys.directory
     #[arg(long)]
     pub keys: Option<PathBuf>,
-    /// Directory with bennu-init, bennud, bennuctl and bootfallback.efi (default: agents/ beside bennu)
+    /// Directory with bennu-init, bennud, bennuctl, bennu-forward and bootfallback.efi (default: agents/ beside bennu)
     #[arg(long)]
     pub agents: Option<PathBuf>,
     /// Directory for Debian roots that were made before

@@ -175,7 +175,7 @@ impl Plan {
             state_rule,
             local: local::rule(&check, &definition.state, state_rule, secure_boot)?,
             recovery: check.recovery(definition.state.recovery, state_rule)?,
-            alerts: AlertPlan::of(definition.alerts, &check)?,
+            alerts: AlertPlan::of(definition.alerts, agents, &check)?,
             debug_keys: definition.debug.keys,
             keys: over.keys.or(definition.keys.directory).ok_or_else(|| {
                 check.missing(

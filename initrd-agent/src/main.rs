@@ -53,7 +53,7 @@ fn main() {
     }
 }
 
-/// The boot, in the order of DESIGN §6. Returns only on failure; what is known by then is in `known`.
+/// The boot, in the order of ARCHITECTURE.md. Returns only on failure; what is known by then is in `known`.
 fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible, InitError> {
     journal.step("api file systems");
     machine::mount_api_file_systems(journal)?;

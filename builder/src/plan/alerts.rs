@@ -1,7 +1,7 @@
 //! `[alerts]`: the syslog server, and the certificate authorities that are read when the root is composed.
 
 use super::Checker;
-use crate::definition::{AlertsSection, DefinitionError};
+use crate::definition::{AgentsRule, AlertsSection, DefinitionError};
 use bennu_formats::alerts::AlertConfig;
 use bennu_formats::decode::Document as _;
 use std::path::{Path, PathBuf};
@@ -48,14 +48,26 @@ pub enum AlertError {
 }
 
 impl AlertPlan {
-    /// `None` without the section.
-    pub(super) fn of(section: AlertsSection, check: &Checker<'_>) -> Result<Option<Self>, DefinitionError> {
+    /// `None` without the section. Who sends is an agent.
+    pub(super) fn of(
+        section: AlertsSection,
+        agents: AgentsRule,
+        check: &Checker<'_>,
+    ) -> Result<Option<Self>, DefinitionError> {
         let Some(host) = section.host else {
-            return match section.authorities {
-                None => Ok(None),
-                Some(_) => Err(check.missing("alerts.host", "name the syslog server")),
+            let another = section.authorities.is_some()
+                || section.port.is_some()
+                || section.server_name.is_some()
+                || section.confirm.is_some()
+                || section.send.is_some();
+            return match another {
+                false => Ok(None),
+                true => Err(check.missing("alerts.host", "name the syslog server")),
             };
         };
+        if agents == AgentsRule::None {
+            return Err(check.value("alerts.host", "none in an image without agents", host));
+        }
         let authorities = section.authorities.ok_or_else(|| {
             check.missing(
                 "alerts.authorities",
@@ -104,5 +116,40 @@ impl AlertPlan {
             });
         }
         Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(text: &str, agents: AgentsRule) -> Result<Option<AlertPlan>, DefinitionError> {
+        let section: AlertsSection = toml::from_str(text).unwrap();
+        let path = Path::new("image.toml");
+        AlertPlan::of(section, agents, &Checker { path })
+    }
+
+    #[test]
+    fn what_nobody_would_send_is_refused() {
+        let whole = "host = \"logs.example\"\nauthorities = \"ca.pem\"\n";
+        assert!(plan(whole, AgentsRule::Included).unwrap().is_some(), "control");
+        assert!(plan("", AgentsRule::None).unwrap().is_none(), "control");
+        for (text, agents, words) in [
+            ("port = 6514\n", AgentsRule::Included, "alerts.host"),
+            (
+                "server_name = \"logs.example\"\n",
+                AgentsRule::Included,
+                "alerts.host",
+            ),
+            (
+                "host = \"logs.example\"\n",
+                AgentsRule::Included,
+                "alerts.authorities",
+            ),
+            (whole, AgentsRule::None, "without agents"),
+        ] {
+            let refused = plan(text, agents).unwrap_err().to_string();
+            assert!(refused.contains(words), "{text}: {refused}");
+        }
     }
 }

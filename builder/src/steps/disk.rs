@@ -1,4 +1,4 @@
-//! The disk: releases in slots, the ESP, an empty state partition, the GPT (DESIGN §3, `docs/spec/disk-layout.md`).
+//! The disk: releases in slots, the ESP, an empty state partition, the GPT (`docs/spec/disk-layout.md`).
 
 use crate::progress::Progress;
 use crate::steps::first_boot;

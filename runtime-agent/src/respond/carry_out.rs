@@ -57,7 +57,7 @@ impl Warden {
             let flipped = self.flip(&step.why.rule(), &decision, &acted, world);
             acted.push(flipped);
         }
-        if ends || acted.iter().any(|act| act.outcome == Outcome::Done) {
+        if ends || acted.iter().any(|act| act.outcome != Outcome::Withheld) {
             self.certify(&decision, &acted, world);
         }
         if self.halted {

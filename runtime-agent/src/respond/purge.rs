@@ -1,4 +1,4 @@
-//! State Purge: the secrets of the running system are destroyed (DESIGN §7).
+//! State Purge: the secrets of the running system are destroyed (`docs/explanation/drift-ladder.md`).
 //!
 //! Unmounting is not erasure: a busy mount survives, and one that is detached keeps what it holds. So, in this order:
 //!

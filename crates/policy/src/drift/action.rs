@@ -20,7 +20,7 @@ pub enum Action {
     CutNetwork,
     /// Rewrite bad blocks of the slot that does not run, from the one that does or from the update source.
     RepairInactiveSlot,
-    /// Destroy the secrets of the running system (DESIGN §7). Cannot be undone.
+    /// Destroy the secrets of the running system (`docs/explanation/drift-ladder.md`). Cannot be undone.
     StatePurge,
     /// Mark this slot bad and restart into the other one. Cannot be undone: the reason stays until somebody
     /// installs anew.

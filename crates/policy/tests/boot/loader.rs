@@ -10,7 +10,7 @@ use bennu_policy::boot::{
     on_healthy, on_panic, on_pivot, on_start, on_unhealthy,
 };
 
-/// Tries that a fresh or good entry has (DESIGN §6: `mark_good` arms `+3`).
+/// Tries that a fresh or good entry has (`mark_good` arms `+3`).
 pub const TRIES: u32 = 3;
 
 /// What a start runs into.

@@ -1,4 +1,4 @@
-//! The sentences of DESIGN §6 one by one, with the exact reason and a positive control each.
+//! The promises about the slot machine (ARCHITECTURE.md) one by one, with the exact reason and a positive control each.
 
 use crate::loader::{Ending, Event, Machine, TRIES, version};
 use bennu_formats::Code;
