@@ -13,6 +13,7 @@ mod reset;
 mod volume;
 
 pub use census::{Census, Listing};
+pub use certificates::About;
 pub use error::EspError;
 pub use files::MAX_DIRECTORY_ENTRIES;
 pub use record::{FoundRecord, OtherCopy};
@@ -298,8 +299,8 @@ impl Esp {
     ///
     /// # Errors
     /// Longer than an envelope may be, or writing failed.
-    pub fn write_certificate(&self, number: u64, envelope: &[u8]) -> Result<(), EspError> {
-        certificates::write(&self.root, number, envelope)
+    pub fn write_certificate(&self, number: u64, about: About, envelope: &[u8]) -> Result<(), EspError> {
+        certificates::write(&self.root, number, about, envelope)
     }
 
     /// The action certificates that are there: at most eight, in no order; untrusted, each with at most one byte more

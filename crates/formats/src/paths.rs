@@ -45,7 +45,7 @@ pub const RUN_STATE: &str = "/run/bennu/state";
 /// File name suffix of a sealed secret.
 pub const SEALED_SUFFIX: &str = ".sealed";
 
-/// On the ESP: action certificates, `<prefix><number modulo 8>.json`. Written by `bennud`, read by it and `bennuctl`.
+/// On the ESP: action certificates, `<prefix><place, 0 to 7>.json`. Written by `bennud`, read by it and `bennuctl`.
 pub const ESP_CERTIFICATE_PREFIX: &str = "bennu/certificate-";
 
 /// In the running system: what bennu-init did ([`crate::handover::Handover`]).

@@ -1,7 +1,7 @@
 //! Ending this boot.
 //!
-//! Called by: `bennu-init` when its one `boot_action` says so, and `bennud` when it flips a slot. Each
-//! act writes dirty data out first. A success never returns; a failure (not PID 1's namespace, no
+//! Called by: `bennu-init` when its one `boot_action` says so, and `bennud` when it flips a slot. [`end`]
+//! writes dirty data out first. A success never returns; a failure (not PID 1's namespace, no
 //! `CAP_SYS_BOOT`) does, and the caller has to halt by other means.
 
 use std::convert::Infallible;
@@ -41,6 +41,14 @@ pub fn sync() {
 /// [`RebootError`].
 pub fn end(end: End) -> Result<Infallible, RebootError> {
     sync();
+    end_at_once(end)
+}
+
+/// Ends this boot without writing anything out: for who has done so, or cannot wait for a disk.
+///
+/// # Errors
+/// [`RebootError`].
+pub fn end_at_once(end: End) -> Result<Infallible, RebootError> {
     let command = match end {
         End::Reboot => RebootCommand::Restart,
         End::PowerOff => RebootCommand::PowerOff,

@@ -228,8 +228,12 @@ impl<S: Store> Writer<S> {
             torn,
             program: self.program.clone(),
         };
-        self.write(kind, body(kind, &joint)?, stamp, Durability::Now)?;
-        Ok(())
+        let begun = self.write(kind, body(kind, &joint)?, stamp, Durability::Now);
+        if begun.is_err() {
+            // A file without a line is none: on a full medium each try would leave one.
+            let _stays = self.store.remove(self.file);
+        }
+        begun.map(drop)
     }
 
     /// Makes room for one more file. The newest file there is stays: a log that begins at its own joint is still a log.

@@ -121,6 +121,8 @@ impl<D: ReadAt + ?Sized, H: ReadAt + ?Sized> Mender<'_, '_, '_, D, H> {
                 continue;
             };
             if self.is_good(place, &expected) {
+                // Good, but what it covers was not judged while the block above it was bad.
+                self.open_below(place);
                 continue;
             }
             match self.recomputed(place, &expected, alive) {
@@ -176,14 +178,18 @@ impl<D: ReadAt + ?Sized, H: ReadAt + ?Sized> Mender<'_, '_, '_, D, H> {
             return self.outcome.left.push((place, Left::ReadBack));
         }
         self.outcome.mended.push((place, origin));
-        let Place::Tree { level, index } = place else {
-            return;
-        };
-        if level == 0 {
-            let found = self.scrub.group(index).findings;
-            self.open.extend(found.into_iter().map(|finding| finding.place));
-        } else {
-            self.open.extend(self.children(place));
+        self.open_below(place);
+    }
+
+    /// What can be judged now: the bad data blocks of a leaf, every child of a block above it.
+    fn open_below(&mut self, place: Place) {
+        match place {
+            Place::Data { .. } => {}
+            Place::Tree { level: 0, index } => {
+                let found = self.scrub.group(index).findings;
+                self.open.extend(found.into_iter().map(|finding| finding.place));
+            }
+            Place::Tree { .. } => self.open.extend(self.children(place)),
         }
     }
 

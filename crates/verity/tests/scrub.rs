@@ -105,6 +105,18 @@ fn a_data_block_comes_back_from_another_slot_that_has_its_content_elsewhere() {
 }
 
 #[test]
+fn a_bad_block_below_a_good_leaf_of_a_bad_top_is_mended_in_the_same_pass() {
+    let (slot, other) = (slot(), other());
+    slot.hash.flip(slot.tree(1, 0), 2048);
+    slot.data.flip(0, 0);
+    let mut source = other.source(&slot).unwrap();
+    let (outcome, _) = slot.mend(&mut [&mut source], 9);
+    let places: Vec<Place> = outcome.mended.iter().map(|(place, _)| *place).collect();
+    assert_eq!(places, [Place::Tree { level: 1, index: 0 }, data(0)]);
+    assert!(slot.is_sound());
+}
+
+#[test]
 fn a_tree_block_is_recomputed_from_what_it_covers() {
     let slot = slot();
     for (level, index) in [(0, 0), (0, 2), (1, 0)] {

@@ -132,7 +132,7 @@ impl Journal {
         act: impl FnOnce(&mut Writer<Witnessed>) -> Result<T, WriteError>,
     ) -> Result<T, JournalError> {
         let mut writer = match self.writer.take() {
-            Some(writer) if !self.witness.takes_break() => writer,
+            Some(writer) if !self.witness.is_broken() => writer,
             _ => self.open()?,
         };
         if self.lost > 0 {

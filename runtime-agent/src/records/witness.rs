@@ -1,8 +1,8 @@
 //! What `bennud` wrote to the record log and what is there: a line that somebody changes or takes away is seen in the next
 //! round, not only when a person verifies the log.
 //!
-//! Files that are closed are known by inode, length and time of change, which nobody can set; the open one by the digest of
-//! what was written to it. After a break the writer begins a new file, so that no line goes to one that has no name any more.
+//! Files that are closed are known by inode, length and time of change, which nobody sets without moving the clock; the open
+//! one by the digest of what was written to it. After a break the writer begins a new file, so that no line goes to one that has no name any more.
 
 use bennu_records::{Directory, Store, file_name};
 use sha2::{Digest as _, Sha256};
@@ -12,6 +12,10 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A write that takes longer is told.
+const LONGEST_WRITE: Duration = Duration::from_secs(60);
 
 /// Device, inode, length in bytes, seconds and nanoseconds of the last change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,8 @@ struct Newest {
     length: u64,
     /// As it was when its bytes were last found right.
     right: Option<Mark>,
+    /// A write failed: any part of its bytes may be there.
+    torn: bool,
 }
 
 #[derive(Debug, Default)]
@@ -48,8 +54,10 @@ struct Known {
     closed: BTreeMap<u64, Mark>,
     newest: Option<Newest>,
     broken: bool,
-    /// A write is on its way: no look can say what is there.
-    writing: bool,
+    /// What was found broken when the log was opened again or began a new file; told at the next look.
+    pending: Vec<String>,
+    /// Since when a write is on its way: no look can say what is there.
+    writing: Option<Instant>,
     /// Rises when everything is forgotten; a write that began before settles nothing any more.
     generation: u64,
 }
@@ -71,14 +79,14 @@ impl Witness {
 
     fn start_over(&self, with: Known) {
         let mut known = self.known();
-        let generation = known.generation + 1;
+        let generation = known.generation.max(with.generation) + 1;
         *known = Known { generation, ..with };
     }
 
     /// A write begins; gives what [`Witness::settle`] wants.
     fn write_begins(&self) -> u64 {
         let mut known = self.known();
-        known.writing = true;
+        known.writing = Some(Instant::now());
         known.generation
     }
 
@@ -87,7 +95,7 @@ impl Witness {
         let mut known = self.known();
         if known.generation == generation {
             act(&mut known);
-            known.writing = false;
+            known.writing = None;
         }
     }
 
@@ -96,8 +104,16 @@ impl Witness {
     /// # Errors
     /// What the system says.
     fn begin(&self, path: &Path, store: &Directory) -> io::Result<()> {
+        // What was not told yet must not become what has to stay.
+        let mut before = std::mem::take(&mut *self.known());
+        if before.path == path && !before.broken {
+            let broken = before.look().unwrap_or_default();
+            before.pending.extend(broken);
+        }
         let mut known = Known {
             path: path.to_owned(),
+            pending: before.pending,
+            generation: before.generation,
             ..Known::default()
         };
         for (number, _) in store.files()? {
@@ -108,9 +124,9 @@ impl Witness {
         Ok(())
     }
 
-    /// Whether a break was found since this was last asked.
-    pub fn takes_break(&self) -> bool {
-        std::mem::take(&mut self.known().broken)
+    /// Whether a break was told: the log has to be opened again.
+    pub fn is_broken(&self) -> bool {
+        self.known().broken
     }
 
     /// What is not as it was written, a sentence each. While a line is being written it says nothing.
@@ -119,10 +135,15 @@ impl Witness {
     /// What the system says of a file that is there.
     pub fn look(&self) -> io::Result<Vec<String>> {
         let mut known = self.known();
-        if known.writing {
-            return Ok(Vec::new());
+        if let Some(since) = known.writing {
+            return match since.elapsed() < LONGEST_WRITE {
+                true => Ok(Vec::new()),
+                false => Err(io::Error::other("a line has not come back from the medium")),
+            };
         }
-        let broken = known.look()?;
+        let mut broken = std::mem::take(&mut known.pending);
+        broken.extend(known.look()?);
+        broken.dedup();
         known.broken |= !broken.is_empty();
         Ok(broken)
     }
@@ -166,7 +187,11 @@ impl Newest {
                 self.length
             )));
         };
-        if found.length != self.length {
+        let length_is_right = match self.torn {
+            true => found.length >= self.length,
+            false => found.length == self.length,
+        };
+        if !length_is_right {
             let words = format!("{name}: expected {} bytes, found {}", self.length, found.length);
             return Ok(Some(words));
         }
@@ -224,15 +249,18 @@ impl Store for Witnessed {
         let generation = self.witness.write_begins();
         let created = self.store.create(number);
         self.witness.settle(generation, |known| {
-            let before = known.newest.take().map(|newest| newest.number);
-            let mark = |number| Some((number, Mark::of(&self.path.join(file_name(number))).ok()?));
-            // One that somebody took away meanwhile was told.
-            known.closed.extend(before.and_then(mark));
+            if let Some(mut before) = known.newest.take() {
+                // From now on its mark alone counts.
+                known.pending.extend(before.look(&self.path).ok().flatten());
+                let mark = Mark::of(&self.path.join(file_name(before.number))).ok();
+                known.closed.extend(mark.map(|mark| (before.number, mark)));
+            }
             known.newest = created.is_ok().then(|| Newest {
                 number,
                 written: Sha256::new(),
                 length: 0,
                 right: None,
+                torn: false,
             });
         });
         created
@@ -247,8 +275,9 @@ impl Store for Witnessed {
                     newest.written.update(bytes);
                     newest.length += bytes.len() as u64;
                 }
-                // Any part of the bytes may be there; the next writer begins a new file.
-                _ => known.newest = None,
+                // The next writer begins a new file.
+                (Err(_), Some(newest)) => newest.torn = true,
+                _ => {}
             });
         written
     }

@@ -1,15 +1,16 @@
 //! Carrying a decision out, in its order.
 
 use super::limit::within;
-use super::{Acted, Warden, certify, freeze, kill, network, other, purge, repair, report};
+use super::{Acted, Warden, freeze, kill, network, other, purge, repair, report};
 use crate::esp::{Access, with_esp};
 use crate::health::command;
 use crate::mark::{self, Slot};
 use crate::records::Journal;
 use crate::surroundings::Surroundings;
+use bennu_esp::About;
 use bennu_formats::paths;
 use bennu_linux::kmsg::Level;
-use bennu_linux::reboot::{End, end};
+use bennu_linux::reboot::{End, end_at_once, sync};
 use bennu_linux::time;
 use bennu_policy::drift::{Action, Decision, Severity, Signal};
 use bennu_records::certificate::Outcome;
@@ -21,7 +22,7 @@ use std::time::Duration;
 /// Longest time for an act that is not a purge or a flip.
 pub const ACT_LIMIT: Duration = Duration::from_secs(6);
 /// Longest time for a certificate to be on the ESP.
-const ESP_LIMIT: Duration = Duration::from_secs(15);
+pub const ESP_LIMIT: Duration = Duration::from_secs(15);
 /// Longest time to verify every block of the other slot: 16 GiB at 30 MB/s.
 const VERIFY_LIMIT: Duration = Duration::from_secs(600);
 /// Leaves nothing but systemd and `bennud` running.
@@ -36,8 +37,9 @@ impl Warden {
         self.tell(&decision, world);
         let ends = |action: Action| action.cannot_be_undone() || action == Action::FailSafe;
         let ends = decision.plan.iter().any(|step| ends(step.action));
+        let about = if ends { About::TheEnd } else { About::TheRest };
         if ends {
-            self.certify(&decision, &report::planned(&decision), world);
+            self.certify(&decision, about, &report::planned(&decision), world);
             self.let_the_alert_out(world);
         }
         let mut acted = report::withheld(&decision);
@@ -58,7 +60,7 @@ impl Warden {
             acted.push(flipped);
         }
         if ends || acted.iter().any(|act| act.outcome != Outcome::Withheld) {
-            self.certify(&decision, &acted, world);
+            self.certify(&decision, about, &acted, world);
         }
         if self.halted {
             self.wait_for_a_person(world);
@@ -76,6 +78,11 @@ impl Warden {
 
     /// Takes one action; gives what became of it.
     fn act(&mut self, action: Action, rule: &str, world: &mut impl Surroundings) -> Vec<Acted> {
+        let named = self.named_programs();
+        if action == Action::Kill && named.is_empty() {
+            // Nobody to kill is no act, and costs nothing of its budget.
+            return Vec::new();
+        }
         if let Err(error) = self.memory.count(action) {
             world.say(Level::Error, &error);
         }
@@ -85,18 +92,16 @@ impl Warden {
             Action::FailSafe => self.fail_safe(world),
             Action::Recovery => Ok("waiting for a person".to_owned()),
             Action::RepairInactiveSlot => {
-                let mut alive = || world.pause(Duration::ZERO);
-                repair::repair(&self.handover, &self.scrubber, &mut alive)
+                let (handover, scrubber) = (self.handover.clone(), self.scrubber.clone());
+                limited_by(VERIFY_LIMIT, world, move || {
+                    repair::repair(&handover, &scrubber, &mut || ())
+                })
             }
             Action::Deny => {
                 let whom = self.concerned_now();
                 self.deny(&whom, world)
             }
-            Action::Kill => {
-                let new = self.known.iter().filter(|known| !known.seen.answered);
-                let programs: Vec<String> = new.filter_map(|known| known.sighting.program.clone()).collect();
-                limited(world, move || kill::programs(&programs))
-            }
+            Action::Kill => limited(world, move || kill::programs(&named)),
             Action::FreezeCgroup => self.freeze(world),
             Action::CutNetwork => {
                 let plan = self.sinks.plan();
@@ -118,6 +123,12 @@ impl Warden {
             self.halted = true;
         }
         vec![acted]
+    }
+
+    /// What signals name that are not answered yet.
+    fn named_programs(&self) -> Vec<String> {
+        let new = self.known.iter().filter(|known| !known.seen.answered);
+        new.filter_map(|known| known.sighting.program.clone()).collect()
     }
 
     /// What is frozen is written down before it is: somebody has to let it go on.
@@ -203,7 +214,7 @@ impl Warden {
         let flipped = report::acted(Action::FlipSlot.name(), rule, Ok(words), time::since_boot_ms());
         world.say(Level::Alert, &report::sentence(&flipped));
         let acts: Vec<Acted> = acted.iter().cloned().chain([flipped]).collect();
-        self.certify(decision, &acts, world);
+        self.certify(decision, About::TheEnd, &acts, world);
         match self.restart(world) {
             Ok(_) => refused("the machine did not restart".to_owned()),
             Err(error) => refused(error),
@@ -227,55 +238,6 @@ impl Warden {
             Ok(Ok(entry)) => Ok(entry.is_some()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(late) => Err(format!("ESP: {late}")),
-        }
-    }
-
-    /// Signs and keeps one certificate; that it cannot be is told, and holds nothing up.
-    pub(super) fn certify(&mut self, decision: &Decision, acts: &[Acted], world: &mut impl Surroundings) {
-        let Some(signer) = &mut self.signer else {
-            return world.say(Level::Critical, "no certificate: the TPM does not sign");
-        };
-        let about = certify::Subject {
-            next: self.next,
-            decision,
-            known: &self.known,
-            acts,
-            line: self.line,
-        };
-        let (number, _) = self.next;
-        let kept = certify::certify(&self.handover, signer, &about)
-            .map_err(|error| error.to_string())
-            .and_then(|(envelope, digest)| {
-                let store = self.store.clone();
-                limited_by(ESP_LIMIT, world, move || {
-                    store.keep(number, &envelope)?;
-                    Ok((digest, envelope))
-                })
-            });
-        match kept {
-            Ok((digest, envelope)) => {
-                self.next = (number + 1, digest);
-                world.say(
-                    Level::Alert,
-                    &format!("action certificate {number} is signed and on the ESP"),
-                );
-                let body = json!({"event": "certificate", "number": number, "sha256": digest.to_string()});
-                self.note(body, world);
-                self.keep_on_state(number, envelope, world);
-            }
-            Err(error) => world.say(Level::Critical, &format!("no certificate: {error}")),
-        }
-    }
-
-    /// After a purge there is no state volume any more; the next start copies.
-    fn keep_on_state(&self, number: u64, envelope: Vec<u8>, world: &mut impl Surroundings) {
-        if self.halted {
-            return;
-        }
-        let store = self.store.clone();
-        if let Err(error) = limited(world, move || store.keep_on_state(number, envelope)) {
-            let words = format!("action certificate {number} is on the ESP only: {error}");
-            world.say(Level::Warning, &words);
         }
     }
 
@@ -303,19 +265,20 @@ impl Warden {
             .find(|known| known.seen.signal == Signal::VerityCorruptActive);
         if let Some(words) = corrupt.map(|known| known.sighting.detail.clone()) {
             let config = self.config.clone().ok_or("there is no drift configuration")?;
-            let found = other::look(&self.handover, &config, &mut || world.pause(Duration::ZERO));
+            let handover = self.handover.clone();
+            let found = limited_by(VERIFY_LIMIT, world, move || {
+                Ok(other::look(&handover, &config, &mut || ()))
+            })?;
             if !found.slot.may_start() {
                 return Err(format!(
                     "the machine stays up: the other slot is no better: {}",
                     found.words
                 ));
             }
-            let slot = Slot::of(&self.handover);
-            match world.on_esp(|esp| mark::mark_drifted(esp, &slot, &words)) {
-                Ok(Some(_)) => {}
-                Ok(None) => return Err("the machine stays up: no other slot may start".to_owned()),
-                Err(error) => return Err(error.to_string()),
+            if !self.mark_drifted(&words, world)? {
+                return Err("the machine stays up: no other slot may start".to_owned());
             }
+            let slot = Slot::of(&self.handover);
             let words = format!("slot {} is marked bad; {}", slot.version, found.words);
             world.say(Level::Alert, &words);
         }
@@ -326,7 +289,9 @@ impl Warden {
     /// At once: what is frozen or killed cannot be stopped in good order.
     fn restart(&mut self, world: &mut impl Surroundings) -> Result<String, String> {
         self.stop_log(world);
-        let ended: Result<Infallible, _> = end(End::Reboot);
+        // A disk that does not come back holds up no restart: what counts was synced where it was written.
+        let _late = within(ACT_LIMIT, &mut || world.pause(Duration::ZERO), sync);
+        let ended: Result<Infallible, _> = end_at_once(End::Reboot);
         match ended {
             Err(error) => Err(error.to_string()),
         }
@@ -334,14 +299,14 @@ impl Warden {
 }
 
 /// An act within [`ACT_LIMIT`].
-fn limited<T: Send + 'static>(
+pub(super) fn limited<T: Send + 'static>(
     world: &mut impl Surroundings,
     act: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     limited_by(ACT_LIMIT, world, act)
 }
 
-fn limited_by<T: Send + 'static>(
+pub(super) fn limited_by<T: Send + 'static>(
     limit: Duration,
     world: &mut impl Surroundings,
     act: impl FnOnce() -> Result<T, String> + Send + 'static,

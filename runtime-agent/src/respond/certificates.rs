@@ -1,10 +1,12 @@
 //! Action certificates: made, kept where a purge does not reach them, read back by the system that runs afterwards.
 //!
-//! Written by `bennud` to the ESP (eight, 96 KiB each) before anything is destroyed and to the state volume, to which the
-//! next start copies what it does not have. Read by `bennud` for number and digest of the newest, and by `bennuctl certificates`,
+//! Written by `bennud`: those that end a start to the ESP, before anything is destroyed, and all to the state volume, to
+//! which the next start copies what it does not have; without a state volume all to the ESP. Read by `bennud` for number and digest of the newest, and by `bennuctl certificates`,
 //! which believes the TPM's signature and nothing else. A copy that cannot be read is passed over and told.
 
 use crate::esp::{Access, with_esp};
+use crate::records::HeadKey;
+use bennu_esp::About;
 use bennu_formats::dsse::MAX_ENVELOPE_BYTES;
 use bennu_formats::handover::{BlockDevice, Handover};
 use bennu_formats::{Sha256Digest, paths};
@@ -48,6 +50,18 @@ impl Found {
         }
     }
 
+    /// Those alone that `key` has signed: whoever writes the ESP must not set this machine's numbers.
+    pub fn trusted(mut self, key: &HeadKey) -> Self {
+        let all = std::mem::take(&mut self.envelopes);
+        for (number, bytes) in all {
+            match Certificate::open(&bytes, key) {
+                Ok(_) => drop(self.envelopes.insert(number, bytes)),
+                Err(error) => self.troubles.push(format!("number {number}: {error}")),
+            }
+        }
+        self
+    }
+
     /// Number and `previous` for the next one.
     pub fn next(&self) -> (u64, Sha256Digest) {
         let newest = self.envelopes.last_key_value().and_then(|(number, bytes)| {
@@ -87,21 +101,22 @@ impl Store {
     ///
     /// # Errors
     /// It is not there; in words.
-    pub fn keep(&self, number: u64, envelope: &[u8]) -> Result<(), String> {
+    pub fn keep(&self, number: u64, about: About, envelope: &[u8]) -> Result<(), String> {
         with_esp(&self.esp, Access::ReadWrite, |esp| {
-            esp.write_certificate(number, envelope)
+            esp.write_certificate(number, about, envelope)
         })
         .map_err(|error| error.to_string())
     }
 
-    /// Keeps one on the state volume as well, where there is one.
+    /// Keeps one on the state volume; gives whether there is one.
     ///
     /// # Errors
     /// It is not there; in words.
-    pub fn keep_on_state(&self, number: u64, envelope: Vec<u8>) -> Result<(), String> {
+    pub fn keep_on_state(&self, number: u64, envelope: Vec<u8>) -> Result<bool, String> {
         let envelopes = Envelopes::from([(number, envelope)]);
         let troubles = Vec::new();
-        self.carry_over(&Found { envelopes, troubles }).map(drop)
+        self.carry_over(&Found { envelopes, troubles })?;
+        Ok(self.state.is_some())
     }
 
     /// Copies what the ESP has to the state volume; gives the numbers that were new there.
@@ -120,22 +135,29 @@ fn file(state: &Path, number: u64) -> PathBuf {
     state.join(format!("{number:020}.json"))
 }
 
-fn read_state(state: &Path, found: &mut Found) {
+/// Files of certificates, oldest first.
+fn all_on(state: &Path) -> io::Result<Vec<PathBuf>> {
     let names = match fs::read_dir(state) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-        names => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        names => names?,
     };
-    let listed = names.and_then(|names| names.collect::<io::Result<Vec<_>>>());
-    let mut paths: Vec<PathBuf> = match listed {
-        Ok(entries) => entries.iter().map(fs::DirEntry::path).collect(),
+    let mut paths = names
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    paths.sort();
+    Ok(paths)
+}
+
+fn read_state(state: &Path, found: &mut Found) {
+    let paths = match all_on(state) {
+        Ok(paths) => paths,
         Err(error) => {
             found.troubles.push(format!("{}: {error}", state.display()));
             return;
         }
     };
-    paths.sort();
-    let ours = |path: &PathBuf| path.extension().is_some_and(|e| e == "json");
-    let newest = paths.into_iter().filter(ours).rev().take(KEPT);
+    let newest = paths.into_iter().rev().take(KEPT);
     for path in newest {
         match bounded::read(&path, MAX_ENVELOPE_BYTES) {
             Ok(bytes) => found.add(bytes, &path.display().to_string()),
@@ -149,7 +171,7 @@ fn carry(state: &Path, found: &Found) -> io::Result<Vec<u64>> {
     let mut new = Vec::new();
     for (number, bytes) in &found.envelopes {
         let path = file(state, *number);
-        if path.exists() {
+        if fs::read(&path).is_ok_and(|there| there == *bytes) {
             continue;
         }
         let temporary = path.with_extension("new");
@@ -166,11 +188,9 @@ fn carry(state: &Path, found: &Found) -> io::Result<Vec<u64>> {
         new.push(*number);
     }
     File::open(state)?.sync_all()?;
-    let mut old = found.envelopes.keys().rev().skip(KEPT);
-    old.try_for_each(|number| match fs::remove_file(file(state, *number)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    })?;
+    for path in all_on(state)?.into_iter().rev().skip(KEPT) {
+        fs::remove_file(path)?;
+    }
     Ok(new)
 }
 
@@ -213,5 +233,33 @@ mod tests {
         let (number, previous) = again.next();
         assert_eq!(number, 1);
         assert_ne!(previous, Sha256Digest::ZERO);
+    }
+
+    #[test]
+    fn the_newest_stay_and_what_lies_under_a_number_by_somebody_else_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let one = |number, bytes: Vec<u8>| Found {
+            envelopes: Envelopes::from([(number, bytes)]),
+            ..Found::default()
+        };
+        for number in 0..KEPT as u64 + 3 {
+            carry(dir.path(), &one(number, vec![1])).unwrap();
+        }
+        let left = all_on(dir.path()).unwrap();
+        assert_eq!(left.len(), KEPT);
+        assert_eq!(left[0], file(dir.path(), 3));
+        assert_eq!(carry(dir.path(), &one(5, vec![1])).unwrap(), [0; 0], "control");
+        assert_eq!(carry(dir.path(), &one(5, vec![2])).unwrap(), [5]);
+        assert_eq!(fs::read(file(dir.path(), 5)).unwrap(), [2]);
+    }
+
+    #[test]
+    fn what_the_machines_own_key_has_not_signed_sets_no_number() {
+        let mut found = Found::default();
+        found.add(envelope(u64::MAX, Sha256Digest([1; 32])), "ESP");
+        assert_eq!(found.envelopes.len(), 1, "control: it is well formed");
+        let found = found.trusted(&HeadKey([4; 65]));
+        assert_eq!(found.next(), (0, Sha256Digest::ZERO));
+        assert_eq!(found.troubles.len(), 1);
     }
 }

@@ -1,14 +1,21 @@
-//! Filling in an action certificate and having the TPM sign it.
+//! Filling in an action certificate, having the TPM sign it, and putting it where it is kept.
 
+use super::carry_out::{ESP_LIMIT, limited, limited_by};
+use super::certificates::Store;
 use super::signer::{LimitedSigner, SignError};
-use super::{Acted, Known, evidence};
+use super::{Acted, Known, Warden, evidence};
 use crate::records::{boot_id, stamp};
+use crate::surroundings::Surroundings;
+use bennu_esp::About;
 use bennu_formats::Sha256Digest;
+use bennu_formats::decode::DecodeError;
 use bennu_formats::handover::Handover;
+use bennu_linux::kmsg::Level;
 use bennu_policy::drift::Decision;
 use bennu_records::certificate::{
     Act, Certificate, CertificateError, MAX_ENTRIES, MAX_TEXT_BYTES, Quote, SeenSignal,
 };
+use serde_json::json;
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +63,7 @@ pub fn certify(
     let (number, previous) = about.next;
     // The same bytes that the certificate names are signed along: the quote belongs to this one.
     let quote = signer.quote(previous.as_bytes())?;
-    let certificate = Certificate {
+    let mut certificate = Certificate {
         schema: 1,
         number,
         previous,
@@ -83,7 +90,15 @@ pub fn certify(
             signature: quote.signature.to_vec(),
         }),
     };
-    Ok(certificate.sign(signer)?)
+    loop {
+        match certificate.sign(signer) {
+            // Whoever makes long names must not have it that nothing is signed: the strong ones come first.
+            Err(CertificateError::Decode(DecodeError::TooLong { .. })) if certificate.seen.len() > 1 => {
+                certificate.seen.truncate(certificate.seen.len() / 2);
+            }
+            signed => return Ok(signed?),
+        }
+    }
 }
 
 fn seen(known: &Known) -> SeenSignal {
@@ -104,5 +119,80 @@ fn act(acted: &Acted) -> Act {
         outcome: acted.outcome,
         words: cut(&acted.words),
         done_up_ms: acted.up_ms,
+    }
+}
+
+impl Warden {
+    /// Signs and keeps one certificate; that it cannot be is told, and holds nothing up. Those of the end lie on the ESP,
+    /// where a purge does not reach them, and on the state volume; the others on the ESP where there is no volume.
+    pub(super) fn certify(
+        &mut self,
+        decision: &Decision,
+        about: About,
+        acts: &[Acted],
+        world: &mut impl Surroundings,
+    ) {
+        self.ask_tpm(world);
+        let Some(signer) = &mut self.signer else {
+            return world.say(Level::Critical, "no certificate: the TPM does not sign");
+        };
+        let subject = Subject {
+            next: self.next,
+            decision,
+            known: &self.known,
+            acts,
+            line: self.line,
+        };
+        let (number, _) = self.next;
+        let kept = certify(&self.handover, signer, &subject)
+            .map_err(|error| error.to_string())
+            .and_then(|(envelope, digest)| {
+                let next = number.checked_add(1).ok_or("there are no more numbers")?;
+                let place = self.keep(number, about, envelope, world)?;
+                Ok((next, digest, place))
+            });
+        match kept {
+            Ok((next, digest, place)) => {
+                self.next = (next, digest);
+                world.say(
+                    Level::Alert,
+                    &format!("action certificate {number} is signed and on the {place}"),
+                );
+                let body = json!({"event": "certificate", "number": number, "sha256": digest.to_string()});
+                self.note(body, world);
+            }
+            Err(error) => world.say(Level::Critical, &format!("no certificate: {error}")),
+        }
+    }
+
+    /// Gives where it is. After a purge there is no state volume any more; the next start copies.
+    fn keep(
+        &self,
+        number: u64,
+        about: About,
+        envelope: Vec<u8>,
+        world: &mut impl Surroundings,
+    ) -> Result<&'static str, String> {
+        let on_esp = |store: Store, envelope: Vec<u8>, world: &mut _| {
+            limited_by(ESP_LIMIT, world, move || store.keep(number, about, &envelope))
+        };
+        if about == About::TheEnd {
+            on_esp(self.store.clone(), envelope.clone(), world)?;
+        }
+        if !self.halted {
+            let (store, copy) = (self.store.clone(), envelope.clone());
+            match limited(world, move || store.keep_on_state(number, copy)) {
+                Ok(true) if about == About::TheRest => return Ok("state volume"),
+                Ok(_) => {}
+                Err(error) => {
+                    let words = format!("action certificate {number} is not on the state volume: {error}");
+                    world.say(Level::Warning, &words);
+                }
+            }
+        }
+        if about == About::TheRest {
+            on_esp(self.store.clone(), envelope, world)?;
+        }
+        Ok("ESP")
     }
 }

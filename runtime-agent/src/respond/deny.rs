@@ -71,7 +71,8 @@ pub fn deny(concerned: &Concerned, spared: &[String]) -> Result<String, String> 
         gate.mark(parent, &name, mark)
     };
     let failed = |error: &dyn std::fmt::Display| error.to_string();
-    for path in spared {
+    // First those, for there are as many places as there are.
+    for path in never(&groups).iter().chain(spared) {
         mark(path, Mark::Spared).map_err(|e| failed(&e))?;
     }
     // More units than there are places for are all of them.
@@ -79,9 +80,6 @@ pub fn deny(concerned: &Concerned, spared: &[String]) -> Result<String, String> 
         .units
         .iter()
         .any(|unit| mark(unit, Mark::Denied).is_err());
-    for path in never(&groups) {
-        mark(&path, Mark::Spared).map_err(|e| failed(&e))?;
-    }
     let denied = if everything {
         Denied::Everything
     } else {

@@ -23,15 +23,16 @@ pub enum Late {
     /// An earlier act did not come back yet with what this one needs.
     #[error("timed out: an earlier act has not come back")]
     Away,
-    /// There is no thread to be had.
-    #[error("no thread to be had: {0}")]
-    Thread(#[source] std::io::Error),
     /// It ended without a result.
     #[error("the act ended without a result")]
     Ended,
 }
 
-/// Runs `act`, for at most `limit`; `alive` is called while it runs.
+/// What a thread does.
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Runs `act`, for at most `limit`; `alive` is called before and while it runs. Where no thread is to be had, which root
+/// can see to, it runs here and without a limit: better than not at all.
 ///
 /// # Errors
 /// [`Late`].
@@ -40,15 +41,39 @@ pub fn within<R: Send + 'static>(
     alive: &mut dyn FnMut(),
     act: impl FnOnce() -> R + Send + 'static,
 ) -> Result<R, Late> {
-    let (sender, receiver) = channel();
-    let thread = std::thread::Builder::new().name("act".to_owned());
-    let work = move || {
-        // Nobody listens any more when the time is over.
-        let _unheard = sender.send(act());
+    let spawn = |work: Work| {
+        let thread = std::thread::Builder::new().name("act".to_owned());
+        // Never joined: it may hang.
+        thread.spawn(work).map(drop)
     };
-    // Never joined: it may hang.
-    let _thread = thread.spawn(work).map_err(Late::Thread)?;
-    wait(&receiver, limit, alive)
+    within_by(spawn, limit, alive, act)
+}
+
+fn within_by<R: Send + 'static>(
+    spawn: impl FnOnce(Work) -> std::io::Result<()>,
+    limit: Duration,
+    alive: &mut dyn FnMut(),
+    act: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, Late> {
+    alive();
+    let (sender, receiver) = channel();
+    let act = Arc::new(Mutex::new(Some(act)));
+    let theirs = Arc::clone(&act);
+    let work = move || {
+        if let Some(act) = taken(&theirs) {
+            // Nobody listens any more when the time is over.
+            let _unheard = sender.send(act());
+        }
+    };
+    match spawn(Box::new(work)) {
+        Ok(()) => wait(&receiver, limit, alive),
+        Err(_) => taken(&act).map(|act| act()).ok_or(Late::Ended),
+    }
+}
+
+fn taken<T>(place: &Mutex<Option<T>>) -> Option<T> {
+    // Whoever panicked had it taken out: the place is empty or whole.
+    place.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 fn wait<R>(receiver: &Receiver<R>, limit: Duration, alive: &mut dyn FnMut()) -> Result<R, Late> {
@@ -103,7 +128,7 @@ impl<T: Send + 'static> Lent<T> {
         alive: &mut dyn FnMut(),
         act: impl FnOnce(&mut T) -> R + Send + 'static,
     ) -> Result<R, Late> {
-        let mut what = Self::place(&self.0).take().ok_or(Late::Away)?;
+        let mut what = taken(&self.0).ok_or(Late::Away)?;
         let home = Arc::clone(&self.0);
         within(limit, alive, move || {
             let done = act(&mut what);
@@ -136,6 +161,12 @@ mod tests {
         assert_eq!(late.unwrap_err().to_string(), "timed out after 20 ms");
         assert_eq!(within(LONG, &mut || (), || 7).unwrap(), 7);
         go.store(true, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn without_a_thread_the_act_is_taken_all_the_same_and_nothing_that_was_lent_is_lost() {
+        let none = |_: Work| Err(std::io::Error::from(std::io::ErrorKind::WouldBlock));
+        assert_eq!(within_by(none, SHORT, &mut || (), || 7).unwrap(), 7);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What `bennud` must not forget when it is started again in the same boot: what was seen, what was done about it, and what
 //! of that is in force.
 //!
-//! Written and read by `bennud` (`/run/bennu/drift-memory.json`); read by `bennuctl status`. A file that cannot be read
-//! counts as one in which every budget is spent: a budget that an intruder resets is none. What is in force then stays in
-//! force, because what was done as often as one boot allows is not undone.
+//! Written and read by `bennud` (`/run/bennu/drift-memory.json`); read by `bennuctl status`. Root can write it. One that
+//! cannot be read is told and counts as none: budgets that begin anew cost a restart at worst, and budgets that are spent
+//! would keep the secrets open. What is in force then stays in force until the machine restarts.
 
 use super::Known;
 use crate::documents::{self, DocumentError};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// More often than any budget.
+/// More often than any budget; what is read counts no further.
 const MANY: u32 = 1000;
 
 /// A sighting as it is kept.
@@ -60,6 +60,8 @@ impl Document for Contents {
 pub struct Memory {
     path: PathBuf,
     contents: Contents,
+    /// Why it begins anew although there was one.
+    trouble: Option<String>,
 }
 
 /// Names of the actions that are in force, for people; what cannot be told is an error.
@@ -82,17 +84,20 @@ impl Memory {
             schema: Contents::SCHEMA,
             ..Contents::default()
         };
-        let contents = match documents::read_if_there(path) {
-            Ok(found) => found.unwrap_or(fresh),
-            Err(_) => Contents {
-                spent: Action::ALL.map(|a| (a.name().to_owned(), MANY)).into(),
-                ..fresh
-            },
+        let (contents, trouble) = match documents::read_if_there(path) {
+            Ok(found) => (found.unwrap_or(fresh), None),
+            Err(error) => (fresh, Some(error.to_string())),
         };
         Self {
             path: path.to_owned(),
             contents,
+            trouble,
         }
+    }
+
+    /// Why it begins anew although there was one; told once.
+    pub fn take_trouble(&mut self) -> Option<String> {
+        self.trouble.take()
     }
 
     /// Counts an action, and writes that down before it is taken.
@@ -219,16 +224,16 @@ mod tests {
     }
 
     #[test]
-    fn a_memory_that_cannot_be_read_has_no_budget_left() {
+    fn a_memory_that_cannot_be_read_is_told_and_keeps_no_secret_open() {
         let (_dir, path) = empty();
-        let fresh = Memory::load_from(&path);
-        assert!(fresh.spent().allows(Action::StatePurge), "control");
+        let mut fresh = Memory::load_from(&path);
+        assert_eq!(fresh.take_trouble(), None, "control");
         std::fs::write(&path, "{}").unwrap();
-        let damaged = Memory::load_from(&path);
-        for action in Action::ALL.into_iter().filter(|action| !action.is_report()) {
-            assert!(!damaged.spent().allows(action), "{action:?}");
+        let mut damaged = Memory::load_from(&path);
+        assert!(damaged.take_trouble().is_some());
+        for action in [Action::StatePurge, Action::FlipSlot, Action::Deny] {
+            assert!(damaged.spent().allows(action), "{action:?}");
         }
-        assert_eq!(damaged.in_force(), ActionSet::NONE);
         assert!(in_force(&path).is_err());
     }
 

@@ -38,9 +38,10 @@ use bennu_linux::kmsg::Level;
 use bennu_linux::time;
 use bennu_policy::drift::{self, Action, ActionSet, Concerned, Decision, Facts, OtherSlot, Seen, Windows};
 use bennu_records::certificate::Outcome;
+use carry_out::ACT_LIMIT;
 use certificates::Store;
 use evidence::Taken;
-use limit::Lent;
+use limit::{Lent, within};
 use memory::Memory;
 use network::Sinks;
 use serde_json::json;
@@ -95,6 +96,8 @@ pub struct Warden {
     /// Lines that never came to the log, because it was away.
     unwritten: u64,
     signer: Option<LimitedSigner>,
+    /// When the TPM was last asked for it in vain.
+    asked_tpm: Option<Duration>,
     store: Store,
     known: Vec<Known>,
     memory: Memory,
@@ -127,6 +130,7 @@ impl Warden {
             witness,
             unwritten: 0,
             signer: None,
+            asked_tpm: None,
             store: Store::of(handover),
             known: memory.seen(),
             memory,
@@ -169,12 +173,11 @@ impl Warden {
 
     /// Tells the log what begins, and takes over what an earlier life left on the ESP.
     pub fn begin(&mut self, world: &mut impl Surroundings) {
-        match LimitedSigner::open(&mut || world.pause(Duration::ZERO)) {
-            Ok(signer) => self.signer = Some(signer),
-            Err(error) => world.say(
+        if let Some(trouble) = self.memory.take_trouble() {
+            world.say(
                 Level::Error,
-                &format!("{error}; neither heads of the log nor certificates are signed"),
-            ),
+                &format!("{trouble}; what was seen and done before is forgotten"),
+            );
         }
         match Sinks::of_image() {
             Ok(sinks) => self.sinks = sinks,
@@ -189,26 +192,7 @@ impl Warden {
             "enforced": enforced,
         });
         self.note(body, world);
-        let found = self.store.read();
-        self.next = found.next();
-        for trouble in &found.troubles {
-            world.say(Level::Warning, &format!("action certificate: {trouble}"));
-        }
-        match self.store.carry_over(&found) {
-            Ok(new) if new.is_empty() => {}
-            Ok(new) => {
-                self.note(json!({"event": "certificates", "numbers": new}), world);
-                let words = format!(
-                    "{} action certificates of an earlier start; see bennuctl certificates",
-                    new.len()
-                );
-                world.say(Level::Notice, &words);
-            }
-            Err(error) => world.say(
-                Level::Warning,
-                &format!("action certificates are not kept: {error}"),
-            ),
-        }
+        self.ask_tpm(world);
         self.tell_of_earlier_ends(world);
         self.sign_head(world);
         let words = match enforced_words(self.config.as_ref()) {
@@ -220,7 +204,8 @@ impl Warden {
 
     /// One look at everything, and what follows from it.
     pub fn round(&mut self, world: &mut impl Surroundings) {
-        let (sightings, troubles) = self.watch.round();
+        self.ask_tpm(world);
+        let (sightings, troubles) = self.watch.round(&mut || world.pause(Duration::ZERO));
         self.refresh(world);
         for trouble in troubles {
             world.say(Level::Warning, &trouble);
@@ -268,12 +253,18 @@ impl Warden {
         let words = format!("before this start of the machine bennud ended {}", ends.words());
         world.say(Level::Warning, &words);
         self.note(json!({"event": "agent-ended-before", "words": words}), world);
-        if let Err(error) = std::fs::remove_file(ended::place(&self.handover)) {
-            world.say(
-                Level::Warning,
-                &format!("{words}: it will be told again: {error}"),
-            );
-        }
+        let place = ended::place(&self.handover);
+        let mut alive = || world.pause(Duration::ZERO);
+        let removed = within(ACT_LIMIT, &mut alive, move || std::fs::remove_file(place));
+        let failed = match removed {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(late) => late.to_string(),
+        };
+        world.say(
+            Level::Warning,
+            &format!("{words}: it will be told again: {failed}"),
+        );
     }
 
     /// Adds what is new; what lasts goes on counting and is answered once. Gives whether something is new.

@@ -22,8 +22,8 @@ use bennu_linux::mount::{Unmount, unmount};
 use bennu_linux::time;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Longest time for one step.
@@ -36,6 +36,10 @@ const LATE_LIMIT: Duration = Duration::from_millis(500);
 const MANAGER: &str = "init.scope";
 /// Where secrets lie in files: ours, and the copies that systemd gives to units.
 const FOLDERS: [&str; 2] = [paths::RUN_SECRETS, "/run/credentials"];
+/// Longest time for one of them.
+const FOLDER_LIMIT: Duration = Duration::from_millis(1500);
+/// The crypt device of the state volume, as `bennu-init` names it.
+const STATE_VOLUME: &str = "bennu-state";
 /// Deepest folder below.
 const MAX_DEPTH: usize = 4;
 const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
@@ -101,44 +105,92 @@ fn others() -> Result<Vec<Group>, CgroupError> {
     groups.all_but(&[groups.own()?, groups.group(MANAGER)])
 }
 
-fn erase_all() -> Result<String, String> {
-    let mut files = Vec::new();
-    let mut failed = Vec::new();
-    for folder in FOLDERS {
-        if let Err(error) = list(Path::new(folder), 0, &mut files) {
-            failed.push(format!("{folder}: {error}"));
-        }
-    }
-    files.push(paths::RUN_RESET_KEY.into());
-    let mut erased = 0;
-    for file in &files {
-        match erase(file) {
-            Ok(()) => erased += 1,
+/// What was erased, and what was not.
+#[derive(Debug, Default)]
+struct Erased {
+    files: u64,
+    failed: Vec<String>,
+}
+
+impl Erased {
+    fn note(&mut self, path: &Path, done: io::Result<()>) {
+        match done {
+            Ok(()) => self.files += 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => failed.push(format!("{}: {error}", file.display())),
+            Err(error) => self.fail(path, &error),
         }
     }
-    match failed.first() {
-        None => Ok(format!("{erased} files")),
-        Some(first) => Err(format!("{erased} files; {} failed, as: {first}", failed.len())),
+
+    fn fail(&mut self, path: &Path, why: &dyn std::fmt::Display) {
+        self.failed.push(format!("{}: {why}", path.display()));
     }
 }
 
-fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() && depth < MAX_DEPTH {
-            list(&entry.path(), depth + 1, files)?;
-        } else if kind.is_file() {
-            files.push(entry.path());
+fn erase_all() -> Result<String, String> {
+    let mut erased = Erased::default();
+    let key = Path::new(paths::RUN_RESET_KEY);
+    erased.note(key, erase(key));
+    for folder in FOLDERS {
+        let below = move || {
+            let mut erased = Erased::default();
+            erase_below(Path::new(folder), 0, None, &mut erased);
+            erased
+        };
+        match within(FOLDER_LIMIT, &mut || (), below) {
+            Ok(more) => {
+                erased.files += more.files;
+                erased.failed.extend(more.failed);
+            }
+            Err(late) => erased.fail(Path::new(folder), &late),
         }
     }
-    Ok(())
+    let Erased { files, failed } = erased;
+    match failed.first() {
+        None => Ok(format!("{files} files")),
+        Some(first) => Err(format!("{files} files; {} failed, as: {first}", failed.len())),
+    }
+}
+
+/// Every file of a folder and of those below, as they are found: nothing that hangs or fails keeps those before it. What is
+/// mounted there from elsewhere is not entered: files first, for a folder may hang.
+fn erase_below(folder: &Path, depth: usize, device: Option<u64>, erased: &mut Erased) {
+    let there = match fs::symlink_metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => return erased.fail(folder, &error),
+        Ok(there) => there,
+    };
+    // Below the first folder units have file systems of their own (systemd's credentials): those are in memory.
+    if device.is_some_and(|device| device != there.dev()) && !is_in_memory(folder) {
+        return erased.fail(folder, &"another file system, not entered");
+    }
+    let entries = match fs::read_dir(folder) {
+        Err(error) => return erased.fail(folder, &error),
+        Ok(entries) => entries,
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let kind = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)));
+        match kind {
+            Err(error) => erased.fail(folder, &error),
+            Ok((path, kind)) if kind.is_dir() => folders.push(path),
+            Ok((path, kind)) if kind.is_file() => erased.note(&path, erase(&path)),
+            Ok(_) => {}
+        }
+    }
+    for path in folders {
+        if depth < MAX_DEPTH {
+            erase_below(&path, depth + 1, Some(there.dev()), erased);
+        } else {
+            erased.fail(&path, &"too deep, not entered");
+        }
+    }
+}
+
+/// `ramfs` and `tmpfs`, which no process of somebody else's answers for (statfs(2)).
+fn is_in_memory(folder: &Path) -> bool {
+    const RAMFS_MAGIC: i64 = 0x8584_58f6;
+    const TMPFS_MAGIC: i64 = 0x0102_1994;
+    rustix::fs::statfs(folder).is_ok_and(|found| found.f_type == RAMFS_MAGIC || found.f_type == TMPFS_MAGIC)
 }
 
 /// Zeros over every byte where it lies; then cut and removed.
@@ -162,24 +214,46 @@ fn zero(file: &mut File) -> io::Result<()> {
     file.sync_data()
 }
 
+/// Longest time for one device.
+const WIPE_LIMIT: Duration = Duration::from_millis(900);
+
+/// Each by itself, the state volume first: one that hangs or refuses keeps no other's key.
 fn wipe_keys() -> Result<String, String> {
-    let wipe = || -> Result<Vec<String>, DmError> {
-        let dm = DeviceMapper::open()?;
-        let mut wiped = Vec::new();
-        for (name, _) in dm.devices()? {
-            let name = Name::new(&name)?;
-            if dm.table(&name).is_ok_and(|line| line.target() == "crypt") {
-                dm.wipe_key(&name)?;
-                wiped.push(name.to_string());
-            }
-        }
-        Ok(wiped)
+    let listed = DeviceMapper::open().and_then(|dm| dm.devices());
+    let mut names: Vec<String> = match listed {
+        Ok(devices) => devices.into_iter().map(|(name, _)| name).collect(),
+        Err(error) => return Err(error.to_string()),
     };
-    match wipe() {
-        Ok(wiped) if wiped.is_empty() => Ok("no crypt device".to_owned()),
-        Ok(wiped) => Ok(wiped.join(", ")),
-        Err(error) => Err(error.to_string()),
+    names.sort_by_key(|name| (name != STATE_VOLUME, name.clone()));
+    let (mut wiped, mut failed) = (Vec::new(), Vec::new());
+    for name in names {
+        let device = name.clone();
+        match within(WIPE_LIMIT, &mut || (), move || wipe_key(&device)) {
+            Ok(Ok(true)) => wiped.push(name),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => failed.push(format!("{name}: {error}")),
+            Err(late) => failed.push(format!("{name}: {late}")),
+        }
     }
+    let words = match wiped.is_empty() {
+        true => "no crypt device".to_owned(),
+        false => wiped.join(", "),
+    };
+    match failed.is_empty() {
+        true => Ok(words),
+        false => Err(format!("{words}; failed: {}", failed.join("; "))),
+    }
+}
+
+/// Whether it was a crypt device.
+fn wipe_key(name: &str) -> Result<bool, DmError> {
+    let dm = DeviceMapper::open()?;
+    let name = Name::new(name)?;
+    if !dm.table(&name).is_ok_and(|line| line.target() == "crypt") {
+        return Ok(false);
+    }
+    dm.wipe_key(&name)?;
+    Ok(true)
 }
 
 fn leave_secrets() -> Result<String, String> {
@@ -257,8 +331,27 @@ mod tests {
         std::os::unix::fs::symlink(&outside, &link).unwrap();
         assert!(erase(&link).is_err());
         assert_eq!(fs::read_to_string(&outside).unwrap(), "kept");
-        let mut files = Vec::new();
-        list(dir.path(), 0, &mut files).unwrap();
-        assert_eq!(files, [outside]);
+        let mut erased = Erased::default();
+        erase_below(&dir.path().join("nowhere"), 0, None, &mut erased);
+        erase_below(&link, 0, None, &mut erased);
+        assert_eq!((erased.files, erased.failed.len()), (0, 1), "{erased:?}");
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "kept");
+    }
+
+    #[test]
+    fn what_cannot_be_entered_is_told_and_everything_else_is_erased() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep: std::path::PathBuf = (0..MAX_DEPTH + 2).map(|depth| format!("{depth}")).collect();
+        fs::create_dir_all(dir.path().join(&deep)).unwrap();
+        for file in ["a", "0/b", "0/1/c"] {
+            fs::write(dir.path().join(file), "secret").unwrap();
+        }
+        let mut erased = Erased::default();
+        erase_below(dir.path(), 0, None, &mut erased);
+        assert_eq!(erased.files, 3);
+        assert!(
+            matches!(&erased.failed[..], [one] if one.ends_with("too deep, not entered")),
+            "{erased:?}"
+        );
     }
 }

@@ -9,6 +9,7 @@
 //! Sources, in this order: the running slot, the slot itself (a block that it has twice). Another one is one more
 //! `BlockSource`. What nobody has is left as it is, and the slot is reported as unrepairable.
 
+use crate::console::Console;
 use crate::documents;
 use crate::gate::device_of;
 use crate::medium::{self, Medium};
@@ -65,6 +66,8 @@ pub fn repair(handover: &Handover, scrubber: &Scrubber, alive: &mut dyn FnMut())
     if outcome.left.is_empty() {
         scrubber.tell(root_hash);
     }
+    // No pass may be on its way that would.
+    scrubber.save(&mut Console::open());
     told(slot, &outcome)
 }
 

@@ -4,6 +4,7 @@
 use super::limit::within;
 use super::{Acted, NOT_LOOKED_AT, Warden, carry_out, deny, freeze, network, report};
 use crate::surroundings::Surroundings;
+use bennu_esp::About;
 use bennu_linux::kmsg::Level;
 use bennu_linux::time;
 use bennu_policy::drift::{self, Action, Concerned, Hold};
@@ -27,7 +28,7 @@ impl Warden {
             .collect();
         if !undone.is_empty() {
             let decision = self.decide(&NOT_LOOKED_AT);
-            self.certify(&decision, &undone, world);
+            self.certify(&decision, About::TheRest, &undone, world);
         }
         if let Some(action) = stays {
             let words = format!(

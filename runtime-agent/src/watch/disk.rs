@@ -2,7 +2,7 @@
 
 use super::{Baseline, Look, Sighting, Subject};
 use crate::esp::{Access, with_esp};
-use bennu_esp::{Census, Listing};
+use bennu_esp::{Census, EspError, Listing};
 use bennu_formats::Sha256Digest;
 use bennu_formats::handover::{BlockDevice, Handover};
 use bennu_linux::time;
@@ -126,13 +126,20 @@ impl Subject for Files {
     fn look(&mut self) -> Look {
         let now = time::monotonic();
         let last = self.last.as_ref();
-        let (listing, census) = with_esp(&self.esp, Access::ReadOnly, |esp| {
-            let listing = esp.listing()?;
+        let found = with_esp(&self.esp, Access::ReadOnly, |esp| {
+            let listing = match esp.listing() {
+                // Somebody put them there: nobody else's are so many.
+                Err(error @ EspError::TooManyFiles { .. }) => return Ok(Err(error.to_string())),
+                listing => listing?,
+            };
             let holds = last.is_some_and(|last| last.holds(now, &listing));
             let census = if holds { None } else { Some(esp.census()?) };
-            Ok((listing, census))
-        })
-        .map_err(|e| e.to_string())?;
+            Ok(Ok((listing, census)))
+        });
+        let (listing, census) = match found.map_err(|e| e.to_string())? {
+            Ok(found) => found,
+            Err(words) => return Ok(vec![Sighting::new(Signal::EspChanged, words)]),
+        };
         if let Some(census) = census {
             let compared = self.first.first(census);
             self.last = Some(WholeLook {

@@ -113,20 +113,24 @@ impl ImaWatch {
             .into_iter()
             .filter(|file| !self.told.contains(file))
             .collect();
-        if new.is_empty() || self.told.len() >= MAX_TOLD {
+        if new.is_empty() {
             return Ok(Vec::new());
         }
         let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", self.index.display());
         let file = File::open(&self.index).map_err(|e| failed(&e))?;
         let length = file.metadata().map_err(|e| failed(&e))?.len();
         let index = Index::open(file, length).map_err(|e| failed(&e))?;
-        let mut seen = Vec::new();
+        let (mut seen, mut more) = (Vec::new(), false);
         for (digest, path) in new {
             let known = match &digest {
                 Some(digest) => !index.by_digest(digest, 1).map_err(|e| failed(&e))?.is_empty(),
                 None => false,
             };
-            if known || self.told.len() >= MAX_TOLD {
+            if known {
+                continue;
+            }
+            if self.told.len() >= MAX_TOLD {
+                more = true;
                 continue;
             }
             let of = digest.map_or_else(|| "no SHA-256".to_owned(), |digest| digest.to_string());
@@ -139,6 +143,11 @@ impl ImaWatch {
                 ..sighting
             });
             self.told.insert((digest, path));
+        }
+        if more {
+            // Without names: one sighting, that lasts as long as there are new ones.
+            let words = format!("more than {MAX_TOLD} programs are no files of the image");
+            seen.push(Sighting::new(Signal::ImaDigestUnknown, words));
         }
         Ok(seen)
     }

@@ -109,8 +109,9 @@ impl Watch {
         }
     }
 
-    /// One round; gives what was seen, and what is new to say of subjects that cannot be looked at.
-    pub fn round(&mut self) -> (Vec<Sighting>, Vec<String>) {
+    /// One round; gives what was seen, and what is new to say of subjects that cannot be looked at. `alive` is called before
+    /// each subject.
+    pub fn round(&mut self, alive: &mut dyn FnMut()) -> (Vec<Sighting>, Vec<String>) {
         let now = time::monotonic();
         let slowly = self
             .looked_slowly
@@ -123,6 +124,7 @@ impl Watch {
             if subject.is_slow() && !slowly {
                 continue;
             }
+            alive();
             match subject.look() {
                 Ok(sightings) => {
                     seen.extend(sightings);

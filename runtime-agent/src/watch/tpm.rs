@@ -3,6 +3,7 @@
 use super::{Look, Sighting, Subject};
 use crate::records::{DEVICE, boot_id};
 use crate::status::measured::{Facts, Places};
+use crate::status::pcrs;
 use bennu_formats::Sha256Digest;
 use bennu_formats::handover::Handover;
 use bennu_formats::manifest::PredictedPcrs;
@@ -67,8 +68,21 @@ impl Subject for Pcrs {
     fn look(&mut self) -> Look {
         match Facts::gather_settled(&self.places) {
             Ok(facts) => Ok(self.judge(&facts.sha256(), facts.accounted(15))),
-            Err(why) => Ok(vec![Sighting::new(Signal::TpmSilent, why)]),
+            Err(why) => Ok(self.judge_without_logs(why)),
         }
+    }
+}
+
+impl Pcrs {
+    /// A log that somebody took away must not hide the PCRs: only 15 needs it.
+    fn judge_without_logs(&self, why: String) -> Vec<Sighting> {
+        let values = STILL.into_iter().chain([11]).filter_map(|pcr| {
+            let value = pcrs::read(&self.places.tpm.join("pcr-sha256"), pcr).ok()?;
+            Some((u8::try_from(pcr).ok()?, value))
+        });
+        let mut seen = self.judge(&values.collect(), true);
+        seen.push(Sighting::new(Signal::TpmSilent, why));
+        seen
     }
 }
 
@@ -183,6 +197,28 @@ mod tests {
         // Before the latch, and one that no event accounts for.
         assert_eq!(pcrs.judge(&values(&[(11, 21)]), true).len(), 1);
         assert_eq!(pcrs.judge(&values(&[]), false).len(), 1);
+    }
+
+    #[test]
+    fn without_the_event_logs_a_changed_pcr_is_told_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let bank = dir.path().join("pcr-sha256");
+        std::fs::create_dir(&bank).unwrap();
+        for (pcr, byte) in [(4, 1), (5, 1), (7, 1), (11, 23), (12, 9), (13, 1)] {
+            std::fs::write(bank.join(pcr.to_string()), format!("{}\n", digest(byte))).unwrap();
+        }
+        let mut pcrs = Pcrs {
+            places: Places {
+                tpm: dir.path().to_owned(),
+                firmware_log: dir.path().join("nowhere"),
+                user_log: dir.path().join("nowhere"),
+            },
+            ..pcrs()
+        };
+        let seen = pcrs.look().unwrap();
+        let signals: Vec<Signal> = seen.iter().map(|one| one.signal).collect();
+        assert_eq!(signals, [Signal::PcrChanged, Signal::TpmSilent]);
+        assert!(seen[0].detail.starts_with("PCR 12 is 0909"), "{seen:?}");
     }
 
     #[test]

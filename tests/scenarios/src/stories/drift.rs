@@ -136,7 +136,7 @@ fn purge(context: &mut Context) -> Result<()> {
     };
     let steps = [
         "bennud: kill done: 1 processes",
-        "bennud: action certificate 0 is signed and on the ESP",
+        "bennud: action certificate 0 is signed and on the state volume",
         TWO_SIGNALS,
         "bennud: action certificate 1 is signed and on the ESP",
         "bennud: state-purge.freeze done: 1 control groups",
