@@ -73,8 +73,6 @@ pub struct Plan {
     pub ima: ImaPlan,
     /// Extra modules.
     pub modules: Vec<String>,
-    /// Tries of a boot entry.
-    pub tries: u32,
     /// What happens without Secure Boot.
     pub secure_boot: SecureBootRule,
     /// Length of the ESP.
@@ -186,7 +184,6 @@ impl Plan {
             release_threshold: definition.keys.release_threshold.unwrap_or(1),
             accept: definition.keys.accept.unwrap_or(AcceptedKeys::Production),
             drift: check.drift(definition.drift, definition.gate.mode.unwrap_or(GateMode::None))?,
-            tries: health.tries,
             health,
             profiles: definition.gate.profile.clone(),
             gate: check.gate(definition.gate, agents)?,

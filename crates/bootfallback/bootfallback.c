@@ -8,14 +8,24 @@
  *
  * Written by: the image builder. Run by: the firmware. It reads no file itself (the firmware loads
  * and, with Secure Boot, verifies systemd-boot every time anew), takes no input but one key at the
- * very end, gives no arguments, and writes nothing but the console. After MAX_STARTS it stops: it
+ * very end, gives no arguments, and writes the console and one variable. After MAX_STARTS it stops: it
  * never resets the machine unasked, so there is no reboot storm.
+ *
+ * A kernel that panics before bennu-init has found the ESP restarts the machine, and nothing on the disk
+ * counts that. So each power-on is counted in the variable BennuStarts before the first start, bennu-init
+ * deletes it once its own count is on the disk, and the power-on after MAX_POWER_ONS stops here, with
+ * room for one more: whoever switches the machine off and on again gets one start each time. The variable
+ * is not authenticated: who writes it can stop the machine here or take the bound away, and no more.
  */
 #include "efi.h"
 
 /* A slot has 3 tries and there are two slots, so the 7th start is one without any tries left; one
  * more for a start that was lost to something else. */
 #define MAX_STARTS 8
+/* Power-ons in a row without bennu-init's count: 3 tries of two slots, one start without tries left, and
+ * one more. It is as many as bennu-init makes without an ESP (BLIND_RESTARTS + 1), so that it stops by
+ * itself first and says why. */
+#define MAX_POWER_ONS 8
 /* Seconds until the firmware resets the machine if systemd-boot hangs: what the specification asks
  * firmware to set before it starts a boot option (UEFI 2.10, 3.1.2). */
 #define WATCHDOG_SECONDS (5 * 60)
@@ -25,6 +35,11 @@
 #define PAUSE_MICROSECONDS 1000000
 /* Room for the path of the ESP and of the loader on it. Real ones take under 200 bytes. */
 #define DEVICE_PATH_LIMIT 4096
+
+/* Shared with initrd-agent/src/past.rs. One byte. */
+static const u16 count_name[] = L"BennuStarts";
+static const struct efi_guid bennu_guid = {
+	0xb5a7c1f2, 0x0d4e, 0x4f0c, {0x9d, 0x55, 0x6e, 0x62, 0x65, 0x6e, 0x6e, 0x75}};
 
 static const u16 loader_path[] = L"\\EFI\\systemd\\systemd-bootx64.efi";
 
@@ -185,6 +200,67 @@ static void start_loader(efi_handle self, const u8 *path, u32 attempt)
 	say_attempt(attempt, status);
 }
 
+static u8 same_guid(const struct efi_guid *one, const struct efi_guid *other)
+{
+	for (u32 i = 0; i < 8; i++)
+		if (one->d[i] != other->d[i])
+			return 0;
+	return one->a == other->a && one->b == other->b && one->c == other->c;
+}
+
+/* Whether the running system can delete the count. Without the table everything is supported. */
+static u8 can_be_deleted(void)
+{
+	static const struct efi_guid guid = EFI_RT_PROPERTIES_GUID;
+
+	for (u64 i = 0; i < table->configuration_tables; i++) {
+		const struct efi_configuration_table *entry = &table->configuration[i];
+
+		if (same_guid(&entry->vendor, &guid)) {
+			const struct efi_rt_properties *properties = entry->table;
+
+			return (properties->supported & EFI_RT_SUPPORTED_SET_VARIABLE) != 0;
+		}
+	}
+	return 1;
+}
+
+/* A variable that is absent, unreadable or of another length counts as none. */
+static u8 read_count(void)
+{
+	u64 size = 1;
+	u8 count = 0;
+	efi_status status;
+
+	status = table->runtime->get_variable(count_name, &bennu_guid, 0, &size, &count);
+	return status == EFI_SUCCESS && size == 1 ? count : 0;
+}
+
+static efi_status write_count(u8 count)
+{
+	return table->runtime->set_variable(count_name, &bennu_guid, EFI_VARIABLE_PERSISTENT, 1, &count);
+}
+
+/* Counts this power-on. Whether it is one too many: it stops only if the one after it may start. What
+ * cannot be counted is started: a variable store that is full must not keep a sound machine from booting. */
+static u8 is_one_too_many(void)
+{
+	u8 before = read_count();
+	efi_status status;
+
+	if (!can_be_deleted())
+		return 0;
+	if (before >= MAX_POWER_ONS)
+		return write_count(MAX_POWER_ONS - 1) == EFI_SUCCESS;
+	status = write_count((u8)(before + 1));
+	if (EFI_IS_ERROR(status)) {
+		say(L"The count of starts was not written, ");
+		say_status(status);
+		say(L"\r\n");
+	}
+	return 0;
+}
+
 /* Keys that were pressed before the question must not answer it. Bounded, should they never end. */
 static void forget_keys(struct efi_text_input *in)
 {
@@ -227,6 +303,13 @@ efi_status efi_main(efi_handle self, struct efi_system_table *system_table)
 		say(L"B-NO-BOOT-DEVICE: the firmware does not say which device this program came from, ");
 		say_status(status);
 		say(L"\r\n");
+		stop();
+	}
+	if (is_one_too_many()) {
+		say(L"B-NO-BOOTABLE-SLOT: no bootable slot: ");
+		say_number(MAX_POWER_ONS);
+		say(L" starts in a row ended before bennu-init had found the disk; repair or reinstall the disk,\r\n"
+		    L"or switch this machine off and on for one more start.\r\n");
 		stop();
 	}
 	for (u32 attempt = 1; attempt <= MAX_STARTS; attempt++) {

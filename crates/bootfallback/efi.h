@@ -111,18 +111,40 @@ _Static_assert(__builtin_offsetof(struct efi_boot_services, load_image) == 24 + 
 _Static_assert(__builtin_offsetof(struct efi_boot_services, set_watchdog_timer) == 24 + 29 * 8,
 	       "SetWatchdogTimer is service 29");
 
+/* 8.2.1: outlives a reset, for the firmware's programs and the running system */
+#define EFI_VARIABLE_PERSISTENT (1 | 2 | 4)
+
 /* 4.5 EFI_RUNTIME_SERVICES */
 enum efi_reset_type { EFI_RESET_COLD = 0 };
 struct efi_runtime_services {
 	struct efi_table_header header;
 	void *get_time, *set_time, *get_wakeup_time, *set_wakeup_time;
 	void *set_virtual_address_map, *convert_pointer;
-	void *get_variable, *get_next_variable_name, *set_variable;
+	efi_status (*get_variable)(const u16 *name, const struct efi_guid *vendor, u32 *attributes, u64 *size,
+				   void *value);
+	void *get_next_variable_name;
+	efi_status (*set_variable)(const u16 *name, const struct efi_guid *vendor, u32 attributes, u64 size,
+				   const void *value);
 	void *get_next_high_monotonic_count;
 	void (*reset_system)(enum efi_reset_type type, efi_status status, u64 data_size, void *data);
 };
+_Static_assert(__builtin_offsetof(struct efi_runtime_services, set_variable) == 24 + 8 * 8,
+	       "SetVariable is service 8");
 _Static_assert(__builtin_offsetof(struct efi_runtime_services, reset_system) == 24 + 10 * 8,
 	       "ResetSystem is service 10");
+
+/* 4.6 EFI_CONFIGURATION_TABLE; 4.6.2: EFI_RT_PROPERTIES_TABLE */
+struct efi_configuration_table {
+	struct efi_guid vendor;
+	void *table;
+};
+#define EFI_RT_PROPERTIES_GUID {0xeb66918a, 0x7eef, 0x402a, {0x84, 0x2e, 0x93, 0x1d, 0x21, 0xc3, 0x8a, 0xe9}}
+#define EFI_RT_SUPPORTED_SET_VARIABLE 0x40
+struct efi_rt_properties {
+	u16 version;
+	u16 length;
+	u32 supported;
+};
 
 /* 4.3 EFI_SYSTEM_TABLE */
 struct efi_system_table {
@@ -137,4 +159,8 @@ struct efi_system_table {
 	struct efi_text_output *standard_error;
 	struct efi_runtime_services *runtime;
 	struct efi_boot_services *boot;
+	u64 configuration_tables;
+	const struct efi_configuration_table *configuration;
 };
+_Static_assert(__builtin_offsetof(struct efi_system_table, configuration) == 24 + 11 * 8,
+	       "the configuration tables are the last member");

@@ -1,5 +1,6 @@
 //! What the programs and their loader agree on: the numbers and layouts of `src/bpf/intf.h`, little-endian.
 
+pub mod memory;
 pub mod respond;
 pub mod trace;
 pub mod units;
@@ -179,6 +180,11 @@ pub fn mode_of(config: &[u8; CONFIG_BYTES]) -> Option<GateMode> {
 /// The root's device in a `struct gate_config`.
 pub fn root_of(config: &[u8; CONFIG_BYTES]) -> Option<u32> {
     word(config, 4)
+}
+
+/// bennud's inode in a `struct gate_config`.
+pub fn agent_of(config: &[u8; CONFIG_BYTES]) -> Option<u64> {
+    Some(u64::from_le_bytes(config.get(16..24)?.try_into().ok()?))
 }
 
 /// The bits of `FEATURE_…` in a `struct gate_config`.

@@ -4,7 +4,8 @@
 //! [`Gate::set_up`] loads, attaches, pins and configures the programs, once in a boot. From then on they need nobody:
 //! the links are held by pins on a file system whose mount and files the programs themselves guard, the configuration
 //! is frozen, and the death of `bennud` changes nothing. [`Gate::adopt`] opens the maps again. What may still change,
-//! and only become stricter, is in [`live`]; what is done about drift, and undone, in [`respond`].
+//! and only become stricter, is in [`live`]; what is done about drift, and undone, in [`respond`]; what tells `bennud` that
+//! its memory is the one that it wrote, in [`memory`].
 //!
 //! On failure: before the configuration is written nothing is denied, and dropping what was made undoes it. After it
 //! the gate stands, and an error says what is missing.
@@ -12,6 +13,7 @@
 mod fill;
 pub mod interface;
 pub mod live;
+pub mod memory;
 pub mod objects;
 pub mod programs;
 pub mod respond;
@@ -46,8 +48,8 @@ const FROZEN: [&str; 13] = [
     "peers",
     "trace_counters",
 ];
-/// The others: what `bennud` raises and adds to, what it does about drift, and the rings.
-const OPEN: [&str; 6] = ["stages", "data", "traces", "responses", "groups", RING];
+/// The others: what `bennud` raises and adds to, what it does about drift, the marks of its memory, and the rings.
+const OPEN: [&str; 7] = ["stages", "data", "traces", "responses", "groups", "memory", RING];
 const RING: &str = "events";
 
 fn all_maps() -> impl Iterator<Item = &'static str> {
@@ -166,6 +168,7 @@ pub trait Kernel {
 pub struct Gate {
     mode: GateMode,
     root_dev: u32,
+    agent_inode: u64,
     ring: RingBuf<MapData>,
     counters: PerCpuArray<MapData, [u8; COUNTERS_BYTES]>,
 }
@@ -226,6 +229,7 @@ impl Gate {
         Ok(Self {
             mode: interface::mode_of(&config).ok_or(GateError::NotConfigured)?,
             root_dev: interface::root_of(&config).ok_or(GateError::NotConfigured)?,
+            agent_inode: interface::agent_of(&config).ok_or(GateError::NotConfigured)?,
             ring: RingBuf::try_from(Map::RingBuf(open(pins, RING)?)).map_err(failed(RING))?,
             counters,
         })
@@ -239,6 +243,11 @@ impl Gate {
     /// The root's device, `major << 20 | minor`.
     pub fn root_dev(&self) -> u32 {
         self.root_dev
+    }
+
+    /// Inode of bennud on the root.
+    pub fn agent_inode(&self) -> u64 {
+        self.agent_inode
     }
 
     /// Events so far and those that were lost, over all CPUs.

@@ -95,13 +95,13 @@ impl Traces {
         None
     }
 
-    /// Records so far and those that were lost, over all CPUs.
+    /// Of each CPU, from 0: the number of its last record, and how many of them the ring had no room for.
     ///
     /// # Errors
     /// [`GateError::Map`].
-    pub fn counted(&self) -> Result<(u64, u64), GateError> {
+    pub fn counted(&self) -> Result<Vec<(u64, u64)>, GateError> {
         let each = self.counters.get(&0, 0).map_err(failed("trace_counters"))?;
-        Ok(interface::sum(each.iter()))
+        Ok(each.iter().map(interface::counters).collect())
     }
 
     /// Readable when there are records.

@@ -67,7 +67,7 @@ use Place::{Function, Hook};
 use Purpose::{Gate, Profiles, ProfilesAndDeny, ProfilesAndNetwork, ProfilesAndTrace, Trace};
 
 /// Every program with its place. The order is the one of attaching; none decides before the configuration is set.
-const PROGRAMS: [(&str, Place, Purpose); 32] = [
+const PROGRAMS: [(&str, Place, Purpose); 33] = [
     ("execute", Hook("bprm_check_security"), Gate),
     ("map_file", Hook("mmap_file"), Gate),
     ("protect_memory", Hook("file_mprotect"), Gate),
@@ -92,6 +92,7 @@ const PROGRAMS: [(&str, Place, Purpose); 32] = [
     ("ring_command", Hook("uring_cmd"), Gate),
     ("mount_file_system", Hook("sb_mount"), Gate),
     ("attach_mount", Hook("move_mount"), Gate),
+    ("pivot_root", Hook("sb_pivotroot"), Gate),
     ("unmount", Hook("sb_umount"), Gate),
     ("connect_socket", Hook("socket_connect"), ProfilesAndTrace),
     ("send_message", Hook("socket_sendmsg"), ProfilesAndNetwork),

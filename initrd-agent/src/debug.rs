@@ -105,7 +105,7 @@ pub fn keep_sealed(
             AuthRule::Pin | AuthRule::Derived => tpm.client().would_open(&blob, release),
         };
         match act {
-            Ok(()) => return Err(InitError::LatchOpen(name)),
+            Ok(()) => return Err(InitError::LatchOpen(format!("an unseal of {name}"))),
             Err(UnsealError::PcrMismatch { .. }) => refused += 1,
             Err(other) => journal.warn(&format!("secret {name}: stays sealed: {other}")),
         }

@@ -194,9 +194,11 @@ pub enum InitError {
     ResetErase(std::io::Error),
     #[error("secret: no random bytes: {0}")]
     Random(String),
-    #[error("latch: a second unseal of {0} succeeded")]
+    #[error("{0}")]
+    Measured(bennu_tpm::UnsealError),
+    #[error("latch: expected the TPM to refuse {0} for its PCRs, found that it does not")]
     LatchOpen(String),
-    #[error("latch: expected the TPM to refuse a second unseal for its PCRs, found: {0}")]
+    #[error("latch: expected the TPM to refuse for its PCRs, found: {0}")]
     LatchUnclear(bennu_tpm::UnsealError),
     #[error("ima policy: {0}")]
     ImaRead(linux::bounded::ReadError),
@@ -285,7 +287,9 @@ impl InitError {
             Self::SecretUnseal {
                 source: bennu_tpm::UnsealError::PcrMismatch { .. },
                 ..
-            } => Code::PcrUnexpected,
+            }
+            | Self::Measured(bennu_tpm::UnsealError::PcrMismatch { .. }) => Code::PcrUnexpected,
+            Self::Measured(_) => Code::TpmExtend,
             Self::SecretUnseal {
                 source: bennu_tpm::UnsealError::SecureBootChanged { .. },
                 ..

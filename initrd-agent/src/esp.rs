@@ -116,12 +116,11 @@ impl Mounted {
                 this: &trust.version,
                 entries: &entries(&names),
                 max_attempts: trust.max_attempts,
-                // The floor is not read yet.
-                floor: None,
                 old_note_remains,
             },
         );
         self.esp.write_boot_record(&self.record)?;
+        past::forget_starts(journal);
         let Past {
             fell_back,
             last_failure,

@@ -7,23 +7,23 @@ use crate::error::InitError;
 use crate::esp::Mounted;
 use crate::evidence::{self, Evidence};
 use crate::journal::Journal;
+use crate::past;
 use crate::recovery_screen::{self, Kept, Report, ResetRow};
 use crate::screen_reset::Offer;
+use crate::secrets;
 use crate::tpm::Measured;
-use bennu_formats::boot_record::{BootRecord, Failure};
+use bennu_formats::boot_record::{BootRecord, Failure, RESTARTS_VARIABLE};
 use bennu_formats::{Code, ReleaseName, Sha256Digest};
 use bennu_linux::console_input::Hushed;
 use bennu_linux::efivars::{BENNU, EfiVarError, EfiVars, PERSISTENT, Variable};
 use bennu_linux::reboot::{End, end as end_machine, sync};
 use bennu_linux::time;
 use bennu_policy::boot::{BLIND_RESTARTS, BootAction, on_failure_without_record};
+use bennu_tpm::ReleasePolicy;
 use std::time::Duration;
 
 /// How long the sentence stays on the screen before a restart.
 const READING_TIME: Duration = Duration::from_secs(3);
-
-/// EFI variable with the number of restarts that were made without a verdict, one byte.
-const RESTARTS_VARIABLE: &str = "BennuBlindRestarts";
 
 /// What the boot had reached.
 #[derive(Default)]
@@ -34,6 +34,8 @@ pub struct Known {
     pub esp: Option<Mounted>,
     /// The open TPM.
     pub tpm: Option<Measured>,
+    /// What everything is sealed under, by the verified manifest.
+    pub policy: Option<ReleasePolicy>,
     /// What the verified manifest expects to be measured.
     pub evidence: Option<Evidence>,
     /// A factory reset that the recovery screen may offer.
@@ -61,10 +63,11 @@ pub fn end(journal: &mut Journal, mut known: Known, error: &InitError) -> ! {
         release,
         esp,
         tpm,
+        policy,
         reset,
         ..
     } = known;
-    let events = close_tpm(journal, tpm);
+    let events = close_tpm(journal, tpm, policy.as_ref());
     let log = |journal: &Journal| journal.failure_log(release.as_ref(), &events);
     let left = match esp {
         Some(esp) => verdict(journal, esp, &failure, log),
@@ -98,18 +101,23 @@ pub fn end(journal: &mut Journal, mut known: Known, error: &InitError) -> ! {
     }
 }
 
-/// Closes the latch; gives the event log of this start.
-fn close_tpm(journal: &mut Journal, tpm: Option<Measured>) -> Vec<String> {
-    let closed = tpm.map_or_else(Measured::open, Ok).map(|mut tpm| {
+/// Closes the latch, and proves it where something is known that could be sealed; gives the event log of this start.
+/// What the proof says changes nothing: this start opens no more, and gives nobody a shell.
+fn close_tpm(journal: &mut Journal, tpm: Option<Measured>, policy: Option<&ReleasePolicy>) -> Vec<String> {
+    let mut events = Vec::new();
+    let closed = tpm.map_or_else(Measured::open, Ok).and_then(|mut tpm| {
         let latched = tpm.latch_after_failure();
-        (latched, tpm.event_log())
+        events = tpm.event_log();
+        latched.map(|()| tpm)
     });
-    let (latched, events) = match closed {
-        Ok((latched, events)) => (latched, events),
-        Err(error) => (Err(error), Vec::new()),
-    };
-    if let Err(error) = latched {
-        journal.error(&format!("the latch could not be closed: {error}"));
+    match (closed, policy) {
+        (Err(error), _) => journal.error(&format!("the latch could not be closed: {error}")),
+        // Nothing was verified that a secret could be sealed for.
+        (Ok(_), None) => {}
+        (Ok(mut tpm), Some(policy)) => match secrets::prove_closed(&mut tpm, &[], policy) {
+            Ok(refused) => journal.say(&format!("latched after the failure: {refused}")),
+            Err(error) => journal.error(&error.to_string()),
+        },
     }
     events
 }
@@ -171,6 +179,8 @@ fn blind_action(journal: &mut Journal, code: Code) -> BootAction {
         journal.say(&format!(
             "no ESP to write the verdict to: restart {restarts} of {BLIND_RESTARTS}"
         ));
+    } else {
+        past::forget_starts(journal);
     }
     action
 }

@@ -53,7 +53,11 @@ pub fn check(
         }
     };
     let security_version = boot.manifest.get().security_version;
-    if height > security_version {
+    let numbers = bennu_policy::boot::Floor {
+        security_version,
+        floor: height,
+    };
+    if numbers.is_above() {
         return Err(InitError::BelowFloor {
             security_version,
             floor: height,

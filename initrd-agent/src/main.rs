@@ -89,26 +89,27 @@ fn boot(journal: &mut Journal, known: &mut failure::Known) -> Result<Infallible,
     let tpm = known.tpm.insert(tpm::Measured::open()?);
     tpm.check_bank(started.secure_boot)?;
     tpm.enter_initrd()?;
-    let release = secrets::release_policy(&trust, &manifest)?;
+    let release = known.policy.insert(secrets::release_policy(&trust, &manifest)?);
+    tpm.expect(release)?;
     let boot = opened::Boot {
         slot: &slot,
         trust: &trust,
         manifest: &manifest,
-        release: &release,
+        release,
         start: &start,
     };
     let machine = debug::identity(tpm, journal)?;
     let debug = debug::accept(tpm, esp, &trust, machine, journal)?;
     let opened = match &debug {
         None => opened::open(tpm, esp, &boot, &mut hardware, evidence, journal),
-        Some(debug) => debug::keep_sealed(tpm, esp, &release, debug, journal),
+        Some(debug) => debug::keep_sealed(tpm, esp, release, debug, journal),
     };
     let opened = opened.map_err(|error| {
         let error = recovery::offer(&boot, &mut hardware, tpm, esp, error, journal);
         known.reset = screen_reset::prepare(&boot, &mut hardware, tpm, &error, journal);
         error
     })?;
-    latch(tpm, &opened, &manifest, &release, journal)?;
+    latch(tpm, &opened, &manifest, release, journal)?;
 
     let whole = Whole {
         started,
@@ -156,11 +157,8 @@ fn latch(
 ) -> Result<(), InitError> {
     journal.step("tpm: latch");
     tpm.latch(manifest, opened.state.as_ref().map(|state| &state.key))?;
-    secrets::prove_closed(tpm, &opened.secrets, release)?;
-    journal.say(&format!(
-        "latched: the TPM refused a second unseal of {} secrets",
-        opened.secrets.len()
-    ));
+    let refused = secrets::prove_closed(tpm, &opened.secrets, release)?;
+    journal.say(&format!("latched: {refused}"));
     Ok(())
 }
 
@@ -195,7 +193,7 @@ impl Whole {
         let (state, kept) = state.map(|state| (state.report, state.kept)).unzip();
         let secrets = root::put_secrets(opened.secrets)?;
         let pcrs = tpm.pcrs()?;
-        tpm.write_event_log()?;
+        tpm.write_event_log(journal)?;
         let facts = handover::Facts {
             slot: self.slot,
             device: self.device,

@@ -4,6 +4,8 @@
 //! and may cost a slot its turn, but open nothing.
 
 use crate::journal::Journal;
+use bennu_formats::boot_record::STARTS_VARIABLE;
+use bennu_linux::efivars::{BENNU, EfiVars};
 use bennu_linux::pstore::Pstore;
 use bennu_policy::boot::PanicNote;
 
@@ -48,6 +50,14 @@ pub fn forget(journal: &mut Journal) -> bool {
         }
     }
     gone
+}
+
+/// This start is counted on the disk, or has stopped by itself: bootfallback's count starts anew. Nothing is written
+/// where there is none. A count that stays ends at bootfallback's screen, and does not end this start.
+pub fn forget_starts(journal: &mut Journal) {
+    if let Err(error) = EfiVars::default().delete(BENNU, STARTS_VARIABLE) {
+        journal.warn(&format!("bootfallback's count of starts stays: {error}"));
+    }
 }
 
 /// dm-verity's words come first (`drivers/md/dm-verity-target.c`: "… block N is corrupted"), the panic's second:

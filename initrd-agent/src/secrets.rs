@@ -279,14 +279,29 @@ pub fn seal(
     Ok((blob, bytes))
 }
 
-/// Tries to unseal again and demands that the TPM refuses because of its PCRs.
-pub fn prove_closed(tpm: &mut Measured, secrets: &[Secret], policy: &ReleasePolicy) -> Result<(), InitError> {
-    for secret in secrets {
-        match unseal_by(tpm, &secret.blob, policy, secret.auth.as_ref()) {
-            Err(UnsealError::PcrMismatch { .. }) => {}
-            Err(other) => return Err(InitError::LatchUnclear(other)),
-            Ok(_) => return Err(InitError::LatchOpen(secret.name.clone())),
-        }
+/// Demands that the TPM has refused `what` because of its PCRs, as it does behind the latch.
+pub fn refused<T>(found: Result<T, UnsealError>, what: &str) -> Result<(), InitError> {
+    match found {
+        Err(UnsealError::PcrMismatch { .. }) => Ok(()),
+        Err(other) => Err(InitError::LatchUnclear(other)),
+        Ok(_) => Err(InitError::LatchOpen(what.to_owned())),
     }
-    Ok(())
+}
+
+/// Demands that the TPM refuses what everything sealed names, and each of `secrets`, because of its PCRs. Says what it
+/// refused.
+pub fn prove_closed(
+    tpm: &mut Measured,
+    secrets: &[Secret],
+    policy: &ReleasePolicy,
+) -> Result<String, InitError> {
+    refused(tpm.client().would_authorize(policy), "the release's policy")?;
+    for Secret { name, blob, auth, .. } in secrets {
+        let again = unseal_by(tpm, blob, policy, auth.as_ref());
+        refused(again, &format!("a second unseal of {name}"))?;
+    }
+    Ok(match secrets.len() {
+        0 => "the TPM refused the policy that all that is sealed names".to_owned(),
+        count => format!("the TPM refused a second unseal of {count} secrets"),
+    })
 }

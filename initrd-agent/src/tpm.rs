@@ -4,7 +4,8 @@
 //! never again afterwards. Every extension goes to all active banks and into the event log.
 
 use crate::error::InitError;
-use bennu_eventlog::{Event as LogEvent, Meaning, Origin};
+use crate::journal::Journal;
+use bennu_eventlog::{Event as LogEvent, MAX_LOG_BYTES, Meaning, Origin, append, firmware};
 use bennu_formats::Sha256Digest;
 use bennu_formats::handover::SecureBootState;
 use bennu_formats::manifest::SlotManifest;
@@ -14,7 +15,7 @@ use bennu_luks::VolumeKey;
 use bennu_policy::verify::Verified;
 use bennu_tpm::{
     Client, Device, Event, EventKind, EventRecord, HashAlg, Measured as Data, PcrBank, PcrMask,
-    SECURE_BOOT_PCR, Tpm,
+    ReleasePolicy, SECURE_BOOT_PCR, Tpm,
 };
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -31,8 +32,8 @@ const NEEDED: [u8; 6] = [0, 7, 11, 12, 13, 15];
 const FIRMWARE: [u8; 2] = [0, 7];
 /// PCRs that are compared when a start has failed.
 const EVIDENCE: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 15];
-/// PCRs that the hand-over reports.
-const REPORTED: [u8; 8] = [4, 5, 7, 10, 11, 12, 13, 15];
+/// PCRs that the hand-over reports: all of the boot (PC Client Platform Firmware Profile, 3.3.4, and UAPI.7).
+const REPORTED: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
 /// The open TPM with the log of our extensions.
 pub struct Measured {
@@ -69,6 +70,11 @@ impl Measured {
             SecureBootState::Enforced => bank_is_measured(&self.read(&FIRMWARE)?),
             SecureBootState::Off => Ok(()),
         }
+    }
+
+    /// Demands the PCRs that the release names, also where nothing is sealed that would not open.
+    pub fn expect(&mut self, release: &ReleasePolicy) -> Result<(), InitError> {
+        self.client.expect_pcrs(release).map_err(InitError::Measured)
     }
 
     /// PCR 11 ← `enter-initrd`.
@@ -232,24 +238,43 @@ impl Measured {
 
     /// Writes the event log for the running system: once for ourselves, and as the beginning of the log that
     /// systemd's programs append to, so that their tools read one log of all there is. Mode 0600 as systemd has it:
-    /// whoever may open that file may lock it.
-    pub fn write_event_log(&self) -> Result<(), InitError> {
+    /// whoever may open that file may lock it. And once behind the firmware's log, for tools that read that form only;
+    /// where it cannot be read that file is not there, and this is said.
+    pub fn write_event_log(&self, journal: &mut Journal) -> Result<(), InitError> {
         let log = self.event_log().concat();
         for path in [paths::RUN_EVENT_LOG, paths::RUN_SYSTEMD_EVENT_LOG] {
-            let folder = Path::new(path).parent().unwrap_or(Path::new("/run"));
-            let write = || {
-                std::fs::create_dir_all(folder)?;
-                let mut options = std::fs::File::options();
-                let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
-                file.write_all(log.as_bytes())
-            };
-            write().map_err(|source| InitError::Write {
-                path: path.to_owned(),
-                source,
-            })?;
+            write_log(path, log.as_bytes())?;
         }
-        Ok(())
+        match self.measurements() {
+            Ok(all) => write_log(paths::RUN_MEASUREMENTS, &all),
+            Err(why) => {
+                journal.warn(&format!("no {}: {why}", paths::RUN_MEASUREMENTS));
+                Ok(())
+            }
+        }
     }
+
+    /// The firmware's event log with every extension so far behind it, or why there is none.
+    fn measurements(&self) -> Result<Vec<u8>, String> {
+        let firmware =
+            bounded::read(Path::new(firmware::PATH), MAX_LOG_BYTES).map_err(|error| error.to_string())?;
+        let records: Vec<EventRecord> = self.log.iter().map(|(record, _)| record.clone()).collect();
+        append(&firmware, &records).map_err(|error| error.to_string())
+    }
+}
+
+fn write_log(path: &str, log: &[u8]) -> Result<(), InitError> {
+    let folder = Path::new(path).parent().unwrap_or(Path::new("/run"));
+    let write = || {
+        std::fs::create_dir_all(folder)?;
+        let mut options = std::fs::File::options();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(log)
+    };
+    write().map_err(|source| InitError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Every PCR of [`NEEDED`] is in an active SHA-256 bank.

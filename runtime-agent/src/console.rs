@@ -1,12 +1,17 @@
 //! What `bennud` says: to its standard error (the journal), to the kernel log, and to the console.
 //!
 //! The kernel log survives a panic in pstore; the console is what a person or a scenario sees. A line that
-//! cannot be written is dropped: nothing is left to complain to.
+//! cannot be written is dropped: nothing is left to complain to. The journal alone is told how many it did not take, with
+//! the next line that it takes: a journald that somebody stopped must not stop the agent.
 
 use bennu_linux::kmsg::{Kmsg, Level};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// In front of each line; the scenarios look for it.
@@ -17,6 +22,9 @@ pub const PREFIX: &str = "bennud";
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// Lines that the journal did not take, since it was last told of them.
+static UNTAKEN: AtomicU64 = AtomicU64::new(0);
 
 /// Where lines go.
 pub struct Console {
@@ -33,12 +41,42 @@ impl Console {
 
     /// Says `text`. Below [`Level::Notice`] only the journal has it.
     pub fn say(&mut self, level: Level, text: &str) {
-        let _lost = writeln!(std::io::stderr(), "<{}>{text}", level as u8);
+        to_journal(std::io::stderr(), &UNTAKEN, level, text);
         if level > Level::Notice {
             return;
         }
         let _lost = self.kmsg.as_mut().map(|kmsg| kmsg.log(level, text));
         let _lost = on_console(text);
+    }
+}
+
+/// One line, or nothing, and then it is counted.
+fn to_journal(journal: impl AsFd, untaken: &AtomicU64, level: Level, text: &str) {
+    let before = untaken.swap(0, Ordering::Relaxed);
+    let told = match before {
+        0 => String::new(),
+        lines => format!(
+            "<{}>the journal took no line from bennud for a while; lines that it does not have: {lines}\n",
+            Level::Warning as u8
+        ),
+    };
+    let line = format!("{told}<{}>{text}\n", level as u8);
+    if send_now(journal, line.as_bytes()).is_err() {
+        untaken.fetch_add(before.saturating_add(1), Ordering::Relaxed);
+    }
+}
+
+/// journald's end is a socket that is full when nobody reads it. The flag is of this call alone: O_NONBLOCK would be of
+/// everybody who has the socket. What is no socket (a terminal, a file) is written as it is.
+fn send_now(journal: impl AsFd, bytes: &[u8]) -> std::io::Result<()> {
+    let descriptor = journal.as_fd();
+    let taken = match rustix::net::send(descriptor, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        Err(Errno::NOTSOCK) => rustix::io::write(descriptor, bytes),
+        sent => sent,
+    };
+    match taken? {
+        all if all == bytes.len() => Ok(()),
+        _part => Err(ErrorKind::WriteZero.into()),
     }
 }
 
@@ -75,6 +113,8 @@ fn write_within(console: &mut impl Write, mut bytes: &[u8], patience: Duration) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read as _;
+    use std::os::unix::net::UnixStream;
 
     /// Takes three bytes, then is busy for some calls, or for ever.
     struct Slow {
@@ -112,5 +152,36 @@ mod tests {
         };
         let left = write_within(&mut stopped, b"a whole line", Duration::from_millis(50)).unwrap_err();
         assert_eq!(left.kind(), ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_journal_that_takes_nothing_stops_nobody_and_is_told_later_what_it_did_not_take() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let untaken = AtomicU64::new(0);
+        to_journal(&ours, &untaken, Level::Info, "first");
+        let mut read = [0; 1 << 16];
+        let length = theirs.read(&mut read).unwrap();
+        assert_eq!(&read[..length], b"<6>first\n", "control");
+        let line = "x".repeat(4000);
+        let said = (0..10_000).take_while(|_| {
+            to_journal(&ours, &untaken, Level::Info, &line);
+            untaken.load(Ordering::Relaxed) < 3
+        });
+        assert!(said.count() < 9_999, "a full socket was noticed");
+        while theirs.read(&mut read).is_ok() {}
+        to_journal(&ours, &untaken, Level::Info, "again");
+        let length = theirs.read(&mut read).unwrap();
+        let told =
+            "<4>the journal took no line from bennud for a while; lines that it does not have: 3\n<6>again\n";
+        assert_eq!(String::from_utf8_lossy(&read[..length]), told);
+        assert_eq!(untaken.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_is_no_socket_gets_its_lines_as_well() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        to_journal(&file, &AtomicU64::new(0), Level::Error, "words");
+        assert_eq!(std::fs::read(file.path()).unwrap(), b"<3>words\n");
     }
 }

@@ -100,15 +100,27 @@ pub fn first_words(path: &Path, words: &str) -> Result<String, DocumentError> {
 /// # Errors
 /// [`DocumentError::Encode`], [`DocumentError::Write`].
 pub fn write(path: &Path, document: &impl serde::Serialize) -> Result<(), DocumentError> {
+    replace(path, &encode(path, document)?)
+}
+
+/// A document as it is written to `path`.
+///
+/// # Errors
+/// [`DocumentError::Encode`].
+pub(crate) fn encode(path: &Path, document: &impl serde::Serialize) -> Result<Vec<u8>, DocumentError> {
     let mut bytes = serde_json::to_vec_pretty(document).map_err(|source| DocumentError::Encode {
         path: path.to_owned(),
         source,
     })?;
     bytes.push(b'\n');
-    replace(path, &bytes)
+    Ok(bytes)
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), DocumentError> {
+/// Replaces a file whole; a reader sees the old one or the new one.
+///
+/// # Errors
+/// [`DocumentError::Write`].
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), DocumentError> {
     let temporary = path.with_extension("new");
     let write = || {
         let mut options = File::options();

@@ -4,13 +4,14 @@
 //! process sees it, and it ends with the descriptor even when the agent is killed. `bennud` writes there,
 //! `bennuctl` reads. On failure nothing stays mounted and the error names the act.
 
+use crate::kernel_files::descriptor_path;
 use bennu_esp::{Esp, EspError};
 use bennu_formats::handover::BlockDevice;
 use bennu_linux::block::{BlockError, DeviceNumber, ensure_node};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// What is wanted of the ESP.
@@ -70,7 +71,8 @@ pub fn with_esp<T>(
 ) -> Result<T, EspAccessError> {
     let node = node(device)?;
     let mount = detached_mount("vfat", &node, &bennu_esp::VFAT_OPTIONS, access)?;
-    let root = root_of(mount.as_fd());
+    // No other process reaches it there.
+    let root = descriptor_path(&mount);
     let done = act(&Esp::at(&root));
     if access == Access::ReadWrite {
         // Also after a failure: what was written before it counts.
@@ -90,11 +92,6 @@ fn node(device: &BlockDevice) -> Result<PathBuf, EspAccessError> {
             number: device.number.clone(),
         }),
     }
-}
-
-/// The path under which this process, and no other, reaches the mount.
-fn root_of(mount: BorrowedFd<'_>) -> PathBuf {
-    Path::new("/proc/self/fd").join(mount.as_raw_fd().to_string())
 }
 
 fn detached_mount(

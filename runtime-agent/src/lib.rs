@@ -20,6 +20,7 @@ pub mod forward;
 pub mod gate;
 pub mod generate;
 pub mod health;
+pub mod kernel_files;
 pub mod log;
 pub mod mark;
 pub mod medium;

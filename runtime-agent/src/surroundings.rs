@@ -6,6 +6,7 @@ use crate::documents;
 use crate::esp::{self, Access, EspAccessError};
 use crate::firmware_record;
 use crate::health::{self, Unmet};
+use crate::kernel_files::{KernelFiles, proc_path};
 use crate::notify::Notifier;
 use crate::status::measured::Places;
 use bennu_esp::{Esp, EspError};
@@ -16,13 +17,14 @@ use bennu_formats::paths;
 use bennu_linux::kmsg::Level;
 use bennu_linux::time;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest silence towards systemd's watchdog; well below `WatchdogSec=` of the unit.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// The kernel's switch that can only be thrown once (`Documentation/admin-guide/sysctl/kernel.rst`).
-const MODULES_DISABLED: &str = "/proc/sys/kernel/modules_disabled";
+/// In procfs: the kernel's switch that can only be thrown once (`Documentation/admin-guide/sysctl/kernel.rst`).
+const MODULES_DISABLED: &str = "sys/kernel/modules_disabled";
 
 /// What is outside.
 pub trait Surroundings {
@@ -59,15 +61,17 @@ pub struct Machine {
     console: Console,
     notifier: Notifier,
     esp: BlockDevice,
+    kernel: Arc<KernelFiles>,
 }
 
 impl Machine {
     /// The machine whose ESP is `esp`.
-    pub fn new(console: Console, notifier: Notifier, esp: BlockDevice) -> Self {
+    pub fn new(console: Console, notifier: Notifier, esp: BlockDevice, kernel: Arc<KernelFiles>) -> Self {
         Self {
             console,
             notifier,
             esp,
+            kernel,
         }
     }
 
@@ -107,7 +111,8 @@ impl Surroundings for Machine {
 
     fn remember_firmware(&mut self, version: &ImageVersion) {
         self.alive();
-        if let Err(error) = firmware_record::remember(&Places::default(), &self.esp, version) {
+        let places = Places::of(self.kernel.clone());
+        if let Err(error) = firmware_record::remember(&places, &self.esp, version) {
             self.console.say(Level::Warning, &error.to_string());
         }
         self.alive();
@@ -134,6 +139,6 @@ impl Surroundings for Machine {
     }
 
     fn lock_modules(&mut self) -> std::io::Result<()> {
-        std::fs::write(MODULES_DISABLED, "1")
+        std::fs::write(proc_path(MODULES_DISABLED), "1")
     }
 }

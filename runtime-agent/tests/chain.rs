@@ -12,7 +12,7 @@ use bennu_runtime::status::chain::{Chain, Standing};
 use bennu_runtime::status::pcrs::{PcrNow, PcrRow};
 use bennu_runtime::status::verity::VerityState;
 use bennu_runtime::status::watch::WatchStatus;
-use bennu_runtime::status::{Answer, Sources, Status};
+use bennu_runtime::status::{Answer, Sources, Status, alerts};
 
 fn sound() -> Status {
     let dir = tempfile::tempdir().unwrap();
@@ -23,6 +23,12 @@ fn sound() -> Status {
         handover: boot,
         health: nowhere("health"),
         gate: nowhere("gate"),
+        trace: nowhere("trace"),
+        alerts: alerts::Places {
+            config: nowhere("alerts"),
+            cursor: nowhere("cursor"),
+            log: None,
+        },
         scrub: nowhere("scrub"),
         gate_config: nowhere("config"),
         watch: nowhere("watch"),

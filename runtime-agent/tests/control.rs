@@ -7,7 +7,7 @@ mod world;
 use bennu_formats::health::{HealthReport, HealthState};
 use bennu_runtime::control::{self, client};
 use bennu_runtime::scrub::Scrubber;
-use bennu_runtime::status::Sources;
+use bennu_runtime::status::{Sources, alerts};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
@@ -36,6 +36,12 @@ impl Agent {
             health: at("health.json"),
             pcrs: agent.dir.path().to_owned(),
             gate: at("gate.json"),
+            trace: at("trace.json"),
+            alerts: alerts::Places {
+                config: at("alerts.json"),
+                cursor: at("cursor.json"),
+                log: Some(agent.dir.path().to_owned()),
+            },
             scrub: at("scrub.json"),
             gate_config: at("gate-config.json"),
             watch: at("watch.json"),
@@ -43,6 +49,33 @@ impl Agent {
             hostname: at("hostname"),
         };
         control::start(&agent.socket(), sources, Scrubber::default()).unwrap();
+        agent
+    }
+
+    /// A gate that has denied, a trace, two sightings, a purge, and a server that has half of the log.
+    fn with_events() -> Self {
+        let agent = Self::new();
+        let write = |name: &str, text: &str| std::fs::write(agent.dir.path().join(name), text).unwrap();
+        write(
+            "gate.json",
+            include_str!("../../crates/formats/tests/golden/gate-report.json"),
+        );
+        write(
+            "trace.json",
+            include_str!("../../crates/formats/tests/golden/trace-report.json"),
+        );
+        write(
+            "watch.json",
+            include_str!("../../crates/formats/tests/golden/watch-report.json"),
+        );
+        write("alerts.json", "{}");
+        write("records-00000000000000000007.jsonl", "0123456789");
+        write("cursor.json", r#"{"v":1,"file":7,"offset":4,"number":1}"#);
+        let kept = r#"{"signal":"gate-tampering","detail":"x","program":null,"cgroup":null,"unit":null,"at_ms":1,"first_ms":1,"answered":true}"#;
+        let memory = format!(
+            r#"{{"schema":1,"spent":{{"state-purge":1,"kill":3}},"in_force":["state-purge"],"frozen":[],"seen":[{kept},{kept}]}}"#
+        );
+        write("drift-memory.json", &memory);
         agent
     }
 
@@ -95,6 +128,59 @@ fn prometheus_gets_numbers_and_everybody_the_status() {
     assert!(times.contains("\"steps\""), "{times}");
     let mode = std::fs::metadata(agent.socket()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o666);
+}
+
+#[test]
+fn gate_trace_drift_and_alerts_are_counted_and_what_is_not_known_has_no_metric() {
+    let metrics = get(&Agent::with_events().socket(), "/metrics");
+    for line in [
+        "# TYPE bennu_gate_events counter",
+        "bennu_gate_events_total 12",
+        "bennu_gate_events_lost_total 1",
+        "bennu_trace_records_total 2148",
+        "bennu_trace_records_lost_total 8",
+        "bennu_drift_severity{state=\"drift.one-strong\"} 1",
+        "bennu_drift_severity{state=\"drift.calm\"} 0",
+        "bennu_drift_sightings{signal=\"gate-tampering\"} 2",
+        "bennu_drift_sightings{signal=\"events-lost\"} 0",
+        "bennu_drift_actions_total{action=\"kill\"} 3",
+        "bennu_drift_actions_total{action=\"flip-slot\"} 0",
+        "bennu_drift_in_force{action=\"state-purge\"} 1",
+        "bennu_drift_in_force{action=\"cut-network\"} 0",
+        "bennu_alert_queue_bytes 6",
+        "bennu_watch_silent ",
+    ] {
+        assert!(metrics.contains(line), "expected {line}, found {metrics}");
+    }
+    let bare = get(&Agent::new().socket(), "/metrics");
+    for name in [
+        "bennu_gate_",
+        "bennu_trace_",
+        "bennu_drift_severity",
+        "bennu_alert_",
+    ] {
+        assert!(!bare.contains(name), "{bare}");
+    }
+}
+
+/// Names and labels are stable: the page has each, and no other.
+#[test]
+fn the_page_names_every_metric() {
+    let page = include_str!("../../docs/reference/metrics.md");
+    let metrics = get(&Agent::with_events().socket(), "/metrics");
+    let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    for one in types {
+        let (name, kind) = one.split_once(' ').unwrap();
+        let suffix = match kind {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
+        assert!(
+            page.contains(&format!("`{name}{suffix}")),
+            "{name}: not on the page"
+        );
+    }
 }
 
 #[test]

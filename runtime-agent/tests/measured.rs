@@ -7,11 +7,16 @@ mod world;
 use bennu_eventlog::{Event, Meaning, Origin, cel, changes, firmware, replay};
 use bennu_formats::Sha256Digest;
 use bennu_formats::handover::Handover;
+use bennu_runtime::kernel_files::KernelFiles;
 use bennu_runtime::status::event_log::EventLog;
 use bennu_runtime::status::measured::{Facts, Measured, Places};
 use bennu_tpm::{EventKind, EventRecord, HashAlg};
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
 
+/// Beneath directories that stand for the kernel's file systems.
+const BANK: &str = "sysfs/class/tpm/tpm0/pcr-sha256";
+const FIRMWARE_LOG: &str = "securityfs/tpm0/binary_bios_measurements";
 const FIRMWARE: &[u8] = include_bytes!("../../crates/eventlog/tests/fixtures/firmware-257.log");
 
 struct Machine {
@@ -45,12 +50,14 @@ fn records(handover: &Handover) -> [String; 4] {
 fn machine(user: &[String]) -> Machine {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
+    for directory in [BANK, "securityfs/tpm0"] {
+        std::fs::create_dir_all(at(directory)).unwrap();
+    }
     let places = Places {
-        tpm: dir.path().to_owned(),
-        firmware_log: at("firmware"),
+        kernel: Arc::new(KernelFiles::at(dir.path())),
         user_log: at("user"),
     };
-    std::fs::write(at("firmware"), FIRMWARE).unwrap();
+    std::fs::write(at(FIRMWARE_LOG), FIRMWARE).unwrap();
     std::fs::write(at("user"), user.concat()).unwrap();
     let mut handover = world::handover(1);
     let mut events = firmware::read(FIRMWARE).events;
@@ -61,7 +68,6 @@ fn machine(user: &[String]) -> Machine {
     handover.predicted_pcrs.pcr11_sections = value(&events);
     events.extend(cel::read(user.concat().as_bytes()).events);
     handover.predicted_pcrs.pcr11_leave_initrd = value(&events);
-    std::fs::create_dir(at("pcr-sha256")).unwrap();
     let machine = Machine {
         dir,
         places,
@@ -74,8 +80,12 @@ fn machine(user: &[String]) -> Machine {
 }
 
 impl Machine {
+    fn firmware_log(&self) -> PathBuf {
+        self.dir.path().join(FIRMWARE_LOG)
+    }
+
     fn set(&self, pcr: u8, value: &str) {
-        let path = self.dir.path().join("pcr-sha256").join(pcr.to_string());
+        let path = self.dir.path().join(BANK).join(pcr.to_string());
         std::fs::write(path, value.to_uppercase() + "\n").unwrap();
     }
 
@@ -152,7 +162,7 @@ fn a_latch_by_something_else_a_log_without_it_and_a_log_cut_off_are_told() {
         "{found:?}"
     );
     let machine = good();
-    std::fs::write(&machine.places.firmware_log, &FIRMWARE[..FIRMWARE.len() - 1]).unwrap();
+    std::fs::write(machine.firmware_log(), &FIRMWARE[..FIRMWARE.len() - 1]).unwrap();
     let found = findings(machine.judged());
     assert!(
         found.iter().any(|f| f.contains("the log is truncated")),
@@ -175,7 +185,7 @@ fn a_foreign_measurement_is_explained() {
     log.extend(HashAlg::Sha256.digest(b"x").as_bytes());
     log.extend(u32::try_from(words.len()).unwrap().to_le_bytes());
     log.extend(&words);
-    std::fs::write(&machine.places.firmware_log, &log).unwrap();
+    std::fs::write(machine.firmware_log(), &log).unwrap();
     let value = replay::value(12, HashAlg::Sha256, &firmware::read(&log).events);
     machine.set(12, &value.to_string());
     assert_eq!(
@@ -212,22 +222,21 @@ fn changes_of_the_firmware_are_told_and_are_no_finding() {
 #[test]
 fn what_cannot_be_read_is_said_and_never_taken_for_good() {
     let machine = good();
-    let gone = Places {
-        firmware_log: Path::new("/nonexistent").into(),
-        ..machine.places.clone()
-    };
+    assert!(Facts::gather(&machine.places).is_ok(), "control");
+    std::fs::remove_file(machine.firmware_log()).unwrap();
     assert!(
-        Facts::gather(&gone)
+        Facts::gather(&machine.places)
             .unwrap_err()
-            .contains("cannot open /nonexistent")
+            .contains("cannot open /sys/kernel/security/tpm0/binary_bios_measurements")
     );
+    std::fs::write(machine.firmware_log(), FIRMWARE).unwrap();
     machine.set(3, "00");
     assert!(
         Facts::gather(&machine.places)
             .unwrap_err()
             .contains("expected a digest in hex")
     );
-    std::fs::remove_dir_all(machine.dir.path().join("pcr-sha256")).unwrap();
+    std::fs::remove_dir_all(machine.dir.path().join(BANK)).unwrap();
     assert!(
         Facts::gather(&machine.places)
             .unwrap_err()

@@ -7,14 +7,14 @@ mod world;
 use bennu_esp::FoundRecord;
 use bennu_formats::Code;
 use bennu_formats::boot_record::{BootRecord, Failure, Stage};
-use bennu_formats::handover::{FellBack, Handover};
+use bennu_formats::handover::{FellBack, Handover, SecureBootState};
 use bennu_formats::health::{HealthReport, HealthState};
 use bennu_runtime::documents::DocumentError;
 use bennu_runtime::status::measured::Measured;
 use bennu_runtime::status::times::BootTimes;
 use bennu_runtime::status::verity::VerityState;
 use bennu_runtime::status::why::{History, Why};
-use bennu_runtime::status::{Answer, Sources, Status, render};
+use bennu_runtime::status::{Answer, Sources, Status, alerts, render};
 use proptest::prelude::*;
 use world::handover;
 
@@ -42,6 +42,12 @@ fn files(handover: &Handover, health: Option<HealthState>) -> Files {
         handover: at("boot.json"),
         health: at("health.json"),
         gate: at("gate.json"),
+        trace: at("trace.json"),
+        alerts: alerts::Places {
+            config: at("alerts"),
+            cursor: at("cursor"),
+            log: None,
+        },
         scrub: at("scrub.json"),
         gate_config: at("gate-config.json"),
         watch: at("watch.json"),
@@ -120,6 +126,36 @@ fn the_status_of_a_good_slot_is_shown_as_pinned() {
     let status = Status::gather(&files.sources, |_| VerityState::Verified).unwrap();
     golden("status-good.txt", &without_dir(&files, &render::status(&status)));
     assert_eq!(status.answer(), Answer::Yes);
+}
+
+#[test]
+fn the_status_shows_the_ladder_with_the_first_broken_layer_also_as_json() {
+    let broken = Handover {
+        secure_boot: SecureBootState::Off,
+        ..handover(1)
+    };
+    let files = files(&broken, Some(HealthState::Good { at_ms: 4_250 }));
+    let status = Status::gather(&files.sources, |_| VerityState::Corrupted).unwrap();
+    let text = render::status(&status);
+    assert!(text.contains("\n[!!] root "), "{text}");
+    let ground = text.lines().find(|line| line.starts_with("[!!] firmware "));
+    assert!(ground.unwrap().ends_with("  <- first broken layer"), "{text}");
+    assert_eq!(text.matches("first broken layer").count(), 1);
+    let json = serde_json::to_value(&status).unwrap();
+    assert_eq!(json["chain"]["first_broken"], "firmware");
+    assert_eq!(json["chain"]["layers"][2]["standing"], "broken");
+    // The control.
+    let sound = Handover {
+        secure_boot: SecureBootState::Enforced,
+        ..handover(1)
+    };
+    let files = self::files(&sound, Some(HealthState::Good { at_ms: 4_250 }));
+    let status = Status::gather(&files.sources, |_| VerityState::Verified).unwrap();
+    let text = render::status(&status);
+    assert!(
+        text.contains("\n[ok] firmware ") && !text.contains("first broken layer"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -257,7 +293,7 @@ proptest! {
         std::fs::write(at("health"), &health).unwrap();
         let sources = Sources {
             handover: at("boot"), health: at("health"), gate: at("gate"), gate_config: at("config"), watch: at("watch"),
-            drift: at("drift"), scrub: at("scrub"), pcrs: dir.path().to_owned(), hostname: at("hostname"),
+            drift: at("drift"), scrub: at("scrub"), trace: at("trace"), alerts: alerts::Places::default(), pcrs: dir.path().to_owned(), hostname: at("hostname"),
         };
         prop_assert!(Status::gather(&sources, |_| VerityState::Verified).is_err());
     }

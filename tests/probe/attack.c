@@ -8,20 +8,14 @@
 #include "attack.h"
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/blkpg.h>
 #include <linux/bpf.h>
-#include <linux/dm-ioctl.h>
-#include <linux/io_uring.h>
-#include <linux/mount.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sched.h>
-#include <scsi/sg.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/personality.h>
@@ -30,9 +24,9 @@
 #include <sys/stat.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SELF "/proc/self/exe"
@@ -40,14 +34,16 @@
 #define PAGE 4096UL
 #define WHICH "which" // exits with UNVERIFIED when it was executed from the intruder's field
 #define INTERPRET "interpret" // reads a file: exits with UNVERIFIED when the intruder wrote it
-#define UNVERIFIED 77
+#define COMPILE "compile" // makes memory executable
+#define MAP "map" // maps a file executable
 #define BAD "bad"
 #define ROUNDS 40
 
 char root_program[256];
-static char disk[64], slot[80], other_slot[80], esp[80];
+char disk[DISK_BYTES];
+static char slot[80], other_slot[80], esp[80];
 
-static int copy_self(const char *to)
+int copy_self(const char *to)
 {
 	char buffer[1 << 16];
 	ssize_t length;
@@ -72,7 +68,7 @@ int execute(const char *path)
 	return FAILED;
 }
 
-static int copied_to(const char *path)
+int copied_to(const char *path)
 {
 	int error = copy_self(path);
 
@@ -80,10 +76,6 @@ static int copied_to(const char *path)
 }
 
 static int exec_tmpfs(void) { return copied_to(FIELD "/copy"); }
-static int exec_dev(void) { return copied_to("/dev/copy"); }
-static int exec_shm(void) { return copied_to("/dev/shm/copy"); }
-static int exec_tmp(void) { return copied_to("/tmp/copy"); }
-static int exec_var(void) { return copied_to("/var/copy"); }
 static int exec_verified(void) { return execute(root_program); }
 
 static int exec_bind(void)
@@ -117,14 +109,18 @@ static int exec_memfd(void)
 	return FAILED;
 }
 
-static int exec_script(void)
+int script_at(const char *path)
 {
-	int fd = open(FIELD "/script", O_CREAT | O_TRUNC | O_WRONLY, 0755);
+	int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0755), length;
 
-	dprintf(fd, "#!%s %s\n", root_program, GREETING);
+	if (fd < 0)
+		return FAILED;
+	length = dprintf(fd, "#!%s %s\n", root_program, GREETING);
 	close(fd);
-	return execute(FIELD "/script");
+	return length <= 0 ? FAILED : execute(path);
 }
+
+static int exec_script(void) { return script_at(FIELD "/script"); }
 
 static int exec_descriptor(void)
 {
@@ -144,8 +140,7 @@ static int exec_proc_descriptor(void)
 	return error ? error : execute(path);
 }
 
-/* Exit status of a program of the root, or the errno that it could not be started for. */
-static int run(const char *program, const char *first, const char *second)
+int run(const char *program, const char *first, const char *second)
 {
 	int status;
 	pid_t child = fork();
@@ -207,7 +202,7 @@ static int exec_race_rename(void)
 	return error ? error : race(flip_name, FIELD "/race", WHICH, 0);
 }
 
-static int put(const char *path)
+int put(const char *path)
 {
 	int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0755);
 	int written = write(fd, BAD, sizeof BAD) == sizeof BAD;
@@ -279,21 +274,6 @@ static int interpret_race(void)
 	return error ? error : race(flip_script, INTERPRETER, INTERPRET, FIELD "/text");
 }
 
-/* A shell of the distribution's that the image confines. */
-static int interpret_shell(void)
-{
-	int fd = open(FIELD "/script.sh", O_CREAT | O_TRUNC | O_WRONLY, 0755);
-	int result;
-
-	if (access(SHELL, X_OK) || access("/bin/cat", X_OK))
-		return ENOENT; // a root without programs
-	dprintf(fd, "exit 77\n");
-	close(fd);
-	result = run(SHELL, FIELD "/script.sh", 0);
-	// dash says that it cannot open the script and exits with 2.
-	return result == UNVERIFIED ? 0 : result == 2 || result == 127 || result == 126 ? EPERM : EAGAIN;
-}
-
 /* The interpreter's own part. */
 static int interpret(const char *path)
 {
@@ -310,76 +290,6 @@ static int which(void)
 	char path[256] = "";
 
 	return readlink(SELF, path, sizeof path - 1) > 0 && !strncmp(path, FIELD, strlen(FIELD)) ? UNVERIFIED : 0;
-}
-
-/* A library of the intruder's before all others, in a program of the root. Passes if it is mapped executable; its headers
- * may be read. */
-static int preload(void)
-{
-	char maps[1 << 16] = "", library[] = FIELD "/library.so";
-	int ends[2], status, error = 0, in = open("/lib/x86_64-linux-gnu/libc.so.6", O_RDONLY);
-	ssize_t length = 0, got;
-	int out = open(library, O_CREAT | O_WRONLY, 0755);
-	pid_t child;
-
-	if (in < 0)
-		return ENOENT; // a root without libraries
-	while ((got = read(in, maps, sizeof maps)) > 0)
-		if (write(out, maps, got) != got)
-			return FAILED;
-	close(out);
-	if (pipe(ends))
-		return FAILED;
-	child = fork();
-	if (!child) {
-		dup2(ends[1], 1);
-		setenv("LD_PRELOAD", library, 1);
-		execl("/bin/cat", "cat", "/proc/self/maps", (char *)0);
-		_exit(127);
-	}
-	close(ends[1]);
-	while ((got = read(ends[0], maps + length, sizeof maps - 1 - length)) > 0)
-		length += got;
-	maps[length] = 0;
-	waitpid(child, &status, 0);
-	if (!strstr(maps, "/bin/cat"))
-		error = EIO;
-	for (char *line = strtok(maps, "\n"); line; line = strtok(0, "\n"))
-		if (strstr(line, library) && strstr(line, "xp "))
-			return 0;
-	return error ? error : EPERM;
-}
-
-static int loader(const char *argument, char *const environment[])
-{
-	const char *ld = "/lib64/ld-linux-x86-64.so.2";
-	char *const arguments[] = { (char *)ld, (char *)argument, 0 };
-
-	execve(ld, arguments, environment);
-	return FAILED;
-}
-
-/* The dynamic loader of the root, told to run a copy of a program of the root. */
-static int exec_loader(void)
-{
-	char *const none[] = { 0 };
-	int status, in = open("/bin/true", O_RDONLY), out = open(FIELD "/true", O_CREAT | O_WRONLY, 0755);
-	char buffer[1 << 18];
-	ssize_t length = read(in, buffer, sizeof buffer);
-	pid_t child;
-
-	if (in < 0)
-		return ENOENT; // a root without libraries
-
-	if (length <= 0 || write(out, buffer, length) != length)
-		return FAILED;
-	close(out);
-	child = fork();
-	if (!child)
-		_exit(loader(FIELD "/true", none));
-	waitpid(child, &status, 0);
-	// The loader says why it failed and exits with 127.
-	return WIFEXITED(status) && WEXITSTATUS(status) == 127 ? EPERM : status;
 }
 
 static int map(const char *path, int flags, int protection)
@@ -424,6 +334,13 @@ static int protect_changed(void)
 	page[100] ^= 1;
 	return mprotect(page, PAGE, PROT_READ | PROT_EXEC) ? FAILED : 0;
 }
+
+/* As a just-in-time compiler does. */
+static int compile(void) { return map_anonymous() ?: protect_anonymous(); }
+
+/* With the right to it, which is a right to nothing else. */
+static int compile_with_right(void) { return run(COMPILER, COMPILE, 0); }
+static int map_with_right(void) { return copy_self(FIELD "/copy") ?: run(COMPILER, MAP, FIELD "/copy"); }
 
 static int shared_memory(void)
 {
@@ -488,7 +405,7 @@ static int take_descriptor(void)
 	return syscall(SYS_pidfd_getfd, pidfd, 0, 0) < 0 ? FAILED : 0;
 }
 
-static int opens(const char *path, int flags)
+int opens(const char *path, int flags)
 {
 	int fd = open(path, flags);
 
@@ -522,87 +439,6 @@ static int write_own_node(void)
 
 static int swap(void) { return swapon(other_slot, 0) ? FAILED : 0; }
 
-/* openat(2) by a ring, in a thread of the kernel's. */
-static int ring_open(void)
-{
-	struct io_uring_params setup = { 0 };
-	int ring = syscall(SYS_io_uring_setup, 1, &setup);
-	size_t length = setup.sq_off.array + setup.sq_entries * sizeof(unsigned);
-	char *queue, *done;
-	struct io_uring_sqe *entry;
-	struct io_uring_cqe *result;
-
-	if (ring < 0)
-		return ENOSYS;
-	queue = mmap(0, length, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
-	entry = mmap(0, sizeof *entry, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
-	done = mmap(0, setup.cq_off.cqes + setup.cq_entries * sizeof *result, PROT_READ | PROT_WRITE, MAP_SHARED, ring,
-		    IORING_OFF_CQ_RING);
-	memset(entry, 0, sizeof *entry);
-	entry->opcode = IORING_OP_OPENAT;
-	entry->flags = IOSQE_ASYNC;
-	entry->fd = AT_FDCWD;
-	entry->addr = (unsigned long)disk;
-	entry->open_flags = O_RDWR;
-	*(unsigned *)(queue + setup.sq_off.array) = 0;
-	__atomic_store_n((unsigned *)(queue + setup.sq_off.tail), 1, __ATOMIC_RELEASE);
-	if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, 0, 0) < 0)
-		return FAILED;
-	result = (void *)(done + setup.cq_off.cqes);
-	return result->res < 0 ? -result->res : 0;
-}
-
-static int controls(const char *path, unsigned long command, void *argument)
-{
-	int fd = open(path, O_RDONLY);
-
-	return fd < 0 || ioctl(fd, command, argument) < 0 ? FAILED : 0;
-}
-
-static int passthrough(void)
-{
-	unsigned char inquiry[6] = { 0x12 }, sense[32];
-	sg_io_hdr_t header = { .interface_id = 'S', .cmd_len = 6, .cmdp = inquiry, .sbp = sense, .timeout = 1000,
-			       .dxfer_direction = SG_DXFER_NONE };
-
-	return controls(disk, SG_IO, &header);
-}
-
-static int partitions(void)
-{
-	struct blkpg_ioctl_arg nothing = { .op = 99 };
-
-	return controls(disk, BLKPG, &nothing);
-}
-
-#define DM_CONTROL "/dev/mapper/control"
-
-static int mapper(unsigned long command)
-{
-	struct dm_ioctl request = { .version = { 4, 0, 0 }, .data_size = sizeof request };
-
-	mkdir("/dev/mapper", 0755);
-	mknod(DM_CONTROL, S_IFCHR | 0600, makedev(10, 236));
-	if (command != DM_VERSION)
-		strcpy(request.name, "intruder");
-	return controls(DM_CONTROL, command, &request);
-}
-
-static int dm_version(void) { return mapper(DM_VERSION); }
-
-static int dm_create(void)
-{
-	int error = mapper(DM_DEV_CREATE);
-
-	if (!error)
-		mapper(DM_DEV_REMOVE);
-	return error;
-}
-
-static int dm_suspend(void) { return mapper(DM_DEV_SUSPEND); }
-static int dm_load(void) { return mapper(DM_TABLE_LOAD); }
-static int dm_remove(void) { return mapper(DM_DEV_REMOVE); }
-
 static int load_module(void)
 {
 	int fd = open(FIELD "/module.ko", O_CREAT | O_RDWR, 0600);
@@ -630,64 +466,8 @@ static int load_kernel(void)
 	return syscall(SYS_kexec_file_load, fd, -1, 1UL, "", 4UL) ? FAILED : 0;
 }
 
-static int hide(const char *what)
-{
-	if (mount(FIELD, what, 0, MS_BIND, 0))
-		return FAILED;
-	umount2(what, MNT_DETACH);
-	return 0;
-}
-
-static int mount_over_usr(void) { return hide("/usr"); }
-static int mount_over_deep(void) { return hide("/usr/lib"); }
-static int mount_over_program(void)
-{
-	int error = copy_self(FIELD "/copy");
-
-	if (error || mount(FIELD "/copy", root_program, 0, MS_BIND, 0))
-		return FAILED;
-	umount2(root_program, MNT_DETACH);
-	return 0;
-}
-
-static int overlay_over_usr(void)
-{
-	mkdir(FIELD "/upper", 0755);
-	mkdir(FIELD "/work", 0755);
-	if (mount("x", "/usr", "overlay", 0, "lowerdir=/usr,upperdir=" FIELD "/upper,workdir=" FIELD "/work"))
-		return FAILED;
-	umount2("/usr", MNT_DETACH);
-	return 0;
-}
-
-static int mount_over_tmp(void) { return hide("/tmp"); }
-
-static int move_over_usr(void)
-{
-	int context = syscall(SYS_fsopen, "tmpfs", 0), made;
-
-	syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0);
-	made = syscall(SYS_fsmount, context, 0, 0);
-	if (syscall(SYS_move_mount, made, "", AT_FDCWD, "/usr/lib", MOVE_MOUNT_F_EMPTY_PATH))
-		return FAILED;
-	umount2("/usr/lib", MNT_DETACH);
-	return 0;
-}
-
-static int mount_in_own_namespace(void)
-{
-	if (unshare(CLONE_NEWNS) || mount(0, "/", 0, MS_REC | MS_PRIVATE, 0))
-		return FAILED;
-	return hide("/usr/lib");
-}
-
-/* In a namespace whose mounts spread to the others. */
-static int mount_from_shared_namespace(void)
-{
-	if (mount(0, "/", 0, MS_REC | MS_SHARED, 0) || unshare(CLONE_NEWNS))
-		return FAILED;
-	return hide("/usr/lib");
-}
+/* The older call, without a file. No image: what is loaded would be unloaded. */
+static int load_kernel_old(void) { return syscall(SYS_kexec_load, 0UL, 0UL, 0UL, 0UL) ? FAILED : 0; }
 
 static int unmount_pins(void) { return umount2(PINS, MNT_DETACH) ? FAILED : 0; }
 static int unmount_root(void) { return umount2("/", MNT_DETACH) ? FAILED : 0; }
@@ -705,7 +485,7 @@ static int rename_pin(void) { return rename(PINS "/execute", PINS "/gone") ? FAI
 
 static int bpf(int command, union bpf_attr *attributes) { return syscall(SYS_bpf, command, attributes, sizeof *attributes); }
 
-#define OUR_MAPS 19
+#define OUR_MAPS 20
 
 /* Links that are pinned; each has a program of its own. */
 static int our_links(void)
@@ -788,6 +568,7 @@ static const struct attempt common[] = {
 	CONTROL("protect-plain", protect_plain), CONTROL("dm-version", dm_version),
 	CONTROL("read-disk", read_disk), CONTROL("write-esp", write_esp),
 	CONTROL("mount-over-tmp", mount_over_tmp), CONTROL("mount-in-own-namespace", mount_in_own_namespace),
+	CONTROL("pivot-in-own-namespace", pivot_in_own_namespace), CONTROL("compile-with-right", compile_with_right),
 	CONTROL("load-filter", load_filter), CONTROL("interpret-verified", interpret_verified),
 	CONTROL("interpret-data", interpret_data), CONTROL("interpret-overlay", interpret_overlay), CONTROL("interpret-kernel", interpret_kernel),
 	ATTACK("exec-descriptor", exec_descriptor), ATTACK("exec-proc-descriptor", exec_proc_descriptor),
@@ -795,29 +576,40 @@ static const struct attempt common[] = {
 	ATTACK("interpret-tmpfs", interpret_tmpfs), ATTACK("interpret-dev", interpret_dev),
 	ATTACK("interpret-link", interpret_link), ATTACK("interpret-bind", interpret_bind),
 	ATTACK("interpret-memfd", interpret_memfd), ATTACK("interpret-race", interpret_race),
-	ATTACK("interpret-shell", interpret_shell),
-	ATTACK("preload", preload),
 	ATTACK("poweroff-command", poweroff_command), ATTACK("dm-suspend", dm_suspend), ATTACK("dm-load", dm_load),
 	ATTACK("dm-remove", dm_remove), ATTACK("mount-over-program", mount_over_program),
 	ATTACK("overlay-over-usr", overlay_over_usr),
 	ATTACK("exec-tmpfs", exec_tmpfs), ATTACK("exec-dev", exec_dev), ATTACK("exec-shm", exec_shm),
 	ATTACK("exec-tmp", exec_tmp), ATTACK("exec-var", exec_var), ATTACK("exec-bind", exec_bind),
-	ATTACK("exec-memfd", exec_memfd), ATTACK("exec-script", exec_script), ATTACK("exec-loader", exec_loader),
+	ATTACK("exec-memfd", exec_memfd), ATTACK("exec-script", exec_script),
+	ATTACK("exec-etc", exec_etc), ATTACK("exec-overlay", exec_overlay),
+	ATTACK("exec-overlay-changed", exec_overlay_changed), ATTACK("map-with-right", map_with_right),
 	ATTACK("map-tmpfs", map_tmpfs), ATTACK("map-memfd", map_memfd), ATTACK("map-anonymous", map_anonymous),
 	ATTACK("map-write-exec", map_write_exec), ATTACK("protect-anonymous", protect_anonymous),
 	ATTACK("protect-changed", protect_changed), ATTACK("shared-memory", shared_memory),
-	ATTACK("read-implies-exec", read_implies_exec),
+	ATTACK("read-implies-exec", read_implies_exec), ATTACK("read-implies-exec-32", read_implies_exec_32),
 	ATTACK("trace-child", trace_child), ATTACK("trace-me", trace_me),
 	ATTACK("memory-of-self", memory_of_self), ATTACK("memory-of-init", memory_of_init),
 	ATTACK("core-pattern", core_pattern), ATTACK("modprobe", modprobe),
 	ATTACK("write-disk", write_disk), ATTACK("write-slot", write_slot), ATTACK("write-other-slot", write_other_slot),
 	ATTACK("write-own-node", write_own_node), ATTACK("ring-open", ring_open), ATTACK("swap", swap),
-	ATTACK("passthrough", passthrough), ATTACK("partitions", partitions), ATTACK("dm-create", dm_create),
+	ATTACK("ring-command", ring_command), ATTACK("passthrough", passthrough),
+	ATTACK("passthrough-mmc", passthrough_mmc), ATTACK("passthrough-ata", passthrough_ata),
+	ATTACK("passthrough-nvme", passthrough_nvme), ATTACK("partitions", partitions),
+	ATTACK("dm-create", dm_create), ATTACK("dm-create-32", dm_create_32),
 	ATTACK("load-module", load_module), ATTACK("load-module-bytes", load_module_bytes),
-	ATTACK("load-kernel", load_kernel),
+	ATTACK("load-kernel", load_kernel), ATTACK("load-kernel-old", load_kernel_old),
 	ATTACK("mount-over-usr", mount_over_usr), ATTACK("mount-over-deep", mount_over_deep),
 	ATTACK("move-over-usr", move_over_usr), ATTACK("mount-from-shared-namespace", mount_from_shared_namespace),
 	ATTACK("load-probe", load_probe),
+	// Last: in its moment nothing has its root.
+	ATTACK("pivot-over-root", pivot_over_root),
+};
+
+// What a small root has no programs for.
+static const struct attempt debian[] = {
+	ATTACK("exec-loader", exec_loader), ATTACK("preload", preload), ATTACK("interpret-shell", interpret_shell),
+	ATTACK("firmware", firmware), ATTACK("binfmt-misc", binfmt_misc),
 };
 
 // On the gate itself and on bennud: only once they are there.
@@ -849,35 +641,40 @@ static int flood(void)
 	return 0;
 }
 
-/* More denials than the ring of the gate has room for, from many processes, while bennud reads it. */
+/* More denials than the ring of the gate has room for (1,724), from many processes, while nobody reads it; and not for so
+ * long that the watchdog of bennud's unit (60 s) ends it. */
 #define STORM_PROCESSES 8
-#define STORM_ROUNDS 10000
+#define STORM_ROUNDS 1000
+#define STORM_S 30
 
 static int storm(void)
 {
-	int error = copy_self(FIELD "/copy");
+	int error = copy_self(FIELD "/copy"), status;
+	time_t end = time(0) + STORM_S;
 
 	if (error)
 		return error;
 	for (int i = 0; i < STORM_PROCESSES; i++)
 		if (!fork()) {
 			for (int round = 0; round < STORM_ROUNDS; round++)
-				if (execute(FIELD "/copy") != EPERM)
+				if (time(0) > end || execute(FIELD "/copy") != EPERM)
 					_exit(1);
 			_exit(0);
 		}
-	/* The attempts that follow begin while it goes on. */
-	usleep(200000);
+	for (int i = 0; i < STORM_PROCESSES; i++)
+		if (wait(&status) < 0 || status)
+			return ECHILD;
 	return 0;
 }
 
 static const struct attempt storming[] = {
-	CONTROL("storm", storm), ATTACK("write-disk", write_disk), ATTACK("exec-tmpfs", exec_shm),
+	CONTROL("stop-agent", stop_agent), CONTROL("storm", storm), ATTACK("write-disk", write_disk),
+	ATTACK("exec-tmpfs", exec_shm), CONTROL("continue-agent", continue_agent),
 };
 
 static const struct attempt flooding[] = {
 	CONTROL("stop-agent", stop_agent), CONTROL("flood", flood), ATTACK("exec-tmpfs", exec_tmpfs),
-	CONTROL("continue-agent", continue_agent), CONTROL("flood-again", flood),
+	CONTROL("continue-agent", continue_agent),
 };
 
 /* A gate in dry run lets it pass. */
@@ -889,7 +686,7 @@ static const struct mode {
 	const struct attempt *list;
 	size_t length;
 } modes[] = {
-	MODE("common", common), MODE("gate", gate), MODE("flood", flooding), MODE("storm", storming),
+	MODE("common", common), MODE("gate", gate), MODE("debian", debian), MODE("flood", flooding), MODE("storm", storming),
 	MODE("unpin", unpinning),
 };
 
@@ -920,21 +717,36 @@ static void attempt(const struct attempt *what)
 	usleep(100000);
 }
 
+/* What the intruder does when he is started by himself, or as the interpreter of a script; whether he is. */
+static int as_program(int count, char **arguments, int *result)
+{
+	if (count < 2)
+		return 0;
+	if (!strcmp(arguments[1], GREETING))
+		*result = 0;
+	else if (!strcmp(arguments[1], WHICH))
+		*result = which();
+	else if (count == 2 && !strcmp(arguments[1], COMPILE))
+		*result = compile();
+	else if (count == 3 && !strcmp(arguments[1], MAP))
+		*result = map(arguments[2], O_RDONLY, PROT_READ | PROT_EXEC);
+	else if (count == 3 && !strcmp(arguments[1], INTERPRET))
+		*result = interpret(arguments[2]);
+	else
+		return 0;
+	return 1;
+}
+
 int main(int count, char **arguments)
 {
 	const struct attempt *list = common;
 	size_t length = sizeof common / sizeof *common;
-	int units;
+	int units, result;
 
-	// By itself, or as the interpreter of a script.
-	if (count >= 2 && !strcmp(arguments[1], GREETING))
-		return 0;
-	if (count >= 2 && !strcmp(arguments[1], WHICH))
-		return which();
-	if (count == 3 && !strcmp(arguments[1], INTERPRET))
-		return interpret(arguments[2]);
+	if (as_program(count, arguments, &result))
+		return result;
 	if (count != 3) {
-		fprintf(stderr, "usage: bennu-attack common|gate|free|unit|clock|flood|storm|unpin|contain DISK\n");
+		fprintf(stderr, "usage: bennu-attack common|gate|debian|free|unit|clock|flood|storm|unpin|contain DISK\n");
 		return 2;
 	}
 	if (!strcmp(arguments[1], "contain")) {

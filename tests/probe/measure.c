@@ -1,6 +1,7 @@
 // Counts what an operation costs the whole machine, for `make bench`: fork+exec, open+close, connect.
 //
-//   bennu-measure count LABEL ROUNDS   measures
+//   bennu-measure count LABEL ROUNDS [UNIT]   measures, in that unit's control group
+//   bennu-measure stray UNIT           says how a connection ends that the unit's profile does not allow
 //   bennu-measure limit LABEL ROUNDS   measures with a program that does nothing attached where the gate's are
 //   bennu-measure burst COUNT          executes that many programs, one after the other
 //   bennu-measure cost NAME SECONDS    what a running program costs in that time
@@ -22,8 +23,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -31,6 +34,8 @@
 #include <x86intrin.h>
 
 #define NOTHING "nothing"
+// Where the control groups are mounted.
+#define GROUPS "/tmp/groups"
 
 // Most operations in one round.
 #define MOST_TIMES 10000
@@ -210,6 +215,36 @@ static void count(const char *label, long rounds)
 	}
 }
 
+// Goes into the control group with the name of a unit: that is what the gate finds a profile by.
+static void enter(const char *unit)
+{
+	char path[200];
+	FILE *processes;
+
+	mkdir(GROUPS, 0755);
+	// Another run of this program has mounted them already.
+	if (mount("groups", GROUPS, "cgroup2", 0, "") && errno != EBUSY)
+		fail("cgroup2");
+	snprintf(path, sizeof path, GROUPS "/%s", unit);
+	mkdir(path, 0755);
+	snprintf(path, sizeof path, GROUPS "/%s/cgroup.procs", unit);
+	processes = fopen(path, "we");
+	if (!processes || fprintf(processes, "%d", getpid()) < 0 || fclose(processes))
+		fail(path);
+}
+
+// The address is another one than the profile names; nobody listens there.
+static void stray(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		fail("socket");
+	printf("MEASURE STRAY %s\n", connect(fd, (struct sockaddr *)&to, sizeof to) ? strerrorname_np(errno) : "passed");
+	close(fd);
+}
+
 // Where a process's memory lies decides how many page tables a fork copies: 3 % of fork+exec. So it lies where it always
 // does, that of the children too.
 static void stay_in_place(char **argv)
@@ -233,8 +268,13 @@ int main(int argc, char **argv)
 		if (attach_nothing())
 			fail("limit");
 		count(argv[2], atol(argv[3]));
-	} else if (argc == 4 && !strcmp(argv[1], "count")) {
+	} else if ((argc == 4 || argc == 5) && !strcmp(argv[1], "count")) {
+		if (argc == 5)
+			enter(argv[4]);
 		count(argv[2], atol(argv[3]));
+	} else if (argc == 3 && !strcmp(argv[1], "stray")) {
+		enter(argv[2]);
+		stray();
 	} else if (argc == 3 && !strcmp(argv[1], "burst")) {
 		if (burst(strtoul(argv[2], 0, 10)))
 			fail("burst");
@@ -242,7 +282,7 @@ int main(int argc, char **argv)
 		if (show_cost(argv[2], atoi(argv[3])))
 			fail("cost");
 	} else {
-		fprintf(stderr, "usage: %s count|limit LABEL ROUNDS, burst COUNT, or cost NAME SECONDS\n", argv[0]);
+		fprintf(stderr, "usage: %s count LABEL ROUNDS [UNIT], limit LABEL ROUNDS, stray UNIT, burst COUNT, or cost NAME SECONDS\n", argv[0]);
 		return 2;
 	}
 	return 0;

@@ -180,7 +180,7 @@ fn build_in(plan: &Plan, dir: &Path, tools: &Tools<'_>) -> Result<Release> {
         image_id: plan.image_id.clone(),
         version: plan.version.clone(),
         root_hash: facts.root_hash,
-        tries: plan.tries,
+        tries: plan.health.tries,
         esp_bytes: plan.esp,
         slot_bytes: plan.slot,
         state_bytes: plan.state,

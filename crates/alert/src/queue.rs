@@ -150,6 +150,32 @@ impl Queue {
         Ok(())
     }
 
+    /// Bytes of the log behind the cursor, whatever is selected of them.
+    ///
+    /// # Errors
+    /// [`QueueError::Read`], [`QueueError::TooMany`].
+    pub fn waiting(&self) -> Result<u64, QueueError> {
+        let mut waiting = 0_u64;
+        for (number, path) in self.files()?.range(self.cursor.file..) {
+            let bytes = match std::fs::metadata(path) {
+                Ok(found) => found.len(),
+                // The log gave up its oldest file meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) => {
+                    let path = path.clone();
+                    return Err(QueueError::Read { path, source });
+                }
+            };
+            let sent = if *number == self.cursor.file {
+                self.cursor.offset
+            } else {
+                0
+            };
+            waiting = waiting.saturating_add(bytes.saturating_sub(sent));
+        }
+        Ok(waiting)
+    }
+
     fn files(&self) -> Result<BTreeMap<u64, PathBuf>, QueueError> {
         let read = |source| QueueError::Read {
             path: self.directory.clone(),

@@ -57,6 +57,12 @@ pub fn read(bytes: &[u8]) -> Log {
     log
 }
 
+/// The algorithms that the log declares, in its order (TPM_ALG_ID).
+pub(crate) fn algorithms(bytes: &[u8]) -> Result<Vec<u16>, LogError> {
+    let sizes = header(&mut Reader { bytes, at: 0 })?;
+    Ok(sizes.into_iter().map(|(id, _)| id).collect())
+}
+
 /// Digest sizes by algorithm, as the log itself declares them.
 type Sizes = Vec<(u16, usize)>;
 

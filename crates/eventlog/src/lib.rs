@@ -2,14 +2,15 @@
 //!
 //! Read: the firmware's log as the kernel hands it out ([`firmware`], binary, TCG PC Client Platform Firmware
 //! Profile 1.06, section 10) and the log of what user space measures, ours and systemd's ([`cel`], TCG Canonical
-//! Event Log as JSON). Used by `bennu-init` when a start fails, by `bennuctl` and `bennud`. Nothing is written, no
-//! TPM is asked.
+//! Event Log as JSON). Used by `bennu-init` when a start fails, by `bennuctl` and `bennud`. Made: the bytes of the
+//! firmware's log with our extensions behind it ([`append()`]). No file is written, no TPM is asked.
 //!
 //! Trust: a log is a claim of whoever wrote it. [`replay`] turns it into the PCR values that it would give, and only
 //! where these are the TPM's own is its text about digests true. What an event *says* (names, paths, words) is
 //! covered by its digest for some kinds only, so a sentence made from it explains; nothing is decided by it. Every
 //! length is checked before use, and no bytes make a reader panic.
 
+mod append;
 pub mod cel;
 pub mod changes;
 mod event;
@@ -18,6 +19,7 @@ mod meaning;
 pub mod replay;
 mod verdict;
 
+pub use append::append;
 pub use event::{Event, Origin};
 pub use meaning::{Companion, Meaning};
 pub use verdict::{Cause, Deviation, Expected, Reach, judge, other_slot_meets};
@@ -71,6 +73,14 @@ pub enum LogError {
         expected: &'static str,
         /// What was there.
         found: u64,
+    },
+    /// What was extended has no digest in any bank that the log knows.
+    #[error(
+        "event log: expected a digest of PCR {pcr}'s event for an algorithm that the log declares, found none"
+    )]
+    NoBank {
+        /// PCR that was extended.
+        pcr: u8,
     },
     /// A record of a CEL-JSON log is not one.
     #[error("event log: record {record}: {detail}")]

@@ -10,6 +10,11 @@ use crate::names::ImageVersion;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// EFI variable with the number of restarts that `bennu-init` made without an ESP, one byte.
+pub const RESTARTS_VARIABLE: &str = "BennuBlindRestarts";
+/// EFI variable in which bootfallback counts power-ons, one byte. Not authenticated: who writes it can stop the machine at
+/// bootfallback's screen or take its bound away, and no more.
+pub const STARTS_VARIABLE: &str = "BennuStarts";
 /// Most slots that are remembered.
 pub const MAX_SLOTS: usize = 8;
 /// Most bytes of a failure's words.
@@ -98,6 +103,9 @@ pub struct BootRecord {
     /// The lowest `state_schema` that can read the state volume, as far as it is known.
     #[serde(default)]
     pub state_readable_from: Option<u32>,
+    /// Slots given up for drift in a row, without a start in between that lasted.
+    #[serde(default)]
+    pub drift_flips: u32,
 }
 
 impl Default for BootRecord {
@@ -108,6 +116,7 @@ impl Default for BootRecord {
             slots: BTreeMap::new(),
             last: None,
             state_readable_from: None,
+            drift_flips: 0,
         }
     }
 }

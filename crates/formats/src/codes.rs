@@ -89,9 +89,9 @@ codes! {
         "install a release with a higher security_version: one that was marked good here has raised the floor";
     FloorMissing = "FLOOR-MISSING", "the anti-rollback floor is gone from the TPM of a machine that has sealed secrets",
         "put the old TPM back, type the recovery key at the next start, or provision the machine anew";
-    FloorForeign = "FLOOR-FOREIGN", "the TPM has another NV index where the anti-rollback floor belongs",
+    FloorForeign = "FLOOR-FOREIGN", "the TPM has another NV index where the anti-rollback floor or the state volume's pin belongs",
         "clear the TPM in the firmware's setup and provision the machine anew";
-    FloorAccess = "FLOOR-ACCESS", "the anti-rollback floor could not be read or written",
+    FloorAccess = "FLOOR-ACCESS", "the anti-rollback floor or the state volume's pin could not be read or written",
         "restart the machine; replace the TPM if it recurs";
     TpmOwned = "TPM-OWNED", "the TPM has an owner that this machine does not know",
         "clear the TPM in the firmware's setup and provision the machine anew";
@@ -113,8 +113,8 @@ codes! {
         "put this machine's own volume back";
     StateForged = "STATE-FORGED", "the state volume's header was not made with its volume key",
         "somebody wrote to the disk: put the header back from a backup";
-    StateRolledBack = "STATE-ROLLED-BACK", "the state volume is an older copy than the TPM knows",
-        "put the newest copy back; an older one is never opened";
+    StateRolledBack = "STATE-ROLLED-BACK", "the generation of the state volume is not the one that the TPM has pinned: one of the two is an older copy",
+        "put the newest copy of the older one back: the words beside the code say which it is";
     StateKeyMissing = "STATE-KEY-MISSING", "the sealed key of the state volume is not on the ESP",
         "put /bennu/secrets/state.volume.sealed back from a backup of this machine's ESP, or type the recovery key";
     StateOtherTpm = "STATE-OTHER-TPM", "the state volume was made with another TPM, or with this one before it was cleared",

@@ -47,7 +47,7 @@ pub enum EnforcedAction {
     StatePurge,
     /// Mark the slot bad and restart into the other one.
     FlipSlot,
-    /// Restart.
+    /// Restart at once.
     FailSafe,
     /// Stay where nothing runs.
     Recovery,

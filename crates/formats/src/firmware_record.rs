@@ -67,18 +67,14 @@ impl Document for FirmwareRecord {
 
     fn check(&self) -> Result<(), DecodeError> {
         if self.events.len() > MAX_EVENTS {
-            return Err(Self::bad_value(
-                "events",
-                "at most 256",
-                self.events.len().to_string(),
-            ));
+            return Err(Self::bad_value("events", "at most 256", self.events.len()));
         }
         if let Some(pcr) = self.pcrs.keys().find(|pcr| **pcr >= PCRS) {
-            return Err(Self::bad_value("pcrs", "0 to 7", pcr.to_string()));
+            return Err(Self::bad_value("pcrs", "0 to 7", pcr));
         }
         for event in &self.events {
             if event.pcr >= PCRS {
-                return Err(Self::bad_value("events.pcr", "0 to 7", event.pcr.to_string()));
+                return Err(Self::bad_value("events.pcr", "0 to 7", event.pcr));
             }
             // The words are printed on a console.
             let printable = event.what.bytes().all(|b| matches!(b, b' '..=b'~'));

@@ -234,9 +234,9 @@ pub struct Denial {
     pub outcome: Outcome,
     /// Milliseconds since kernel start, suspended time included.
     pub at_ms: u64,
-    /// `major:minor` of the file's file system, or of the device.
+    /// `major:minor` of the file's file system, or of the device. Of memory that is no file: of the program that asks for it.
     pub device: String,
-    /// Inode, or the id of a BPF object; 0: none.
+    /// Inode, or the id of a BPF object; 0: none, or not on the root.
     pub inode: u64,
     /// Process id.
     pub pid: u32,

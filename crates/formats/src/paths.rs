@@ -55,6 +55,9 @@ pub const RUN_EVENT_LOG: &str = "/run/bennu/tpm2-measure.log";
 /// In the running system: the same records at the beginning of the log that systemd's own programs append to and
 /// read (systemd 257; Debian 12's 252 knows no such log).
 pub const RUN_SYSTEMD_EVENT_LOG: &str = "/run/log/systemd/tpm2-measure.log";
+/// In the running system: the firmware's event log with everything we extended behind it, in the firmware's form; no
+/// file where the firmware's log cannot be read.
+pub const RUN_MEASUREMENTS: &str = "/run/bennu/measurements.bin";
 /// In the running system: unsealed secrets (ramfs, 0700).
 pub const RUN_SECRETS: &str = "/run/secrets";
 /// In the running system: there at a start with an accepted debug token only, for `ConditionPathExists=`.
@@ -79,6 +82,8 @@ pub const ROOT_GATE_PINS: &str = "/usr/lib/bennu/gate";
 pub const ROOT_PROFILES: &str = "/usr/lib/bennu/profiles.json";
 /// In the running system: the trace, one [`crate::trace::TraceLine`] a line.
 pub const VAR_TRACE: &str = "/var/log/bennu/trace.jsonl";
+/// In the running system: what became of the trace's records ([`crate::trace::TraceReport`]).
+pub const RUN_TRACE: &str = "/run/bennu/trace.json";
 /// In the running system: what the gate denied ([`crate::gate::GateReport`]).
 pub const RUN_GATE: &str = "/run/bennu/gate.json";
 /// In the running system: what the watch for drift last saw ([`crate::watch::WatchReport`]).
@@ -87,9 +92,12 @@ pub const RUN_WATCH: &str = "/run/bennu/watch.json";
 pub const STATE_RECORDS: &str = "/var/lib/bennu/records";
 /// In the running system: the same where the image keeps no state.
 pub const RUN_RECORDS: &str = "/run/bennu/records";
+/// Name of the device-mapper device over the state volume. Made by `bennu-init`; `bennud` wipes its key first.
+pub const STATE_DEVICE: &str = "bennu-state";
+
 /// On the state volume: action certificates of earlier starts, one a file, 0700.
 pub const STATE_CERTIFICATES: &str = "/var/lib/bennu/certificates";
-/// In the running system: what `bennud` must not forget when it is started again: budgets and counters, 0600.
+/// In the running system: what `bennud` must not forget when it is started again: budgets and counters, 0644.
 pub const RUN_DRIFT_MEMORY: &str = "/run/bennu/drift-memory.json";
 /// On the state volume: how `bennud` ended in this start and the one before, 0600.
 pub const STATE_AGENT_ENDS: &str = "/var/lib/bennu/agent-ends.json";

@@ -1,9 +1,10 @@
 //! The trace: programs that privileged processes started, and outbound connections. One JSON object a line
 //! ([docs/spec/trace.md](../../../docs/spec/trace.md)).
 //!
-//! Written by `bennud` from the execution gate's ring; read by people and their tools. The kernel numbers the records of
-//! each CPU, so that one which was lost leaves a [`TraceLine::Gap`].
+//! Written by `bennud` from the execution gate's ring; read by people and their tools. Records that were lost leave a
+//! [`TraceLine::Gap`]. What became of each is counted in [`TraceReport`], by which a `bennud` that is started again goes on.
 
+use crate::decode::Document;
 use serde::{Deserialize, Serialize};
 
 /// A program as the kernel knows it.
@@ -78,13 +79,55 @@ pub enum TraceLine {
         /// Who.
         by: TracedProcess,
     },
-    /// Records were lost: the ring was full.
+    /// Records were lost: the ring was full, or `bennud` ended between reading and writing them.
     Gap {
         /// CPU.
         cpu: u32,
-        /// The number after the gap.
+        /// They have smaller numbers.
         before: u64,
         /// How many.
         missing: u64,
     },
+}
+
+/// What became of one CPU's records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracedCpu {
+    /// Lines in the file.
+    pub written: u64,
+    /// Found the ring full, and are told.
+    pub lost: u64,
+    /// Were taken from the ring by a `bennud` that ended before it wrote them, and are told.
+    pub unwritten: u64,
+}
+
+/// `/run/bennu/trace.json`, written by `bennud` after the lines that it counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TraceReport {
+    /// Schema number; 1.
+    pub schema: u32,
+    /// Each CPU, from 0.
+    pub cpus: Vec<TracedCpu>,
+}
+
+impl TraceReport {
+    /// Records that were written, and those that are told as lost.
+    pub fn sums(&self) -> (u64, u64) {
+        self.cpus.iter().fold((0, 0), |(written, lost), cpu| {
+            let gone = cpu.lost.saturating_add(cpu.unwritten);
+            (
+                u64::saturating_add(written, cpu.written),
+                u64::saturating_add(lost, gone),
+            )
+        })
+    }
+}
+
+impl Document for TraceReport {
+    const NAME: &'static str = "trace report";
+    const SCHEMA: u32 = 1;
+    // 8192 CPUs, as many as a kernel may have, with three numbers of 20 digits.
+    const MAX_BYTES: usize = 2 << 20;
 }

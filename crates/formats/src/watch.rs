@@ -17,7 +17,7 @@ pub struct WatchReport {
     pub at_ms: u64,
     /// Pause between two rounds in milliseconds.
     pub interval_ms: u32,
-    /// No strong signal counts.
+    /// No strong signal counts, and nothing is in `blind`.
     pub clean: bool,
     /// Stable name of the rule that the decision came to: `drift.calm`, …
     pub rule: String,

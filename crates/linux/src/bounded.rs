@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Why a small file could not be read.
@@ -70,15 +71,23 @@ pub(crate) fn is_vanished(error: &io::Error) -> bool {
 /// # Errors
 /// [`ReadError`], each variant naming the path.
 pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>, ReadError> {
-    let file = File::open(path).map_err(|source| ReadError::Open {
+    // A pipe that somebody put there hangs nobody.
+    let opened = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path);
+    let file = opened.map_err(|source| ReadError::Open {
         path: path.to_owned(),
         source,
     })?;
     read_file(&file, path, limit)
 }
 
-/// Reads an open file from its current position to its end; `path` is only named in errors.
-pub(crate) fn read_file(file: &File, path: &Path, limit: usize) -> Result<Vec<u8>, ReadError> {
+/// Reads an open file of at most `limit` bytes from its current position to its end; `path` is only named in errors.
+///
+/// # Errors
+/// [`ReadError::Read`], [`ReadError::TooLong`].
+pub fn read_file(file: &File, path: &Path, limit: usize) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
     let ceiling = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     file.take(ceiling)
@@ -101,7 +110,15 @@ pub(crate) fn read_file(file: &File, path: &Path, limit: usize) -> Result<Vec<u8
 /// # Errors
 /// [`ReadError`], each variant naming the path.
 pub fn read_text(path: &Path, limit: usize) -> Result<String, ReadError> {
-    let mut text = String::from_utf8(read(path, limit)?).map_err(|_| ReadError::NotText {
+    text(read(path, limit)?, path)
+}
+
+/// The bytes of a file as text, without the white space at its end; `path` is only named in errors.
+///
+/// # Errors
+/// [`ReadError::NotText`].
+pub fn text(bytes: Vec<u8>, path: &Path) -> Result<String, ReadError> {
+    let mut text = String::from_utf8(bytes).map_err(|_| ReadError::NotText {
         path: path.to_owned(),
     })?;
     text.truncate(text.trim_end().len());

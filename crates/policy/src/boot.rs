@@ -69,8 +69,6 @@ pub struct StartFacts<'a> {
     pub entries: &'a [Entry],
     /// Starts without becoming healthy that are allowed.
     pub max_attempts: u32,
-    /// The anti-rollback numbers; `None` where no floor is known at this point of the boot.
-    pub floor: Option<Floor>,
     /// A note of an earlier panic is still in persistent storage and could not be removed: it must not be taken
     /// for one of this start.
     pub old_note_remains: bool,
@@ -83,6 +81,15 @@ pub struct Floor {
     pub security_version: u64,
     /// Lowest `security_version` that this machine still starts.
     pub floor: u64,
+}
+
+impl Floor {
+    /// Whether the start has to end: asked once the TPM has told the floor, before anything is opened. The TPM refuses
+    /// such a release besides.
+    #[must_use]
+    pub fn is_above(self) -> bool {
+        self.security_version < self.floor
+    }
 }
 
 /// What a start that goes on has to tell.
@@ -107,13 +114,10 @@ pub enum StartDecision {
 /// has to be written before anything else happens.
 pub fn on_start(record: &mut BootRecord, facts: &StartFacts<'_>) -> StartDecision {
     record.starts = record.starts.saturating_add(1);
+    end_the_row_of_flips(record, facts.this);
     note_entries_without_tries(record, facts);
 
     let slot = record.slot_mut(facts.this);
-    if let Some(failure) = facts.floor.and_then(below_floor) {
-        slot.bad = Some(failure.clone());
-        return StartDecision::GiveUp(failure);
-    }
     if let Some(failure) = &slot.bad {
         return StartDecision::GiveUp(failure.clone());
     }
@@ -135,6 +139,14 @@ pub fn on_start(record: &mut BootRecord, facts: &StartFacts<'_>) -> StartDecisio
     })
 }
 
+/// Flips are in a row until a slot starts twice without another one in between, and was marked good and did not drift the
+/// first time. The good mark alone is not enough: it comes minutes after each start, before whoever came in acts.
+fn end_the_row_of_flips(record: &mut BootRecord, this: &ImageVersion) {
+    if record.last.as_ref() == Some(this) && was_healthy(record, this) {
+        record.drift_flips = 0;
+    }
+}
+
 /// Whether the last start of `version` ended in its good mark; asked before [`on_start`] counts the next one.
 /// The floor rises on this word: who forges it can make older releases unusable, and open nothing.
 pub fn was_healthy(record: &BootRecord, version: &ImageVersion) -> bool {
@@ -142,19 +154,6 @@ pub fn was_healthy(record: &BootRecord, version: &ImageVersion) -> bool {
         .slots
         .get(version)
         .is_some_and(|slot| slot.stage == Stage::Healthy && slot.attempts == 0 && slot.bad.is_none())
-}
-
-fn below_floor(numbers: Floor) -> Option<Failure> {
-    let Floor {
-        security_version,
-        floor,
-    } = numbers;
-    (security_version < floor).then(|| {
-        Failure::new(
-            Code::BelowFloor,
-            &format!("expected a security_version of at least {floor}, found {security_version}"),
-        )
-    })
 }
 
 /// Attributes a panic to the slot that started last, and takes that name off the record: a note that a crash
@@ -323,7 +322,12 @@ pub fn on_drift(
     }
     let failure = Failure::new(Code::SlotDrifted, words);
     let slot = record.slot_mut(this);
+    // Written before, and the entry could not be renamed: one flip.
+    let again = slot.bad.as_ref().is_some_and(|bad| bad.code == Code::SlotDrifted);
     slot.bad = Some(failure.clone());
     slot.last_failure = Some(failure.clone());
+    if !again {
+        record.drift_flips = record.drift_flips.saturating_add(1);
+    }
     Some(failure)
 }

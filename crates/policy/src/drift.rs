@@ -22,7 +22,8 @@ pub use window::{STRONG_MS, WEAK_MS, Windows};
 
 use std::collections::BTreeSet;
 
-/// Flips in a row, without a slot that was marked good in between, after which a person has to come.
+/// Flips in a row after which a person has to come: without a slot in between that was marked good and started again
+/// without having drifted (`drift_flips` of the boot record).
 pub const FLIP_LIMIT: u32 = 2;
 
 /// A signal and when it came.
@@ -82,7 +83,7 @@ pub struct Facts<'a> {
     pub in_force: ActionSet,
     /// The other slot.
     pub other: OtherSlot,
-    /// Flips since a slot was last marked good.
+    /// Flips in a row, as [`FLIP_LIMIT`] has them.
     pub flips_in_a_row: u32,
 }
 

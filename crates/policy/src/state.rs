@@ -150,10 +150,16 @@ fn with_pin(pin: &StatePin, volume: &VolumeFact) -> StateDecision {
     }
     let newest = pin.generation.saturating_add(LAG);
     if !(pin.generation..=newest).contains(&generation) {
+        let older = if generation < pin.generation {
+            "the volume is an older copy"
+        } else {
+            "the TPM's state is older than the volume: an older copy of it was put back, or the volume was opened elsewhere \
+             since"
+        };
         return refuse(
             Code::StateRolledBack,
             &format!(
-                "expected generation {} or {newest}, found {generation}",
+                "expected generation {} or {newest}, found {generation}: {older}",
                 pin.generation
             ),
         );
@@ -216,6 +222,20 @@ mod tests {
             code(&pinned(u64::MAX), &header(u64::MAX, Some(true))),
             Err(Code::StateRolledBack)
         );
+    }
+
+    #[test]
+    fn the_older_side_is_named() {
+        let words = |pin: u64, volume: u64| match decide(&pinned(pin), &header(volume, Some(true))) {
+            StateDecision::Refuse(failure) => failure.reason,
+            other => panic!("expected a refusal, found {other:?}"),
+        };
+        let volume = "expected generation 3 or 4, found 2: the volume is an older copy";
+        assert!(words(3, 2).contains(volume), "{}", words(3, 2));
+        let tpm = "expected generation 1 or 2, found 3: the TPM's state is older than the volume: ";
+        assert!(words(1, 3).contains(tpm), "{}", words(1, 3));
+        let neither = words(u64::MAX, u64::MAX);
+        assert!(neither.ends_with("used up"), "{neither}");
     }
 
     #[test]

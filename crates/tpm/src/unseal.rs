@@ -27,6 +27,7 @@ use crate::session::{Session, SessionKind};
 use crate::transport::Transport;
 
 mod error;
+mod look;
 
 pub use error::{PcrDifference, UnsealError};
 
@@ -134,42 +135,6 @@ impl<T: Transport> Client<T> {
         auth: &LocalAuth,
     ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
         self.unseal_secret(blob, policy, Some(auth))
-    }
-
-    /// Whether `blob` would open but for its authValue: everything else is looked at as [`crate::Tpm::unseal`] does, and
-    /// nothing is counted. Called before a person is asked for a PIN.
-    ///
-    /// # Errors
-    ///
-    /// [`UnsealError`].
-    pub fn would_open(&mut self, blob: &SealedBlob, policy: &ReleasePolicy) -> Result<(), UnsealError> {
-        policy.check(blob)?;
-        let srk = self.storage_key()?;
-        let act = self.would_open_under(&srk, blob, policy);
-        self.release_storage_key(&srk, act)
-    }
-
-    fn would_open_under(
-        &mut self,
-        srk: &StorageKey,
-        blob: &SealedBlob,
-        policy: &ReleasePolicy,
-    ) -> Result<(), UnsealError> {
-        let (ticket, object) = self.prepare(srk, blob, policy)?;
-        self.flush(object.handle)?;
-        for attempt in 1..=UNSEAL_ATTEMPTS {
-            let mut session = self.start_release_session(srk, policy, &ticket)?;
-            let act = self.fulfil_local(&mut session, &blob.local);
-            match self.flush_after(session.handle(), act) {
-                Err(UnsealError::Tpm(error)) if error.base_code() == Some(ResponseCode::PCR_CHANGED) => {
-                    pause(attempt)?;
-                }
-                result => return result,
-            }
-        }
-        Err(UnsealError::PcrsKeepChanging {
-            attempts: UNSEAL_ATTEMPTS,
-        })
     }
 
     /// Right storage key, signature, object loaded.

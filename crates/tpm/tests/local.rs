@@ -241,6 +241,25 @@ fn what_follows_from_the_volume_key_opens_uncounted_and_also_while_the_tpm_is_lo
 }
 
 #[test]
+fn a_closed_latch_is_seen_without_any_sealed_object() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.connect();
+    let release = Signer::ours().release();
+    tpm.expect_pcrs(&release).unwrap();
+    tpm.would_authorize(&release).unwrap();
+    extend(&mut tpm, 15);
+    for error in [tpm.expect_pcrs(&release), tpm.would_authorize(&release)].map(Result::unwrap_err) {
+        let UnsealError::PcrMismatch { differing } = error else {
+            panic!("expected a difference of PCRs, found: {error}");
+        };
+        assert_eq!(differing.iter().map(|d| d.pcr).collect::<Vec<_>>(), [15]);
+    }
+    for kind in [0x8000_0000, 0x0200_0000, 0x0300_0000] {
+        assert_eq!(tpm.handles(kind).unwrap(), [0_u32; 0], "left behind: {kind:#x}");
+    }
+}
+
+#[test]
 fn whether_a_pin_would_open_it_is_known_without_one_and_costs_no_try() {
     let swtpm = Swtpm::start();
     let mut tpm = swtpm.connect();

@@ -99,6 +99,9 @@ int open_file(u64 *ctx)
 #define SG_IO 0x2285
 #define SCSI_IOCTL_SEND_COMMAND 0x1
 #define CDROM_SEND_PACKET 0x5393
+#define HDIO_DRIVE_TASKFILE 0x31d /* linux/hdreg.h: ATA registers */
+#define HDIO_DRIVE_TASK 0x31e
+#define HDIO_DRIVE_CMD 0x31f
 #define BLKROSET 0x125d
 #define BLKPG 0x1269
 #define IOCTL_TYPE(command) ((command) >> 8 & 0xff)
@@ -106,13 +109,20 @@ int open_file(u64 *ctx)
 #define NVME_IOCTL 'N'
 #define NVME_FIRST 0x41 /* admin command; then submit, I/O command, resets, rescan, 64-bit forms */
 #define NVME_LAST 0x49
+#define MMC_IOCTL 0xb3 /* linux/mmc/ioctl.h: one command, several */
+#define MMC_LAST 1
 
+/* The drivers ask for a capability, not for a descriptor that may write. */
 INLINE int is_passthrough(u32 command)
 {
 	u32 number = IOCTL_NUMBER(command);
 
 	if (command == SG_IO || command == SCSI_IOCTL_SEND_COMMAND || command == CDROM_SEND_PACKET)
 		return 1;
+	if (command >= HDIO_DRIVE_TASKFILE && command <= HDIO_DRIVE_CMD)
+		return 1;
+	if (IOCTL_TYPE(command) == MMC_IOCTL)
+		return number <= MMC_LAST;
 	return IOCTL_TYPE(command) == NVME_IOCTL && number >= NVME_FIRST && number <= NVME_LAST;
 }
 
@@ -199,6 +209,12 @@ INLINE int hides_the_root(struct gate_config *set, struct dentry *dentry)
 	return 1;
 }
 
+/* Whether the running process sees the mounts that everybody sees: those among which the pins are. */
+INLINE int is_in_first_namespace(void)
+{
+	return (u64)current_task()->nsproxy->mnt_ns == state_of(STATE_INIT_NAMESPACE);
+}
+
 /* Mounts in a namespace of one's own harm nobody else, unless they spread from there. */
 INLINE int mount_over(struct path *path)
 {
@@ -214,8 +230,7 @@ INLINE int mount_over(struct path *path)
 		return deny(set, KIND_MOUNT, dev, 0, 0);
 	if (dev != set->root_dev)
 		return 0;
-	if ((u64)current_task()->nsproxy->mnt_ns != state_of(STATE_INIT_NAMESPACE) &&
-	    !(path->mnt->mnt_flags & MNT_SHARED))
+	if (!is_in_first_namespace() && !(path->mnt->mnt_flags & MNT_SHARED))
 		return 0;
 	if (!hides_the_root(set, dentry))
 		return 0;
@@ -232,6 +247,19 @@ SEC("lsm/move_mount")
 int attach_mount(u64 *ctx)
 {
 	return mount_over((void *)ctx[1]);
+}
+
+/* It gives another root to every process of the namespace, and spreads to no other: services and containers do it in
+ * namespaces of their own. */
+SEC("lsm/sb_pivotroot")
+int pivot_root(u64 *ctx)
+{
+	struct path *new_root = (void *)ctx[1];
+	struct gate_config *set = gate();
+
+	if (!set || !is_in_first_namespace())
+		return 0;
+	return deny_inode(set, KIND_MOUNT, new_root->dentry->d_inode, 0);
 }
 
 /* A lazy unmount takes away everything below. */

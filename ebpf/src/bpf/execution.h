@@ -5,6 +5,15 @@
 #include "gate.h"
 #include "profile.h"
 
+/* This memory is no file; what is named is the program that asks for it, if that is one of the root. bennud knows its own
+ * trial by that. */
+INLINE int deny_anonymous(struct gate_config *set, u32 prot)
+{
+	u64 program = current_program(set);
+
+	return deny(set, KIND_ANONYMOUS_EXEC, program ? set->root_dev : 0, program, prot);
+}
+
 SEC("lsm/bprm_check_security")
 int execute(u64 *ctx)
 {
@@ -40,7 +49,7 @@ int map_file(u64 *ctx)
 	if (!set)
 		return 0;
 	if (is_null_argument(&ctx[0]) || !file)
-		return may(set, MAY_ANONYMOUS_EXEC) ? 0 : deny(set, KIND_ANONYMOUS_EXEC, 0, 0, prot);
+		return may(set, MAY_ANONYMOUS_EXEC) ? 0 : deny_anonymous(set, prot);
 	inode = file->f_inode;
 	if (!is_trusted(set, inode->i_sb->s_dev))
 		return deny_inode(set, KIND_MAP_EXEC, inode, prot);
@@ -65,7 +74,7 @@ int protect_memory(u64 *ctx)
 		return 0;
 	file = vma->vm_file;
 	if (!file)
-		return may(set, MAY_ANONYMOUS_EXEC) ? 0 : deny(set, KIND_ANONYMOUS_EXEC, 0, 0, prot);
+		return may(set, MAY_ANONYMOUS_EXEC) ? 0 : deny_anonymous(set, prot);
 	inode = file->f_inode;
 	if (!is_trusted(set, inode->i_sb->s_dev))
 		return deny_inode(set, KIND_MAP_EXEC, inode, prot);

@@ -222,6 +222,14 @@ struct response_state {
 	struct sink sink[MOST_SINKS];
 };
 
+#define DIGEST_BYTES 32
+
+/* The one value of `memory`: SHA-256 of the file in which bennud keeps what it must not forget. Zeros: no file. */
+struct memory_marks {
+	u8 settled[DIGEST_BYTES]; /* as it was last known to lie there */
+	u8 begun[DIGEST_BYTES]; /* as it is about to be written; zeros: it is not */
+};
+
 #define TRACE_EXEC 1
 #define TRACE_CONNECT 2
 #define ANCESTORS 6

@@ -44,6 +44,7 @@ fn the_header_has_the_same_numbers() {
     assert_eq!(defined("MOST_ADDRESSES") as usize, profile::MAX_NETWORKS);
     assert_eq!(defined("FEATURE_NETWORK"), respond::FEATURE_NETWORK);
     assert_eq!(defined("MOST_SINKS") as usize, respond::MAX_SINKS);
+    assert_eq!(defined("DIGEST_BYTES") as usize, memory::DIGEST_BYTES);
     for (name, denied) in ["DENY_NOBODY", "DENY_MARKED", "DENY_EVERYTHING"]
         .iter()
         .zip(respond::Denied::ALL)
@@ -147,6 +148,7 @@ fn settings_become_the_programs_configuration() {
     let config = settings.config();
     assert_eq!(mode_of(&config), Some(GateMode::Enforce));
     assert_eq!(root_of(&config), Some(0x0fd0_0001));
+    assert_eq!(agent_of(&config), Some(settings.agent_inode));
     assert_eq!(config[8..16], [40, 0, 0, 0, 4, 0, 0, 0]);
     settings.interpreters.push((2, units::program::CONFINED));
     assert_eq!(settings.config()[12], 5);

@@ -19,6 +19,7 @@ use bennu_formats::names::UkiFileName;
 use bennu_formats::profile::ProfileSet;
 use bennu_formats::state::VolumeTemplate;
 use bennu_formats::state_schema::StateSchema;
+use bennu_formats::trace::TraceReport;
 use bennu_formats::trust::{ReleaseKey, TrustConfig};
 use bennu_formats::units::Bytes;
 use bennu_formats::verity_sig::VeritySig;
@@ -59,6 +60,7 @@ mod serde_json_value {
     encode! {
         super::SlotManifest super::TrustConfig super::BootRecord super::Handover super::HealthConfig
         super::HealthReport super::FirmwareRecord super::FirstBoot super::StateSchema super::GateConfig super::GateReport super::WatchReport
+        super::TraceReport
         super::ProfileSet super::DriftConfig
     }
 }
@@ -205,10 +207,11 @@ pub fn handover(bytes: &[u8]) -> bool {
     round_trip::<Handover>(bytes)
 }
 
-/// Gate configuration and report, and profiles of units.
+/// Gate configuration, reports, and profiles of units.
 pub fn gate(bytes: &[u8]) -> bool {
     let config = round_trip::<GateConfig>(bytes) || round_trip::<ProfileSet>(bytes);
-    round_trip::<GateReport>(bytes) || round_trip::<WatchReport>(bytes) || config
+    let trace = round_trip::<TraceReport>(bytes);
+    round_trip::<GateReport>(bytes) || round_trip::<WatchReport>(bytes) || config || trace
 }
 
 /// Health configuration and report, drift configuration.

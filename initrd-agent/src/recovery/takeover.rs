@@ -10,11 +10,11 @@ use crate::error::InitError;
 use crate::esp::Mounted;
 use crate::journal::Journal;
 use crate::opened::Boot;
+use crate::secrets;
 use crate::state::key::Guard;
 use crate::tpm::Measured;
 use bennu_formats::paths;
 use bennu_policy::state::recovery::{Step, steps};
-use bennu_tpm::UnsealError;
 
 /// Takes every step.
 pub fn run(
@@ -74,11 +74,8 @@ fn seal(
 ) -> Result<(), InitError> {
     let name = paths::STATE_SECRET;
     let (blob, bytes) = guard.seal(tpm, &opened.key, &case.release.key)?;
-    match guard.unseal(tpm, &blob, &case.release) {
-        Err(UnsealError::PcrMismatch { .. }) => {}
-        Err(other) => return Err(InitError::LatchUnclear(other)),
-        Ok(_) => return Err(InitError::LatchOpen(name.to_owned())),
-    }
+    let found = guard.unseal(tpm, &blob, &case.release);
+    secrets::refused(found, &format!("an unseal of {name}"))?;
     esp.files().replace_sealed_secret(name, &bytes)?;
     journal.say("sealed the volume key to this TPM, which refuses it to this start");
     Ok(())

@@ -19,7 +19,7 @@ use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Name of the device.
-const NAME: &str = "bennu-state";
+const NAME: &str = paths::STATE_DEVICE;
 /// Description of the key in the kernel's keyring, from where dm-crypt takes it: it never stands in a table.
 const KEY: &str = "bennu:state-volume";
 

@@ -40,7 +40,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Slot, root hash, keys, tries, PCRs, health (exit status 0: marked good, 1: not, 2: cannot tell)
+    /// Slot, root hash, keys, tries, PCRs, health, and the layers as a ladder (exit status 0: marked good, 1: not, 2: cannot tell)
     Status {
         /// Wait up to this long for the verdict on the slot's health
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]

@@ -23,6 +23,7 @@ use bennu_runtime::control;
 use bennu_runtime::documents::{self, DocumentError};
 use bennu_runtime::ended;
 use bennu_runtime::gate::{self, NoGate};
+use bennu_runtime::kernel_files::KernelFiles;
 use bennu_runtime::notify::Notifier;
 use bennu_runtime::records::boot_id;
 use bennu_runtime::respond::Warden;
@@ -33,6 +34,7 @@ use bennu_runtime::surroundings::Machine;
 use bennu_runtime::watch::{Inbox, Watched};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// When the agent first started in this boot, in milliseconds of the monotonic clock; ours alone.
@@ -61,6 +63,8 @@ fn main() -> ExitCode {
 
 /// Keeps how `bennud` ended, by systemd's word.
 fn ended(console: &mut Console) -> ExitCode {
+    // Under another boot id than this one's the sign would count for nothing.
+    let _kernel = kernel_files(console);
     let result = std::env::var("SERVICE_RESULT").unwrap_or_default();
     let handover = match documents::read(Path::new(paths::RUN_HANDOVER)) {
         Ok(handover) => handover,
@@ -123,7 +127,20 @@ fn watch_gate(console: &mut Console, denied: Inbox) -> Result<(), NoGate> {
     Ok(())
 }
 
+/// What the kernel tells, out of everybody's way. The watch says it when it has no mounts of its own.
+fn kernel_files(console: &mut Console) -> Arc<KernelFiles> {
+    let kernel = KernelFiles::own();
+    if let Err(error) = kernel.enter() {
+        console.say(
+            Level::Error,
+            &format!("/proc is used as everybody sees it: no way into a procfs of bennud's own: {error}"),
+        );
+    }
+    Arc::new(kernel)
+}
+
 fn watch(mut console: Console) -> ExitCode {
+    let kernel = kernel_files(&mut console);
     let notifier = match Notifier::open(std::env::var_os("NOTIFY_SOCKET")) {
         Ok(notifier) => notifier,
         Err(error) => return refuse(&mut console, &error.to_string()),
@@ -144,9 +161,9 @@ fn watch(mut console: Console) -> ExitCode {
     ) {
         console.say(Level::Warning, &format!("control socket: {error}"));
     }
-    let mut machine = Machine::new(console, notifier, inputs.handover.esp.clone());
+    let mut machine = Machine::new(console, notifier, inputs.handover.esp.clone(), kernel.clone());
     let agent = Agent::new(&inputs.handover, inputs.config, inputs.started);
-    let mut warden = Warden::new(&inputs.handover, inputs.drift, denied, scrubber);
+    let mut warden = Warden::new(&inputs.handover, inputs.drift, kernel, denied, scrubber);
     let mut watched = Watched::begin(&mut machine, &mut warden);
     let outcome = match gate {
         Ok(()) => agent.run(inputs.previous.as_ref(), &mut watched),

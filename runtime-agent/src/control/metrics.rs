@@ -2,6 +2,8 @@
 //!
 //! Names and labels are stable: `docs/reference/metrics.md`.
 
+mod watched;
+
 use crate::scrub::report::{BadKind, ScrubReport, SlotReport};
 use crate::status::Status;
 use crate::status::pcrs::{PcrNow, expected_change};
@@ -56,6 +58,7 @@ pub fn text(status: &Status, times: &BootTimes) -> String {
         verity,
     );
     numbers(&mut registry, status);
+    watched::register(&mut registry, status);
     if let Some(report) = &status.scrub {
         scrub(&mut registry, report);
     }

@@ -1,14 +1,15 @@
 //! What `bennud` does beside a gate that stands: tells its events, raises its profiles, writes its trace. The gate needs
 //! none of it, so one that cannot start is told and the others go on.
 
-use super::{NoGate, watch};
+use super::{NoGate, report, watch};
 use crate::watch::Inbox;
 use crate::{profiles, tracing};
 use bennu_ebpf::Gate;
 use bennu_formats::gate::{GateConfig, TraceRule};
 use bennu_policy::gate::Device;
 
-/// Starts them; what the gate denies goes into `denied` as well. Gives words about those that could not be started.
+/// Starts them; what the gate denies goes into `denied` as well, and what was lost of it and of the trace. Gives words about
+/// those that could not be started.
 pub fn start(gate: Gate, config: GateConfig, denied: Inbox) -> Vec<String> {
     let root = Device::of_kernel(gate.root_dev());
     let mut faults = Vec::new();
@@ -19,11 +20,12 @@ pub fn start(gate: Gate, config: GateConfig, denied: Inbox) -> Vec<String> {
     });
     let units = set.iter().flat_map(|set| &set.profiles);
     let units = units.map(|profile| profile.unit.clone()).collect();
-    if let Err(error) = watch::start(gate, units, denied) {
+    let denied = denied.without_trials_of(report::device(gate.root_dev()), gate.agent_inode());
+    if let Err(error) = watch::start(gate, units, denied.clone()) {
         fault("its events are not watched", NoGate::Thread(error));
     }
     if config.trace == TraceRule::On
-        && let Err(error) = tracing::start()
+        && let Err(error) = tracing::start(denied)
     {
         fault("the trace is not written", error);
     }

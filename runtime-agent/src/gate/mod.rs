@@ -8,7 +8,6 @@ pub(crate) mod facts;
 pub mod followers;
 pub mod neighbours;
 pub mod report;
-pub mod sequence;
 pub mod watch;
 
 use crate::documents::{self, DocumentError};

@@ -1,6 +1,5 @@
-//! Events in order: told, kept for `bennuctl`, and gaps between their numbers shown. Pure.
+//! Events in order: told, kept for `bennuctl`, and those that were lost counted. Pure.
 
-use super::sequence::Sequence;
 use crate::tracing::record;
 use crate::watch::Inbox;
 use bennu_ebpf::interface::Event;
@@ -18,7 +17,6 @@ pub struct Ledger {
     root: String,
     /// Units with profiles; the number of the first is 1.
     units: Vec<String>,
-    seen: Sequence,
     recent: VecDeque<Denial>,
     /// The kernel's count of lost events as it was told last.
     lost: u64,
@@ -31,7 +29,6 @@ impl Ledger {
             mode,
             root: device(root_dev),
             units,
-            seen: Sequence::default(),
             recent: VecDeque::new(),
             lost: 0,
         }
@@ -48,16 +45,12 @@ impl Ledger {
         lost.saturating_sub(before)
     }
 
-    /// Takes the events of one round; gives the lines to tell. A gap in a CPU's numbers stands where it was noticed.
+    /// Takes the events of one round; gives the lines to tell.
     pub fn take(&mut self, events: Vec<Event>, denied: &Inbox) -> Vec<String> {
         let mut lines = Vec::new();
         let mut told: BTreeMap<u32, usize> = BTreeMap::new();
         let mut untold = 0_usize;
         for event in events {
-            let missing = self.seen.missing_before(event.cpu, event.number);
-            if missing > 0 {
-                lines.push(format!("GAP: {missing} events of CPU {} were lost", event.cpu));
-            }
             let denial = denial(event, &self.units);
             denied.put(&denial);
             let of_kind = told.entry(denial.kind.number()).or_default();
@@ -203,20 +196,6 @@ mod tests {
             ("253:1", 9, 1)
         );
         assert_eq!(report.recent[0].at_ms, 5_000);
-    }
-
-    #[test]
-    fn a_gap_in_a_cpus_numbers_is_shown_and_two_cpus_count_for_themselves() {
-        let mut ledger = Ledger::new(GateMode::Enforce, 0, vec![]);
-        assert_eq!(
-            ledger
-                .take(vec![event(0, 7), event(1, 100), event(0, 8)], &Inbox::default())
-                .len(),
-            3
-        );
-        let lines = ledger.take(vec![event(0, 12), event(1, 101)], &Inbox::default());
-        assert_eq!(lines.len(), 3);
-        assert_eq!(lines[0], "GAP: 3 events of CPU 0 were lost");
     }
 
     #[test]

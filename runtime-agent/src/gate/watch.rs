@@ -65,7 +65,13 @@ fn round(
     let (events, lost) = gate.counted()?;
     match ledger.newly_lost(lost) {
         0 => {}
-        more => denied.lost(more),
+        more => {
+            console.say(
+                Level::Warning,
+                &format!("GAP: {more} events of the gate were lost"),
+            );
+            denied.lost(more);
+        }
     }
     if let Err(error) = documents::write(Path::new(paths::RUN_GATE), &ledger.report(events, lost)) {
         console.say(

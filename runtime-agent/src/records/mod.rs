@@ -10,6 +10,7 @@ mod witness;
 pub use quote::{DEVICE, HeadKey, QuoteError, TpmSigner};
 pub use witness::Witness;
 
+use crate::kernel_files::proc_path;
 use bennu_formats::handover::Handover;
 use bennu_formats::paths;
 use bennu_linux::{bounded, time};
@@ -20,7 +21,8 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use witness::Witnessed;
 
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// In procfs.
+const BOOT_ID: &str = "sys/kernel/random/boot_id";
 /// A UUID in text with its newline.
 const BOOT_ID_BYTES: usize = 64;
 const PROGRAM: &str = concat!("bennud ", env!("CARGO_PKG_VERSION"));
@@ -55,7 +57,7 @@ pub fn stamp() -> Stamp {
 
 /// The kernel's boot id; empty where it cannot be read.
 pub fn boot_id() -> String {
-    let text = bounded::read_text(Path::new(BOOT_ID), BOOT_ID_BYTES).unwrap_or_default();
+    let text = bounded::read_text(&proc_path(BOOT_ID), BOOT_ID_BYTES).unwrap_or_default();
     text.trim().to_owned()
 }
 

@@ -2,7 +2,8 @@
 //! round, not only when a person verifies the log.
 //!
 //! Files that are closed are known by inode, length and time of change, which nobody sets without moving the clock; the open
-//! one by the digest of what was written to it. After a break the writer begins a new file, so that no line goes to one that has no name any more.
+//! one by the digest of what was written to it. After a break the writer begins a new file, so that no line goes to one that
+//! has no name any more.
 
 use bennu_records::{Directory, Store, file_name};
 use sha2::{Digest as _, Sha256};

@@ -57,7 +57,7 @@ impl Warden {
         let flip = decision.plan.iter().find(|step| step.action == Action::FlipSlot);
         if let Some(step) = flip {
             let flipped = self.flip(&step.why.rule(), &decision, &acted, world);
-            acted.push(flipped);
+            acted.extend(flipped);
         }
         if ends || acted.iter().any(|act| act.outcome != Outcome::Withheld) {
             self.certify(&decision, about, &acted, world);
@@ -69,7 +69,7 @@ impl Warden {
 
     fn tell(&mut self, decision: &Decision, world: &mut impl Surroundings) {
         let body = report::body(decision);
-        self.line = self.note(body, world);
+        self.note_decision(body, world);
         self.sign_head(world);
         if decision.plan.iter().any(|step| step.action == Action::Alert) {
             world.say(Level::Alert, &format!("ALERT {}", decision.reason));
@@ -179,9 +179,9 @@ impl Warden {
         decision: &Decision,
         acted: &[Acted],
         world: &mut impl Surroundings,
-    ) -> Acted {
-        let refused =
-            |words: String| report::acted(Action::FlipSlot.name(), rule, Err(words), time::since_boot_ms());
+    ) -> Vec<Acted> {
+        let told = |result| report::acted(Action::FlipSlot.name(), rule, result, time::since_boot_ms());
+        let refused = |words: String| vec![told(Err(words))];
         let Some(config) = self.config.clone() else {
             return refused("there is no drift configuration".to_owned());
         };
@@ -195,11 +195,15 @@ impl Warden {
             Err(late) => return refused(format!("the other slot: {late}")),
         };
         world.say(Level::Alert, &format!("flip: {}", found.words));
-        let again = self.decide(&found.slot);
+        let again = self.decide(&found);
         if !again.plan.iter().any(|step| step.action == Action::FlipSlot) {
             let because = again.withheld.iter().find(|w| w.action == Action::FlipSlot);
             let why = because.map_or("not called for", |withheld| withheld.because.words());
-            return refused(format!("{why}: {}", found.words));
+            let mut acts = refused(format!("{why}: {}", found.words));
+            if again.plan.iter().any(|step| step.action == Action::Recovery) {
+                acts.extend(self.act(Action::Recovery, rule, world));
+            }
+            return acts;
         }
         if let Err(error) = self.memory.count(Action::FlipSlot) {
             world.say(Level::Error, &error);
@@ -211,7 +215,7 @@ impl Warden {
             Err(words) => return refused(words),
         }
         let words = format!("slot {} is marked bad; {}", slot.version, found.words);
-        let flipped = report::acted(Action::FlipSlot.name(), rule, Ok(words), time::since_boot_ms());
+        let flipped = told(Ok(words));
         world.say(Level::Alert, &report::sentence(&flipped));
         let acts: Vec<Acted> = acted.iter().cloned().chain([flipped]).collect();
         self.certify(decision, About::TheEnd, &acts, world);

@@ -132,7 +132,6 @@ impl Warden {
         acts: &[Acted],
         world: &mut impl Surroundings,
     ) {
-        self.ask_tpm(world);
         let Some(signer) = &mut self.signer else {
             return world.say(Level::Critical, "no certificate: the TPM does not sign");
         };

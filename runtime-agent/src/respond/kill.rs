@@ -1,8 +1,9 @@
 //! Killing what a signal names: every process that executes a file of that name and is not ours.
 
+use crate::kernel_files::proc_path;
 use rustix::process::{Pid, Signal, kill_process};
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 /// Kills the programs with these paths.
 ///
@@ -29,11 +30,11 @@ pub fn programs(programs: &[String]) -> Result<String, String> {
 /// Processes that execute one of these programs; neither PID 1 nor this one.
 ///
 /// # Errors
-/// The list of processes cannot be read; in words.
+/// The list of processes cannot be read, or none was found and what one executes was hidden; in words.
 pub fn processes(programs: &[String]) -> Result<Vec<Pid>, String> {
     let own = rustix::process::getpid();
-    let entries = fs::read_dir("/proc").map_err(|error| format!("/proc: {error}"))?;
-    let mut found = Vec::new();
+    let entries = fs::read_dir(proc_path("")).map_err(|error| format!("/proc: {error}"))?;
+    let (mut found, mut hidden) = (Vec::new(), None);
     for entry in entries.flatten() {
         let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
         let Some(pid) = pid
@@ -42,14 +43,23 @@ pub fn processes(programs: &[String]) -> Result<Vec<Pid>, String> {
         else {
             continue;
         };
-        let Ok(executed) = fs::read_link(entry.path().join("exe")) else {
-            continue;
+        let executed = match fs::read_link(entry.path().join("exe")) {
+            Ok(executed) => executed,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                hidden = Some(format!("process {}: {error}", pid.as_raw_nonzero()));
+                continue;
+            }
+            // Ended, or a thread of the kernel.
+            Err(_) => continue,
         };
         if programs.iter().any(|program| same(&executed, program)) {
             found.push(pid);
         }
     }
-    Ok(found)
+    match hidden {
+        Some(why) if found.is_empty() => Err(why),
+        Some(_) | None => Ok(found),
+    }
 }
 
 /// A file that was removed since has ` (deleted)` behind its name, and the path in the log is the opener's.

@@ -5,7 +5,7 @@
 //! Meanwhile the watchdog is told that `bennud` lives, since it does.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Between two words to the watchdog.
@@ -71,9 +71,13 @@ fn within_by<R: Send + 'static>(
     }
 }
 
-fn taken<T>(place: &Mutex<Option<T>>) -> Option<T> {
+fn open<T>(place: &Mutex<Option<T>>) -> MutexGuard<'_, Option<T>> {
     // Whoever panicked had it taken out: the place is empty or whole.
-    place.lock().unwrap_or_else(PoisonError::into_inner).take()
+    place.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn taken<T>(place: &Mutex<Option<T>>) -> Option<T> {
+    open(place).take()
 }
 
 fn wait<R>(receiver: &Receiver<R>, limit: Duration, alive: &mut dyn FnMut()) -> Result<R, Late> {
@@ -108,11 +112,6 @@ impl<T: Send + 'static> Lent<T> {
         Self(Arc::new(Mutex::new(Some(what))))
     }
 
-    fn place(place: &Mutex<Option<T>>) -> std::sync::MutexGuard<'_, Option<T>> {
-        // Whoever panicked had it taken out: the place is empty or whole.
-        place.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Puts another in its place; one that is away stays away.
     pub fn replace(&mut self, with: T) {
         self.0 = Arc::new(Mutex::new(Some(with)));
@@ -132,7 +131,7 @@ impl<T: Send + 'static> Lent<T> {
         let home = Arc::clone(&self.0);
         within(limit, alive, move || {
             let done = act(&mut what);
-            *Self::place(&home) = Some(what);
+            *open(&home) = Some(what);
             done
         })
     }

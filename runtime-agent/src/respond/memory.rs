@@ -1,13 +1,15 @@
 //! What `bennud` must not forget when it is started again in the same boot: what was seen, what was done about it, and what
 //! of that is in force.
 //!
-//! Written and read by `bennud` (`/run/bennu/drift-memory.json`); read by `bennuctl status`. Root can write it. One that
-//! cannot be read is told and counts as none: budgets that begin anew cost a restart at worst, and budgets that are spent
-//! would keep the secrets open. What is in force then stays in force until the machine restarts.
+//! Written and read by `bennud` (`/run/bennu/drift-memory.json`); read by `bennuctl status`. Root can write it, and behind a
+//! gate not unseen (`super::guarded`): one that is not as it was written is a strong signal and not used
+//! (`Contents::after_a_loss`). Without a gate one that cannot be read is told and counts as none.
 
-use super::Known;
+use super::guarded::{self, Found, Guarded, Keeper};
+use super::{Known, deny};
 use crate::documents::{self, DocumentError};
 use crate::watch::Sighting;
+use bennu_ebpf::interface::respond::Denied;
 use bennu_formats::decode::Document;
 use bennu_formats::paths;
 use bennu_policy::drift::{Action, ActionSet, Seen, Signal, Spent};
@@ -51,17 +53,57 @@ struct Contents {
 impl Document for Contents {
     const NAME: &'static str = "memory of what was done about drift";
     const SCHEMA: u32 = 1;
-    // Of each signal at most 32 sightings, with words of 240 characters and a path each.
-    const MAX_BYTES: usize = 2 << 20;
+    // Of each signal at most 32 sightings, of each strong one that names units or programs 257 more, with words of 240
+    // characters, a unit and a path each.
+    const MAX_BYTES: usize = 16 << 20;
+}
+
+impl Contents {
+    fn fresh() -> Self {
+        Self {
+            schema: Self::SCHEMA,
+            ..Self::default()
+        }
+    }
+
+    /// What is assumed when somebody took the memory away or put another one in its place.
+    ///
+    /// Signals: what was seen is lost. The loss itself is a strong signal that names no unit, so the severity is not lower
+    /// than before: with two strong ones everything would have been answered already.
+    ///
+    /// Budgets: what `bennud` undoes by itself (deny, freeze, cut network) counts as done as often as one boot allows but
+    /// once. So whoever forges memories does not open the network again and again: it is cut once more at most, and stays
+    /// cut. What the gate does at this moment stays, too. Everything else begins anew: if it counted as spent, removing a
+    /// file would keep the secrets open for the rest of the boot. That makes no loop: a second purge finds nothing left to
+    /// destroy, a flip and a fail-safe end the boot that their budgets are for, what is killed has to be started again, what
+    /// is repaired has to be broken again, and each time takes the death of `bennud`, of which the sixth in ten minutes
+    /// restarts the machine.
+    fn after_a_loss(in_force: ActionSet) -> Self {
+        let ends = Action::ALL.into_iter().filter(|action| action.ends_by_itself());
+        let spent = ends.clone().filter_map(|action| {
+            let left = u32::from(!in_force.has(action));
+            Some((action.name().to_owned(), action.budget()?.saturating_sub(left)))
+        });
+        Self {
+            spent: spent.collect(),
+            in_force: ends
+                .filter(|action| in_force.has(*action))
+                .map(|action| action.name().to_owned())
+                .collect(),
+            ..Self::fresh()
+        }
+    }
 }
 
 /// The file, as it was read and is written.
-#[derive(Debug, Clone)]
 pub struct Memory {
     path: PathBuf,
+    file: Guarded,
     contents: Contents,
-    /// Why it begins anew although there was one.
+    /// Why it begins anew although there was one, or is not guarded.
     trouble: Option<String>,
+    /// That it is not the one that was written.
+    loss: Option<String>,
 }
 
 /// Names of the actions that are in force, for people; what cannot be told is an error.
@@ -73,31 +115,82 @@ pub fn in_force(path: &Path) -> Result<Vec<String>, DocumentError> {
     Ok(contents.map_or_else(Vec::new, |contents| contents.in_force.into_iter().collect()))
 }
 
+/// What was seen and done in this start, by the stable names of signals and actions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Sightings that are remembered.
+    pub sightings: BTreeMap<String, u64>,
+    /// How often each action was taken.
+    pub actions: BTreeMap<String, u32>,
+}
+
+/// The counts; none before anything was seen.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub fn counts(path: &Path) -> Result<Counts, DocumentError> {
+    let contents: Contents = documents::read_if_there(path)?.unwrap_or_default();
+    let mut sightings = BTreeMap::new();
+    for kept in contents.seen {
+        *sightings.entry(kept.signal).or_default() += 1;
+    }
+    Ok(Counts {
+        sightings,
+        actions: contents.spent,
+    })
+}
+
 impl Memory {
     /// Of this boot.
     pub fn load() -> Self {
-        Self::load_from(Path::new(paths::RUN_DRIFT_MEMORY))
+        let path = Path::new(paths::RUN_DRIFT_MEMORY);
+        Self::load_from(path, guarded::of_gate(), in_force_by_the_gate)
     }
 
-    fn load_from(path: &Path) -> Self {
-        let fresh = Contents {
-            schema: Contents::SCHEMA,
-            ..Contents::default()
-        };
-        let (contents, trouble) = match documents::read_if_there(path) {
-            Ok(found) => (found.unwrap_or(fresh), None),
-            Err(error) => (fresh, Some(error.to_string())),
+    fn load_from(
+        path: &Path,
+        keeper: Result<Option<Box<dyn Keeper>>, String>,
+        in_force: impl FnOnce() -> ActionSet,
+    ) -> Self {
+        let (file, found, mut trouble) = Guarded::open(path, Contents::MAX_BYTES, keeper);
+        let mut loss = None;
+        let contents = match found {
+            Found::Nothing => Contents::fresh(),
+            Found::Whole(bytes) => Contents::decode(&bytes).unwrap_or_else(|error| {
+                trouble = Some(format!("{}: {error}", path.display()));
+                Contents::fresh()
+            }),
+            Found::Unreadable(words) => {
+                trouble = Some(words);
+                Contents::fresh()
+            }
+            Found::Other(words) => {
+                loss = Some(words);
+                Contents::after_a_loss(in_force())
+            }
         };
         Self {
             path: path.to_owned(),
+            file,
             contents,
             trouble,
+            loss,
         }
     }
 
-    /// Why it begins anew although there was one; told once.
+    /// What failed when it was loaded; told once.
     pub fn take_trouble(&mut self) -> Option<String> {
         self.trouble.take()
+    }
+
+    /// That somebody took it away or put another one in its place. Given once, and not before it can be written down: until
+    /// the next write each start finds it again.
+    pub fn take_loss(&mut self) -> Option<Sighting> {
+        let words = self.loss.take()?;
+        Some(Sighting::new(
+            Signal::LogBroken,
+            format!("memory of bennud: {words}"),
+        ))
     }
 
     /// Counts an action, and writes that down before it is taken.
@@ -159,8 +252,9 @@ impl Memory {
         self.contents.seen.iter().filter_map(known).collect()
     }
 
-    fn save(&self) -> Result<(), String> {
-        documents::write(&self.path, &self.contents).map_err(|error| error.to_string())
+    fn save(&mut self) -> Result<(), String> {
+        let bytes = documents::encode(&self.path, &self.contents).map_err(|error| error.to_string())?;
+        self.file.write(&bytes)
     }
 
     /// For the decision.
@@ -180,6 +274,18 @@ impl Memory {
             .filter_map(|name| Action::of_name(name))
             .fold(ActionSet::NONE, ActionSet::with)
     }
+}
+
+/// What the gate itself says of what is in force, for when the memory is lost; nothing where it cannot be asked.
+fn in_force_by_the_gate() -> ActionSet {
+    let now = deny::open().and_then(|gate| gate.now().map_err(|error| error.to_string()));
+    let now = now.unwrap_or_default();
+    let denies = (now.denied != Denied::Nobody).then_some(Action::Deny);
+    let cuts = now.cut.map(|_| Action::CutNetwork);
+    denies
+        .into_iter()
+        .chain(cuts)
+        .fold(ActionSet::NONE, ActionSet::with)
 }
 
 fn kept(known: &Known) -> Kept {
@@ -214,72 +320,4 @@ fn known(kept: &Kept) -> Option<Known> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn empty() -> (tempfile::TempDir, PathBuf) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("memory");
-        (dir, path)
-    }
-
-    #[test]
-    fn a_memory_that_cannot_be_read_is_told_and_keeps_no_secret_open() {
-        let (_dir, path) = empty();
-        let mut fresh = Memory::load_from(&path);
-        assert_eq!(fresh.take_trouble(), None, "control");
-        std::fs::write(&path, "{}").unwrap();
-        let mut damaged = Memory::load_from(&path);
-        assert!(damaged.take_trouble().is_some());
-        for action in [Action::StatePurge, Action::FlipSlot, Action::Deny] {
-            assert!(damaged.spent().allows(action), "{action:?}");
-        }
-        assert!(in_force(&path).is_err());
-    }
-
-    #[test]
-    fn what_holds_and_what_was_spent_is_read_back() {
-        let (_dir, path) = empty();
-        let mut memory = Memory::load_from(&path);
-        for action in [Action::StatePurge, Action::Kill, Action::Kill, Action::CutNetwork] {
-            memory.count(action).unwrap();
-        }
-        memory.will_freeze(&["a".into(), "b".into()]).unwrap();
-        let mut memory = Memory::load_from(&path);
-        assert_eq!(memory.spent().times(Action::Kill), 2);
-        assert!(memory.in_force().has(Action::StatePurge) && !memory.in_force().has(Action::Kill));
-        assert_eq!(in_force(&path).unwrap(), ["cut-network", "state-purge"]);
-        assert_eq!(memory.take_frozen(), ["a", "b"]);
-        memory.does_not_hold(Action::StatePurge).unwrap();
-        let mut memory = Memory::load_from(&path);
-        assert_eq!(memory.in_force(), ActionSet::NONE.with(Action::CutNetwork));
-        assert_eq!(memory.take_frozen(), Vec::<String>::new());
-    }
-
-    #[test]
-    fn what_was_seen_counts_after_a_restart_and_is_not_answered_again() {
-        let (_dir, path) = empty();
-        let seen = Known {
-            seen: Seen {
-                signal: Signal::GateTampering,
-                at_ms: 7,
-                answered: true,
-            },
-            first_ms: 5,
-            unit: Some("a.service".into()),
-            sighting: Sighting {
-                program: Some("/x".into()),
-                cgroup: Some(9),
-                ..Sighting::new(Signal::GateTampering, "words")
-            },
-        };
-        let mut memory = Memory::load_from(&path);
-        memory.keep(std::slice::from_ref(&seen)).unwrap();
-        let found = Memory::load_from(&path).seen();
-        assert_eq!(found.len(), 1);
-        assert_eq!((found[0].seen, found[0].first_ms), (seen.seen, 5));
-        assert_eq!((&found[0].sighting, &found[0].unit), (&seen.sighting, &seen.unit));
-        memory.contents.seen[0].signal = "of-a-later-version".into();
-        assert!(memory.seen().is_empty());
-    }
-}
+mod tests;

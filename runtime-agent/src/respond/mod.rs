@@ -11,6 +11,7 @@ mod certify;
 mod deny;
 mod evidence;
 mod freeze;
+mod guarded;
 mod kill;
 mod limit;
 pub mod memory;
@@ -27,6 +28,7 @@ mod watch_report;
 use crate::console::Console;
 use crate::documents;
 use crate::ended::{self, Ends};
+use crate::kernel_files::KernelFiles;
 use crate::records::{Journal, Witness, boot_id, place};
 use crate::scrub::Scrubber;
 use crate::surroundings::Surroundings;
@@ -44,25 +46,32 @@ use evidence::Taken;
 use limit::{Lent, within};
 use memory::Memory;
 use network::Sinks;
+use other::Found;
 use serde_json::json;
 use signer::LimitedSigner;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Before the decision asks for a flip nobody reads a whole slot: it is taken as good, and verified when it counts.
-const NOT_LOOKED_AT: OtherSlot = OtherSlot {
-    present: true,
-    verifies: true,
-    marked_bad: false,
-    security_version: u64::MAX,
-    floor: 0,
+const NOT_LOOKED_AT: Found = Found {
+    slot: OtherSlot {
+        present: true,
+        verifies: true,
+        marked_bad: false,
+        security_version: u64::MAX,
+        floor: 0,
+    },
+    flips_in_a_row: 0,
+    words: String::new(),
 };
+
 /// A sighting and when it came.
 #[derive(Debug, Clone)]
 pub struct Known {
     /// For the decision.
     pub seen: Seen,
-    /// First time, milliseconds since the machine started.
+    /// First time, milliseconds since the machine started: the kernel's where it has timed the event, else the round's.
     pub first_ms: u64,
     /// The unit that it is about, by the path of its control group.
     pub unit: Option<String>,
@@ -108,8 +117,10 @@ pub struct Warden {
     undoing: Option<String>,
     /// For the next certificate.
     next: (u64, Sha256Digest),
-    /// Line of the decision, and the chain after it.
+    /// Line of the decision, and the chain after it; the last that was written.
     line: (u64, Sha256Digest),
+    /// The line of the decision, if a server's confirmation of it can be told.
+    awaited: Option<u64>,
     unsigned_lines: bool,
     /// The report could not be written, which was told.
     report_fails: bool,
@@ -119,12 +130,18 @@ pub struct Warden {
 
 impl Warden {
     /// The watch of this start. An image without a configuration is watched in dry run.
-    pub fn new(handover: &Handover, config: Option<DriftConfig>, denied: Inbox, scrubber: Scrubber) -> Self {
+    pub fn new(
+        handover: &Handover,
+        config: Option<DriftConfig>,
+        kernel: Arc<KernelFiles>,
+        denied: Inbox,
+        scrubber: Scrubber,
+    ) -> Self {
         let (memory, witness) = (Memory::load(), Witness::default());
         Self {
             handover: handover.clone(),
             config,
-            watch: Watch::new(handover, denied, &scrubber, &witness),
+            watch: Watch::new(handover, kernel, denied, &scrubber, &witness),
             scrubber,
             journal: Lent::new(Journal::at(place(handover), witness.clone())),
             witness,
@@ -139,6 +156,7 @@ impl Warden {
             undoing: None,
             next: (0, Sha256Digest::ZERO),
             line: (0, Sha256Digest::ZERO),
+            awaited: None,
             unsigned_lines: false,
             report_fails: false,
             halted: false,
@@ -176,7 +194,7 @@ impl Warden {
         if let Some(trouble) = self.memory.take_trouble() {
             world.say(
                 Level::Error,
-                &format!("{trouble}; what was seen and done before is forgotten"),
+                &format!("{trouble}; what was seen and done before may be forgotten"),
             );
         }
         match Sinks::of_image() {
@@ -205,7 +223,8 @@ impl Warden {
     /// One look at everything, and what follows from it.
     pub fn round(&mut self, world: &mut impl Surroundings) {
         self.ask_tpm(world);
-        let (sightings, troubles) = self.watch.round(&mut || world.pause(Duration::ZERO));
+        let (mut sightings, troubles) = self.watch.round(&mut || world.pause(Duration::ZERO));
+        sightings.extend(self.memory.take_loss());
         self.refresh(world);
         for trouble in troubles {
             world.say(Level::Warning, &trouble);
@@ -272,14 +291,20 @@ impl Warden {
         let (now_ms, windows) = (time::since_boot_ms(), self.windows());
         self.known.retain(|known| known.seen.counts(now_ms, &windows));
         let (mut news, mut beyond) = (false, BTreeMap::<&str, u64>::new());
+        let mut units = evidence::Units::default();
         for sighting in sightings {
             let row = sighting.signal.row();
-            match evidence::take(&mut self.known, sighting.clone(), now_ms) {
+            let mut unit_of = |sighting: &Sighting| units.of(sighting);
+            match evidence::take(&mut self.known, sighting, now_ms, &mut unit_of) {
                 Taken::Again => {}
                 Taken::Beyond => *beyond.entry(row.name).or_default() += 1,
                 Taken::New => {
                     news = true;
-                    self.tell_of(&sighting, world);
+                    // As it was taken: the last one says that there are more.
+                    if let Some(known) = self.known.last() {
+                        let sighting = known.sighting.clone();
+                        self.tell_of(&sighting, world);
+                    }
                 }
             }
         }
@@ -325,11 +350,11 @@ impl Warden {
         );
     }
 
-    fn decide(&self, other: &OtherSlot) -> Decision {
+    fn decide(&self, other: &Found) -> Decision {
         drift::decide(&self.facts(&self.signals(), other))
     }
 
-    fn facts<'s>(&self, signals: &'s [Seen], other: &OtherSlot) -> Facts<'s> {
+    fn facts<'s>(&self, signals: &'s [Seen], other: &Found) -> Facts<'s> {
         Facts {
             signals,
             now_ms: time::since_boot_ms(),
@@ -337,9 +362,8 @@ impl Warden {
             enforced: self.enforced(),
             spent: self.memory.spent(),
             in_force: self.memory.in_force(),
-            other: *other,
-            // A slot that was flipped from is marked bad: there is no way back to it without a person.
-            flips_in_a_row: 0,
+            other: other.slot,
+            flips_in_a_row: other.flips_in_a_row,
         }
     }
 }

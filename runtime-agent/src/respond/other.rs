@@ -11,6 +11,7 @@ use bennu_esp::FoundRecord;
 use bennu_formats::drift::DriftConfig;
 use bennu_formats::handover::Handover;
 use bennu_formats::manifest::{Architecture, SlotManifest};
+use bennu_formats::names::UkiFileName;
 use bennu_formats::units::Bytes;
 use bennu_formats::verity_sig::{self, VeritySig};
 use bennu_formats::{ImageVersion, RootHash};
@@ -27,6 +28,8 @@ use uuid::Uuid;
 pub struct Found {
     /// For the decision.
     pub slot: OtherSlot,
+    /// Flips in a row, by the boot record.
+    pub flips_in_a_row: u32,
     /// In words.
     pub words: String,
 }
@@ -40,17 +43,23 @@ pub fn look(handover: &Handover, config: &DriftConfig, alive: &mut dyn FnMut()) 
         security_version: 0,
         floor: handover.floor,
     };
-    let words = match judge(handover, config, &mut slot, alive) {
+    let mut flips_in_a_row = 0;
+    let words = match judge(handover, config, &mut slot, &mut flips_in_a_row, alive) {
         Ok(version) => format!("slot {version} verifies"),
         Err(why) => why,
     };
-    Found { slot, words }
+    Found {
+        slot,
+        flips_in_a_row,
+        words,
+    }
 }
 
 fn judge(
     handover: &Handover,
     config: &DriftConfig,
     slot: &mut OtherSlot,
+    flips_in_a_row: &mut u32,
     alive: &mut dyn FnMut(),
 ) -> Result<ImageVersion, String> {
     let disk = &handover.disk.path;
@@ -60,14 +69,15 @@ fn judge(
     let (manifest, sections) = manifest(&table, &mut file, handover, config)?;
     let found = manifest.get();
     slot.security_version = found.security_version;
-    let (entry, marked_bad) = entry_of(handover, &found.version)?;
-    slot.present = entry;
-    slot.marked_bad = marked_bad;
-    if !entry {
+    let entry = entry_of(handover, &found.version)?;
+    slot.present = entry.present;
+    slot.marked_bad = entry.marked_bad;
+    *flips_in_a_row = entry.flips_in_a_row;
+    if !entry.present {
         return Err(format!("slot {} has no boot entry", found.version));
     }
     // A mark or a floor decides already: nothing of the slot is read for it.
-    if !marked_bad && found.security_version >= handover.floor {
+    if !entry.marked_bad && found.security_version >= handover.floor {
         // From the medium: what the kernel remembers of it is not what the other slot will find.
         let medium = Medium::of(&handover.disk).map_err(|error| error.to_string())?;
         blocks(&medium, found, sections, alive)?;
@@ -135,22 +145,39 @@ fn root_hash(bytes: &[u8]) -> Result<RootHash, ()> {
     VeritySig::decode(bytes).map(|sig| sig.root_hash).map_err(|_| ())
 }
 
-/// Whether there is a boot entry that may start, and whether the record has marked the version bad.
-fn entry_of(handover: &Handover, version: &ImageVersion) -> Result<(bool, bool), String> {
+/// What the ESP says of a slot.
+#[derive(Debug, PartialEq, Eq)]
+struct OnEsp {
+    /// It has a boot entry.
+    present: bool,
+    /// The record has marked it bad, or its tries are used up.
+    marked_bad: bool,
+    /// Of the record.
+    flips_in_a_row: u32,
+}
+
+fn entry_of(handover: &Handover, version: &ImageVersion) -> Result<OnEsp, String> {
     let read = with_esp(&handover.esp, Access::ReadOnly, |esp| {
         let entries = esp.entries(&handover.image_id)?;
         Ok((entries, esp.boot_record()?))
     });
     let (entries, record) = read.map_err(|error| error.to_string())?;
+    Ok(on_esp(&entries, &record, version))
+}
+
+fn on_esp(entries: &[UkiFileName], record: &FoundRecord, version: &ImageVersion) -> OnEsp {
     let entry = entries.iter().find(|entry| entry.version == *version);
     let spent = entry.is_some_and(|entry| entry.counter.is_some_and(|counter| counter.tries_left == 0));
-    let marked = match record {
-        FoundRecord::Whole(record) | FoundRecord::OneCopy { record, .. } => {
-            record.slots.get(version).is_some_and(|slot| slot.bad.is_some())
-        }
-        FoundRecord::None | FoundRecord::Damaged(_) => false,
+    let record = match record {
+        FoundRecord::Whole(record) | FoundRecord::OneCopy { record, .. } => Some(record),
+        FoundRecord::None | FoundRecord::Damaged(_) => None,
     };
-    Ok((entry.is_some(), marked || spent))
+    let slot = record.and_then(|record| record.slots.get(version));
+    OnEsp {
+        present: entry.is_some(),
+        marked_bad: slot.is_some_and(|slot| slot.bad.is_some()) || spent,
+        flips_in_a_row: record.map_or(0, |record| record.drift_flips),
+    }
 }
 
 /// Every block of root and tree.
@@ -175,4 +202,37 @@ fn blocks(
         NonZeroUsize::MIN,
     )
     .map_err(|e| failed(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bennu_formats::boot_record::{BootRecord, Failure};
+    use bennu_formats::codes::Code;
+
+    #[test]
+    fn a_mark_used_up_tries_and_flips_in_a_row_come_from_the_esp() {
+        let version: ImageVersion = "2".parse().unwrap();
+        let entries = |name: &str| vec![name.parse().unwrap()];
+        let mut record = BootRecord {
+            drift_flips: 2,
+            ..BootRecord::default()
+        };
+        let sound = OnEsp {
+            present: true,
+            marked_bad: false,
+            flips_in_a_row: 2,
+        };
+        let whole = |record: &BootRecord| FoundRecord::Whole(record.clone());
+        assert_eq!(
+            on_esp(&entries("demo_2+3-0.efi"), &whole(&record), &version),
+            sound
+        );
+        let spent = on_esp(&entries("demo_2+0-3.efi"), &whole(&record), &version);
+        assert!(spent.marked_bad);
+        let other = on_esp(&entries("demo_1+3-0.efi"), &FoundRecord::None, &version);
+        assert_eq!((other.present, other.flips_in_a_row), (false, 0));
+        record.slot_mut(&version).bad = Some(Failure::new(Code::SlotDrifted, "words"));
+        assert!(on_esp(&entries("demo_2+3-0.efi"), &whole(&record), &version).marked_bad);
+    }
 }

@@ -15,6 +15,7 @@
 
 use super::freeze::together;
 use super::limit::{Late, within};
+use crate::kernel_files::proc_path;
 use bennu_formats::paths;
 use bennu_linux::cgroup::{CgroupError, Cgroups, Group};
 use bennu_linux::dm::{DeviceMapper, DmError, Name};
@@ -38,11 +39,12 @@ const MANAGER: &str = "init.scope";
 const FOLDERS: [&str; 2] = [paths::RUN_SECRETS, "/run/credentials"];
 /// Longest time for one of them.
 const FOLDER_LIMIT: Duration = Duration::from_millis(1500);
-/// The crypt device of the state volume, as `bennu-init` names it.
-const STATE_VOLUME: &str = "bennu-state";
+/// Longest time for one crypt device.
+const WIPE_LIMIT: Duration = Duration::from_millis(900);
 /// Deepest folder below.
 const MAX_DEPTH: usize = 4;
-const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
+/// In procfs.
+const DROP_CACHES: &str = "sys/vm/drop_caches";
 
 /// What became of one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,9 +216,6 @@ fn zero(file: &mut File) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Longest time for one device.
-const WIPE_LIMIT: Duration = Duration::from_millis(900);
-
 /// Each by itself, the state volume first: one that hangs or refuses keeps no other's key.
 fn wipe_keys() -> Result<String, String> {
     let listed = DeviceMapper::open().and_then(|dm| dm.devices());
@@ -224,7 +223,7 @@ fn wipe_keys() -> Result<String, String> {
         Ok(devices) => devices.into_iter().map(|(name, _)| name).collect(),
         Err(error) => return Err(error.to_string()),
     };
-    names.sort_by_key(|name| (name != STATE_VOLUME, name.clone()));
+    names.sort_by_key(|name| (name != paths::STATE_DEVICE, name.clone()));
     let (mut wiped, mut failed) = (Vec::new(), Vec::new());
     for name in names {
         let device = name.clone();
@@ -263,9 +262,9 @@ fn leave_secrets() -> Result<String, String> {
 }
 
 fn drop_caches() -> Result<String, String> {
-    fs::write(DROP_CACHES, "3\n")
+    fs::write(proc_path(DROP_CACHES), "3\n")
         .map(|()| "clean pages, names and inodes".to_owned())
-        .map_err(|error| format!("{DROP_CACHES}: {error}"))
+        .map_err(|error| format!("/proc/{DROP_CACHES}: {error}"))
 }
 
 #[cfg(test)]

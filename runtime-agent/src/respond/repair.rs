@@ -12,6 +12,7 @@
 use crate::console::Console;
 use crate::documents;
 use crate::gate::device_of;
+use crate::kernel_files::{descriptor_path, proc_path};
 use crate::medium::{self, Medium};
 use crate::scrub::Scrubber;
 use crate::scrub::report::{BadBlock, MOST_BAD, SlotReport};
@@ -25,8 +26,6 @@ use bennu_verity::scrub::{Fault, Finding, Place, Scrub};
 use bennu_verity::source::SlotSource;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd as _;
-use std::path::PathBuf;
 
 /// Places that are named in one sentence.
 const NAMED: usize = 4;
@@ -78,14 +77,13 @@ fn verified_config() -> Result<DriftConfig, String> {
     let failed = |error: io::Error| format!("{path}: {error}");
     let file = File::open(path).map_err(failed)?;
     let found = device_of(&file.metadata().map_err(failed)?);
-    let own = device_of(&std::fs::metadata("/proc/self/exe").map_err(failed)?);
+    let own = device_of(&std::fs::metadata(proc_path("self/exe")).map_err(failed)?);
     if found != own {
         return Err(format!(
             "{path}: expected it on bennud's own device {own}, found it on {found}"
         ));
     }
-    let opened = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    documents::read(&opened).map_err(|error| error.to_string())
+    documents::read(&descriptor_path(&file)).map_err(|error| error.to_string())
 }
 
 fn mend_slot(

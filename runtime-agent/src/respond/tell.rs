@@ -20,14 +20,34 @@ const ALERT_LIMIT: Duration = Duration::from_secs(3);
 /// Between two looks at what it has confirmed.
 const ALERT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Whether `bennu-forward` has brought the line with this number to the server. What cannot be read says no.
+/// Number of the line that `bennu-forward` brings to the server next; none where that cannot be read.
+fn next_to_send(cursor: &Path) -> Option<u64> {
+    Cursor::read(cursor).ok().flatten().map(|cursor| cursor.number)
+}
+
+/// Whether the line with this number is at the server. What cannot be read says no.
 fn is_confirmed(cursor: &Path, line: u64) -> bool {
-    matches!(Cursor::read(cursor), Ok(Some(cursor)) if cursor.number > line)
+    next_to_send(cursor).is_some_and(|next| next > line)
+}
+
+/// The line whose confirmation can be waited for. None where it was not written; nor where the cursor stood behind it before
+/// it was: that is one of another log, and says nothing about this one.
+fn awaited(cursor_before: Option<u64>, line: Option<u64>) -> Option<u64> {
+    line.filter(|line| cursor_before.is_none_or(|next| next <= *line))
 }
 
 impl Warden {
-    /// Gives the line's number and the chain after it; those of the decision where it could not be written.
-    pub(super) fn note(&mut self, body: Value, world: &mut impl Surroundings) -> (u64, Sha256Digest) {
+    /// Writes the line of the decision, which certificates name from now on. Where it cannot be written they name the last one
+    /// that was, and no server can confirm it.
+    pub(super) fn note_decision(&mut self, body: Value, world: &mut impl Surroundings) {
+        let cursor = next_to_send(Path::new(paths::STATE_ALERT_CURSOR));
+        let line = self.note(body, world);
+        self.awaited = awaited(cursor, line.map(|(number, _)| number));
+        self.line = line.unwrap_or(self.line);
+    }
+
+    /// Gives the line's number and the chain after it; none where it was not written in time.
+    pub(super) fn note(&mut self, body: Value, world: &mut impl Surroundings) -> Option<(u64, Sha256Digest)> {
         let lost = std::mem::take(&mut self.unwritten);
         let write = move |journal: &mut Journal| {
             journal.lose(lost);
@@ -37,7 +57,7 @@ impl Warden {
         let words = match self.journal.lend(LINE_LIMIT, &mut alive, write) {
             Ok(Ok(line)) => {
                 self.unsigned_lines = true;
-                return line;
+                return Some(line);
             }
             Ok(Err(error)) => error.to_string(),
             Err(late) => {
@@ -49,7 +69,7 @@ impl Warden {
             }
         };
         world.say(Level::Error, &words);
-        self.line
+        None
     }
 
     pub(super) fn sign_head(&mut self, world: &mut impl Surroundings) {
@@ -79,9 +99,13 @@ impl Warden {
         if !self.sinks.is_named() {
             return;
         }
+        let Some(line) = self.awaited else {
+            let words = "no server can confirm the alert: its line is not in the log, or the log began anew";
+            return world.say(Level::Warning, words);
+        };
         let end = world.now() + ALERT_LIMIT;
         let confirmed = loop {
-            if is_confirmed(Path::new(paths::STATE_ALERT_CURSOR), self.line.0) {
+            if is_confirmed(Path::new(paths::STATE_ALERT_CURSOR), line) {
                 break true;
             }
             if world.now() >= end {
@@ -131,5 +155,13 @@ mod tests {
         assert!(!is_confirmed(&path, 7), "7 is the next one");
         std::fs::write(&path, "{").unwrap();
         assert!(!is_confirmed(&path, 0));
+    }
+
+    #[test]
+    fn nothing_is_waited_for_that_was_not_written_or_that_an_older_cursor_would_confirm() {
+        assert_eq!(awaited(Some(7), Some(7)), Some(7), "positive control");
+        assert_eq!(awaited(None, Some(0)), Some(0), "nothing was sent yet");
+        assert_eq!(awaited(Some(3), None), None, "the line was not written");
+        assert_eq!(awaited(Some(8), Some(7)), None, "of a log that is gone");
     }
 }

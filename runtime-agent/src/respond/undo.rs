@@ -72,7 +72,7 @@ impl Warden {
         self.undoing = None;
         world.say(Level::Notice, &format!("{} undone: {words}", action.name()));
         let up_ms = time::since_boot_ms();
-        self.line = self.note(
+        let line = self.note(
             json!({
                 "event": "undo",
                 "severity": "suspicious",
@@ -83,6 +83,7 @@ impl Warden {
             }),
             world,
         );
+        self.line = line.unwrap_or(self.line);
         let name = format!("{UNDO}{}", action.name());
         Some(report::acted(&name, RULE, Ok(words), up_ms))
     }

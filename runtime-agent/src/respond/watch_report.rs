@@ -24,7 +24,7 @@ impl Warden {
             schema: 1,
             at_ms: now_ms,
             interval_ms: self.interval_ms(),
-            clean: decision.severity < Severity::Serious,
+            clean: decision.severity < Severity::Serious && self.watch.sees_everything(),
             rule: decision.severity.rule().to_owned(),
             signals: names.into_iter().take(MAX_NAMES).map(str::to_owned).collect(),
             blind: self.watch.blind().take(MAX_NAMES).map(str::to_owned).collect(),

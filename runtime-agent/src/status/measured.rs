@@ -1,9 +1,10 @@
 //! What was measured in this start, replayed: whether the event logs account for the PCRs, and whether the PCRs are
 //! what the release's signer predicted.
 //!
-//! Read: the firmware's event log and that of user space (root only), and the PCRs as the kernel shows them, one file
-//! each (Documentation/ABI/stable/sysfs-class-tpm). Nothing is written, the TPM is not asked.
+//! Read: the firmware's event log in securityfs and that of user space (root only), and the PCRs as the kernel shows them,
+//! one file each (Documentation/ABI/stable/sysfs-class-tpm). Nothing is written, the TPM is not asked.
 
+use crate::kernel_files::{KernelFiles, KernelFs};
 use bennu_eventlog::{
     Event, Expected, MAX_LOG_BYTES, Meaning, Origin, cel, changes, firmware, judge, replay,
 };
@@ -15,11 +16,14 @@ use bennu_linux::bounded;
 use bennu_tpm::{Digest, HashAlg};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Where the kernel shows the TPM's banks: a directory `pcr-<algorithm>` each.
-const TPM: &str = "/sys/class/tpm/tpm0";
+/// Where the kernel shows the TPM's banks in sysfs: a directory `pcr-<algorithm>` each.
+const TPM: &str = "class/tpm/tpm0";
+/// Where it shows the firmware's event log in securityfs: [`firmware::PATH`].
+const FIRMWARE_LOG: &str = "tpm0/binary_bios_measurements";
 /// PCRs that the logs have to account for. PCR 10 is IMA's, which has a log of its own; 16 and 23 are for
 /// applications, 17 to 22 for a late launch.
 const ACCOUNTED: [u8; 15] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15];
@@ -33,21 +37,26 @@ const MAX_FILE_BYTES: usize = 144;
 /// Where the facts are.
 #[derive(Debug, Clone)]
 pub struct Places {
-    /// Directory with the banks.
-    pub tpm: PathBuf,
-    /// The firmware's event log.
-    pub firmware_log: PathBuf,
+    /// With the banks and the firmware's event log.
+    pub kernel: Arc<KernelFiles>,
     /// User space's event log.
     pub user_log: PathBuf,
 }
 
-impl Default for Places {
-    fn default() -> Self {
+impl Places {
+    /// The machine's.
+    pub fn of(kernel: Arc<KernelFiles>) -> Self {
         Self {
-            tpm: TPM.into(),
-            firmware_log: firmware::PATH.into(),
+            kernel,
             user_log: paths::RUN_SYSTEMD_EVENT_LOG.into(),
         }
+    }
+}
+
+impl Default for Places {
+    /// The machine's, as everybody sees it.
+    fn default() -> Self {
+        Self::of(Arc::new(KernelFiles::shared()))
     }
 }
 
@@ -70,30 +79,32 @@ impl Facts {
     pub fn gather(places: &Places) -> Result<Self, String> {
         let mut events = Vec::new();
         let mut broken = Vec::new();
-        let bytes = |path: &Path| bounded::read(path, MAX_LOG_BYTES).map_err(|error| error.to_string());
+        let kernel = &places.kernel;
+        let of_firmware = kernel.read(KernelFs::Security, FIRMWARE_LOG, MAX_LOG_BYTES);
+        let of_user_space = bounded::read(&places.user_log, MAX_LOG_BYTES);
         let logs = [
             (
-                &places.firmware_log,
-                firmware::read(&bytes(&places.firmware_log)?),
+                firmware::PATH.into(),
+                firmware::read(&of_firmware.map_err(|error| error.to_string())?),
             ),
-            (&places.user_log, cel::read(&bytes(&places.user_log)?)),
+            (
+                places.user_log.to_string_lossy(),
+                cel::read(&of_user_space.map_err(|error| error.to_string())?),
+            ),
         ];
         for (path, log) in logs {
             events.extend(log.events);
-            broken.extend(log.broken.map(|why| format!("{}: {why}", path.display())));
+            broken.extend(log.broken.map(|why| format!("{path}: {why}")));
         }
         let mut banks = BTreeMap::new();
         for alg in HashAlg::ALL {
-            let directory = places.tpm.join(format!("pcr-{alg}"));
-            if directory.is_dir() {
-                banks.insert(alg, bank(alg, &directory)?);
+            let directory = format!("{TPM}/pcr-{alg}");
+            if kernel.has(KernelFs::Sys, &directory) {
+                banks.insert(alg, bank(alg, kernel, &directory)?);
             }
         }
         if !banks.contains_key(&HashAlg::Sha256) {
-            return Err(format!(
-                "{}: expected a bank sha256, found none",
-                places.tpm.display()
-            ));
+            return Err(format!("/sys/{TPM}: expected a bank sha256, found none"));
         }
         Ok(Self {
             events,
@@ -136,14 +147,15 @@ impl Facts {
     }
 }
 
-fn bank(alg: HashAlg, directory: &Path) -> Result<BTreeMap<u8, Digest>, String> {
+fn bank(alg: HashAlg, kernel: &KernelFiles, directory: &str) -> Result<BTreeMap<u8, Digest>, String> {
     let read = |pcr: u8| {
-        let path = directory.join(pcr.to_string());
-        let text = bounded::read_text(&path, MAX_FILE_BYTES).map_err(|error| error.to_string())?;
+        let path = format!("{directory}/{pcr}");
+        let text = kernel.read_text(KernelFs::Sys, &path, MAX_FILE_BYTES);
+        let text = text.map_err(|error| error.to_string())?;
         let value = hex::decode(text.trim())
             .ok()
             .and_then(|bytes| Digest::new(alg, &bytes));
-        let expected = || format!("{}: expected a digest in hex", path.display());
+        let expected = || format!("/sys/{path}: expected a digest in hex");
         Ok((pcr, value.ok_or_else(expected)?))
     };
     ACCOUNTED.into_iter().map(read).collect()
@@ -270,5 +282,16 @@ fn not_closed(handover: &Handover, events: &[Event]) -> Option<String> {
             "PCR 15 begins with {other} and not with this release's manifest"
         )),
         None => Some("the event log has no record of the latch (PCR 15)".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_firmwares_log_is_where_its_reader_says() {
+        let path = KernelFs::Security.place().join(FIRMWARE_LOG);
+        assert_eq!(path.to_str(), Some(firmware::PATH));
     }
 }

@@ -4,6 +4,7 @@
 //! Read: `/run/bennu/boot.json`, `/run/bennu/health.json`, sysfs, device-mapper, and the boot record on the ESP.
 //! Nothing is written. What only root may ask is reported as unknown to others, never left out.
 
+pub mod alerts;
 pub mod chain;
 pub mod event_log;
 pub mod identity;
@@ -18,6 +19,7 @@ pub mod watch;
 pub mod why;
 
 use crate::documents::{self, DocumentError};
+use crate::respond::memory::{self, Counts};
 use crate::scrub::report::{self, ScrubReport};
 use bennu_formats::boot_record::Failure;
 use bennu_formats::gate::{GateConfig, GateMode, GateReport};
@@ -26,8 +28,10 @@ use bennu_formats::handover::{
 };
 use bennu_formats::health::{HealthReport, HealthState};
 use bennu_formats::names::UkiFileName;
+use bennu_formats::trace::TraceReport;
 use bennu_formats::{ImageId, ImageVersion, RootHash, Sha256Digest, paths};
 use bennu_linux::time;
+use chain::Chain;
 use identity::Identity;
 use pcrs::PcrRow;
 use serde::{Deserialize, Serialize};
@@ -47,6 +51,10 @@ pub struct Sources {
     pub health: PathBuf,
     /// The gate's report.
     pub gate: PathBuf,
+    /// What became of the trace's records.
+    pub trace: PathBuf,
+    /// The way of the alerts.
+    pub alerts: alerts::Places,
     /// The scrub's report.
     pub scrub: PathBuf,
     /// What the image asks of the gate.
@@ -67,11 +75,13 @@ impl Default for Sources {
             handover: PathBuf::from(paths::RUN_HANDOVER),
             health: PathBuf::from(paths::RUN_HEALTH),
             gate: PathBuf::from(paths::RUN_GATE),
+            trace: PathBuf::from(paths::RUN_TRACE),
+            alerts: alerts::Places::default(),
             scrub: PathBuf::from(report::PATH),
             gate_config: PathBuf::from(paths::ROOT_GATE),
             watch: PathBuf::from(paths::RUN_WATCH),
             drift: PathBuf::from(paths::RUN_DRIFT_MEMORY),
-            pcrs: PathBuf::from(pcrs::SYSFS),
+            pcrs: pcrs::directory(),
             hostname: PathBuf::from("/proc/sys/kernel/hostname"),
         }
     }
@@ -156,8 +166,17 @@ pub struct Status {
     pub factory_reset: Option<FactoryReset>,
     /// The execution gate; none where the image asks for none or `bennud` has not reported.
     pub gate: Option<GateReport>,
+    /// The trace; none where the image asks for none or `bennud` has not reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceCounts>,
     /// The watch for drift; none before its first round.
     pub watch: Option<WatchStatus>,
+    /// What was seen and done about drift in this start; none where that cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Counts>,
+    /// Bytes of the record log that no server has confirmed yet; none where they are sent nowhere, or that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsent_bytes: Option<u64>,
     /// What is in force about drift, by the names of actions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub in_force: Vec<String>,
@@ -166,8 +185,27 @@ pub struct Status {
     pub scrub: Option<ScrubReport>,
     /// PCRs.
     pub pcrs: Vec<PcrRow>,
+    /// The layers, each of which counts only when those below it hold; none in what was written by an older `bennuctl`.
+    #[serde(default)]
+    pub chain: Option<Chain>,
     /// Why a newer slot was passed over.
     pub fell_back: Option<FellBackStatus>,
+}
+
+/// Records of the trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceCounts {
+    /// In the file.
+    pub written: u64,
+    /// Told as lost.
+    pub lost: u64,
+}
+
+impl From<TraceReport> for TraceCounts {
+    fn from(report: TraceReport) -> Self {
+        let (written, lost) = report.sums();
+        Self { written, lost }
+    }
 }
 
 /// A fall back with its explanation.
@@ -209,13 +247,23 @@ impl Status {
     /// Collects the facts; `verity` is asked for the state of the root's device number.
     ///
     /// # Errors
-    /// The hand-over record or the health report cannot be used.
+    /// The hand-over record, the health report, or what the image asks of the gate cannot be used.
     pub fn gather(
         sources: &Sources,
         verity: impl FnOnce(&str) -> VerityState,
     ) -> Result<Self, DocumentError> {
+        let status = Self::facts(sources, verity)?;
+        let chain = Chain::of(&status, sources.wanted_gate()?);
+        Ok(Self {
+            chain: Some(chain),
+            ..status
+        })
+    }
+
+    fn facts(sources: &Sources, verity: impl FnOnce(&str) -> VerityState) -> Result<Self, DocumentError> {
         let handover = sources.handover()?;
         let report = sources.health()?;
+        let unsent_bytes = sources.alerts.unsent_bytes(&handover);
         let (entry, health) = match report {
             Some(report) => (report.entry, Some(report.health)),
             None => (handover.entry, None),
@@ -245,13 +293,20 @@ impl Status {
             debug: handover.debug,
             factory_reset: handover.factory_reset,
             gate: documents::read_if_there(&sources.gate)?,
+            // Root's own files: one that cannot be read is no reason to say nothing else.
+            trace: documents::read_if_there(&sources.trace)
+                .unwrap_or_default()
+                .map(|report: TraceReport| report.into()),
+            drift: memory::counts(&sources.drift).ok(),
+            unsent_bytes,
             watch: documents::read_if_there(&sources.watch)?
                 .map(|report| WatchStatus::of(report, time::since_boot_ms())),
-            in_force: crate::respond::memory::in_force(&sources.drift)
+            in_force: memory::in_force(&sources.drift)
                 .unwrap_or_else(|error| vec![format!("not known: {error}")]),
             // Whoever can write it can also remove it: it is no reason to say nothing else.
             scrub: documents::read_if_there(&sources.scrub).unwrap_or_default(),
             pcrs: pcrs::rows(&handover.pcrs, Path::new(&sources.pcrs)),
+            chain: None,
             fell_back: handover.fell_back.map(FellBackStatus::from),
         })
     }

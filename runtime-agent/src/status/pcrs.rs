@@ -3,14 +3,15 @@
 //! The kernel shows the SHA-256 bank in sysfs, one file of 64 hex digits a PCR
 //! (Documentation/ABI/stable/sysfs-class-tpm), readable by all; the TPM is not asked.
 
+use crate::kernel_files::{KernelFiles, KernelFs};
 use bennu_formats::Sha256Digest;
 use bennu_linux::bounded;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Where the kernel shows them.
-pub const SYSFS: &str = "/sys/class/tpm/tpm0/pcr-sha256";
+/// Where the kernel shows them, in sysfs.
+const BANK: &str = "class/tpm/tpm0/pcr-sha256";
 /// 64 hex digits and a newline, and some bytes so that a longer file is noticed.
 const MAX_FILE_BYTES: usize = 80;
 
@@ -53,6 +54,11 @@ pub fn expected_change(pcr: u32) -> Option<&'static str> {
     }
 }
 
+/// The directory with one file a PCR, as everybody sees it.
+pub fn directory() -> PathBuf {
+    KernelFs::Sys.place().join(BANK)
+}
+
 /// The rows for the PCRs of the hand-over record, with today's values from `directory`.
 pub fn rows(at_handover: &BTreeMap<u32, Sha256Digest>, directory: &Path) -> Vec<PcrRow> {
     let row = |(&pcr, &at_handover): (&u32, &Sha256Digest)| {
@@ -77,10 +83,26 @@ pub fn rows(at_handover: &BTreeMap<u32, Sha256Digest>, directory: &Path) -> Vec<
 pub fn read(directory: &Path, pcr: u32) -> Result<Sha256Digest, String> {
     let path = directory.join(pcr.to_string());
     let text = bounded::read_text(&path, MAX_FILE_BYTES).map_err(|error| error.to_string())?;
-    // The kernel writes upper case.
-    text.to_ascii_lowercase()
-        .parse()
-        .map_err(|error| format!("{}: {error}", path.display()))
+    value(&text, &path)
+}
+
+/// As [`read`], of the kernel's own bank.
+///
+/// # Errors
+/// The same.
+pub fn read_kernel(kernel: &KernelFiles, pcr: u32) -> Result<Sha256Digest, String> {
+    let path = Path::new(BANK).join(pcr.to_string());
+    let text = kernel.read_text(KernelFs::Sys, &path, MAX_FILE_BYTES);
+    value(
+        &text.map_err(|error| error.to_string())?,
+        &KernelFs::Sys.place().join(path),
+    )
+}
+
+/// The kernel writes upper case.
+fn value(text: &str, path: &Path) -> Result<Sha256Digest, String> {
+    let value = text.to_ascii_lowercase().parse();
+    value.map_err(|error| format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

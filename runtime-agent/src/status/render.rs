@@ -1,4 +1,5 @@
-//! `bennuctl status` for people: one line a fact, and a block of its own when the machine fell back.
+//! `bennuctl status` for people: one line a fact, the layers as a ladder with the first broken one, and a block of its own
+//! when the machine fell back.
 //!
 //! Every text comes through [`visible`]: the record's words can come from whoever had the disk, and must not
 //! steer the terminal.
@@ -92,14 +93,29 @@ pub fn status(status: &Status) -> String {
         line(&mut out, "reset", &factory_reset(reset));
     }
     gate(&mut out, status.gate.as_ref());
+    if let Some(trace) = &status.trace {
+        let words = format!("{} records, {} lost", trace.written, trace.lost);
+        line(&mut out, "trace", &words);
+    }
     watch(&mut out, status.watch.as_ref());
     if !status.in_force.is_empty() {
         line(&mut out, "in force", &status.in_force.join(", "));
+    }
+    if let Some(bytes) = status.unsent_bytes {
+        line(
+            &mut out,
+            "alerts",
+            &format!("{bytes} bytes of the record log wait"),
+        );
     }
     for (index, text) in status.scrub.iter().flat_map(scrub::lines).enumerate() {
         line(&mut out, if index == 0 { "scrub" } else { "" }, &text);
     }
     pcrs(&mut out, status);
+    if let Some(chain) = &status.chain {
+        out.push('\n');
+        out.push_str(&chain.text());
+    }
     if let Some(fell_back) = &status.fell_back {
         out.push('\n');
         out.push_str(&fell_back_block(fell_back));

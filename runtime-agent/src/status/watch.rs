@@ -15,7 +15,7 @@ pub struct WatchStatus {
     pub age_ms: u64,
     /// Whether the watch has been silent for longer than a round may take.
     pub silent: bool,
-    /// No strong signal counts.
+    /// As in [`WatchReport`].
     pub clean: bool,
     /// Stable name of the rule that the decision came to.
     pub rule: String,

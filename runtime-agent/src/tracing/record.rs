@@ -1,22 +1,12 @@
 //! Records of the ring become lines. Pure.
 
 use crate::gate::report::device;
-use crate::gate::sequence::Sequence;
 use bennu_ebpf::interface::trace::{Act, Ancestor, Trace};
 use bennu_formats::trace::{TraceLine, TracedAncestor, TracedProcess, TracedProgram};
 
-/// The lines of a record: a gap before it, if there is one, and itself.
-pub fn lines(trace: Trace, seen: &mut Sequence) -> Vec<TraceLine> {
+/// The line of a record.
+pub fn line(trace: Trace) -> TraceLine {
     let (cpu, number, at_ms) = (trace.cpu, trace.number, trace.time_ns / 1_000_000);
-    let mut lines = Vec::new();
-    let missing = seen.missing_before(cpu, number);
-    if missing > 0 {
-        lines.push(TraceLine::Gap {
-            cpu,
-            before: number,
-            missing,
-        });
-    }
     let by = TracedProcess {
         pid: trace.pid,
         uid: trace.uid,
@@ -27,7 +17,7 @@ pub fn lines(trace: Trace, seen: &mut Sequence) -> Vec<TraceLine> {
         verified: trace.verified,
         ancestors: trace.ancestors.into_iter().map(ancestor).collect(),
     };
-    lines.push(match to(&trace.act) {
+    match to(&trace.act) {
         Err(path) => TraceLine::Exec {
             cpu,
             number,
@@ -42,8 +32,7 @@ pub fn lines(trace: Trace, seen: &mut Sequence) -> Vec<TraceLine> {
             to,
             by,
         },
-    });
-    lines
+    }
 }
 
 /// Where a connection goes; the path of what is none.
@@ -120,34 +109,22 @@ mod tests {
 
     #[test]
     fn a_program_becomes_a_line_with_those_who_started_it() {
-        let found = lines(
-            trace(
-                1,
-                Act::Exec {
-                    path: "/bin/x".into(),
-                },
-            ),
-            &mut Sequence::default(),
-        );
+        let path = "/bin/x".into();
+        let found = line(trace(1, Act::Exec { path }));
         let json = serde_json::to_string(&found).unwrap();
         assert_eq!(
             json,
-            r#"[{"kind":"exec","cpu":1,"number":1,"at_ms":7,"path":"/bin/x","by":{"pid":42,"uid":0,"comm":"sh","cgroup":9,"unit":"web.service","program":{"device":"253:0","inode":77},"verified":true,"ancestors":[{"pid":2,"comm":"kthreadd"}]}}]"#
+            r#"{"kind":"exec","cpu":1,"number":1,"at_ms":7,"path":"/bin/x","by":{"pid":42,"uid":0,"comm":"sh","cgroup":9,"unit":"web.service","program":{"device":"253:0","inode":77},"verified":true,"ancestors":[{"pid":2,"comm":"kthreadd"}]}}"#
         );
     }
 
     #[test]
-    fn lost_records_leave_a_gap() {
-        let mut seen = Sequence::default();
-        let act = Act::ConnectUnix { name: "@x".into() };
-        assert_eq!(lines(trace(1, act.clone()), &mut seen).len(), 1);
-        let found = lines(trace(5, act), &mut seen);
-        let gap = TraceLine::Gap {
-            cpu: 1,
-            before: 5,
-            missing: 3,
+    fn a_connection_becomes_a_line_with_its_number() {
+        let found = line(trace(5, Act::ConnectUnix { name: "@x".into() }));
+        let TraceLine::Connect { number, to, .. } = found else {
+            panic!("expected a connection, found {found:?}")
         };
-        assert_eq!((found.len(), &found[0]), (2, &gap));
+        assert_eq!((number, to.as_str()), (5, "unix:@x"));
     }
 
     #[test]

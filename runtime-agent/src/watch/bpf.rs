@@ -1,17 +1,26 @@
 //! The pinned links and maps of the execution gate. Its own programs let nobody take one away; this is the second look.
+//!
+//! The first look is compared with the gate's own list, which is frozen: what was changed while no `bennud` ran is seen by the
+//! next one. Later looks are compared with the first.
 
-use super::{Baseline, Look, Sighting, Subject};
-use bennu_ebpf::objects::{self, Object};
+use super::{Look, Sighting, Subject};
+use bennu_ebpf::objects::{self, Listed, Object};
 use bennu_formats::gate::GateMode;
 use bennu_formats::paths;
 use bennu_policy::drift::Signal;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What is pinned, against the first look.
+/// What is pinned, against the gate's list and the first look.
 #[derive(Default)]
 pub(super) struct Objects {
-    first: Baseline<BTreeMap<String, Object>>,
+    first: Option<First>,
+}
+
+struct First {
+    pinned: BTreeMap<String, Object>,
+    /// What was wrong with it; told at each look.
+    wrong: Vec<Sighting>,
 }
 
 impl Subject for Objects {
@@ -24,10 +33,41 @@ impl Subject for Objects {
         if wanted.mode == GateMode::None {
             return Ok(Vec::new());
         }
-        let now = objects::pinned(Path::new(paths::ROOT_GATE_PINS)).map_err(|e| e.to_string())?;
-        let compared = self.first.first(now);
-        Ok(compared.map_or_else(Vec::new, |(first, now)| changes(first, &now)))
+        let pins = Path::new(paths::ROOT_GATE_PINS);
+        let now = objects::pinned(pins).map_err(|e| e.to_string())?;
+        let Some(first) = &self.first else {
+            let listed = objects::listed(pins).map_err(|e| e.to_string())?;
+            if listed.is_none() && now.is_empty() {
+                // No gate stands: `bennud` gives the slot up for that.
+                return Err("nothing is pinned".to_owned());
+            }
+            let wrong = strangers(listed.as_ref(), &now);
+            self.first = Some(First {
+                pinned: now,
+                wrong: wrong.clone(),
+            });
+            return Ok(wrong);
+        };
+        let mut seen = first.wrong.clone();
+        seen.extend(changes(&first.pinned, &now));
+        Ok(seen)
     }
+}
+
+/// What differs between the gate's list and what is pinned.
+fn strangers(listed: Option<&Listed>, pinned: &BTreeMap<String, Object>) -> Vec<Sighting> {
+    let told = |words: String| Sighting::new(Signal::BpfObjectChanged, words);
+    let Some(listed) = listed else {
+        return vec![told(
+            "pin own: expected the gate's list of its objects, found none".to_owned(),
+        )];
+    };
+    let others = pinned.iter().filter(|(_, object)| !listed.has(object));
+    let others =
+        others.map(|(name, object)| format!("pin {name}: expected an object of the gate, found {object}"));
+    let missing = listed.missing(pinned).into_iter();
+    let missing = missing.map(|object| format!("{object} of the gate: expected a pin, found none"));
+    others.chain(missing).map(told).collect()
 }
 
 fn changes(first: &BTreeMap<String, Object>, now: &BTreeMap<String, Object>) -> Vec<Sighting> {
@@ -51,6 +91,39 @@ fn changes(first: &BTreeMap<String, Object>, now: &BTreeMap<String, Object>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_changed_before_the_first_look_differs_from_the_gates_own_list() {
+        let execute = Object::Link { id: 4, program: 5 };
+        let config = Object::Map { id: 9 };
+        let listed = Listed::of([execute, config]);
+        let pins = |pins: &[(&str, Object)]| -> BTreeMap<String, Object> {
+            let pins = pins.iter().map(|(name, object)| ((*name).to_owned(), *object));
+            pins.collect()
+        };
+        let told = |listed: Option<&Listed>, now: &[(&str, Object)]| -> Vec<String> {
+            let seen = strangers(listed, &pins(now)).into_iter();
+            seen.map(|seen| seen.detail).collect()
+        };
+        let whole = [("execute", execute), ("config", config)];
+        assert_eq!(
+            told(Some(&listed), &whole),
+            Vec::<String>::new(),
+            "positive control"
+        );
+        assert_eq!(
+            told(Some(&listed), &[("config", Object::Map { id: 11 })]),
+            [
+                "pin config: expected an object of the gate, found map 11",
+                "map 9 of the gate: expected a pin, found none",
+                "link 4 of the gate: expected a pin, found none",
+            ]
+        );
+        assert_eq!(
+            told(None, &whole),
+            ["pin own: expected the gate's list of its objects, found none"]
+        );
+    }
 
     #[test]
     fn a_pin_that_is_gone_another_or_new_is_told_and_the_same_ones_are_not() {

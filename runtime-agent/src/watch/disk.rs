@@ -174,6 +174,40 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_of_either_copy_of_the_table_is_told_as_long_as_it_is_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("disk");
+        let mut bytes = vec![0; 200 * 512];
+        std::fs::write(&disk, &bytes).unwrap();
+        let mut table = Table {
+            disk: disk.display().to_string(),
+            first: Baseline::default(),
+        };
+        assert_eq!(table.look(), Ok(Vec::new()));
+        let backup = bytes.len() - 33 * 512;
+        for (at, told) in [
+            (2 * 512 + 56, 1),
+            (34 * 512, 0),
+            (backup - 1, 0),
+            (backup, 1),
+            (200 * 512 - 1, 1),
+        ] {
+            bytes[at] = 1;
+            std::fs::write(&disk, &bytes).unwrap();
+            let seen = table.look().unwrap();
+            assert_eq!(seen.len(), told, "byte {at}");
+            assert!(seen.iter().all(|one| one.signal == Signal::GptChanged));
+            assert_eq!(table.look().unwrap(), seen, "it lasts");
+            bytes[at] = 0;
+            std::fs::write(&disk, &bytes).unwrap();
+            assert_eq!(table.look(), Ok(Vec::new()), "control");
+        }
+        std::fs::write(&disk, &bytes[..512]).unwrap();
+        let why = table.look().unwrap_err();
+        assert!(why.contains("disk: "), "{why}");
+    }
+
+    #[test]
     fn each_kind_of_difference_is_told_with_its_path() {
         let digest = |byte| Sha256Digest([byte; 32]);
         let census = |files: &[(&str, u8)]| -> Census {

@@ -10,9 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// place of a strong one's.
 const MOST: usize = 256;
 
+/// `PROT_READ | PROT_EXEC`: what `bennud` asks for when it tries whether the gate denies (`bennu_linux::bpf`).
+const TRIAL: u32 = 5;
+
 /// From the gate's thread to the watch.
 #[derive(Debug, Clone, Default)]
-pub struct Inbox(Arc<Mutex<Waiting>>);
+pub struct Inbox {
+    waiting: Arc<Mutex<Waiting>>,
+    /// `bennud`'s own program, by the gate's configuration: device and inode. A process's name is its own choice, and its id is
+    /// of no use: `bennud gate`, which tries it first, has ended by the time that its event is read.
+    own: Option<(String, u64)>,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -22,15 +30,32 @@ struct Waiting {
     beyond: u64,
     /// Never came.
     lost: u64,
+    /// Records of the trace that are lost.
+    lost_of_trace: u64,
 }
 
 impl Inbox {
+    /// The same one, which passes over the trials of this program.
+    #[must_use]
+    pub fn without_trials_of(self, device: String, inode: u64) -> Self {
+        Self {
+            own: Some((device, inode)),
+            ..self
+        }
+    }
+
+    fn is_trial(&self, denial: &Denial) -> bool {
+        let by_own = |(device, inode): &(String, u64)| denial.device == *device && denial.inode == *inode;
+        denial.kind == DenialKind::AnonymousExec
+            && denial.detail == TRIAL
+            && self.own.as_ref().is_some_and(by_own)
+    }
+
     /// Puts a denial in. What only would have been denied is no sign of anything, and neither is bennud's own trial, nor
     /// what a response to drift refuses: that would make signs out of itself.
     pub fn put(&self, denial: &Denial) {
-        let trial = denial.kind == DenialKind::AnonymousExec && denial.comm == "bennud" && denial.uid == 0;
         let own = matches!(denial.kind, DenialKind::UnitDenied | DenialKind::NetworkCut);
-        if denial.outcome != Outcome::Denied || trial || own {
+        if denial.outcome != Outcome::Denied || self.is_trial(denial) || own {
             return;
         }
         self.with(|waiting| {
@@ -51,13 +76,18 @@ impl Inbox {
         self.with(|waiting| waiting.lost = waiting.lost.saturating_add(events));
     }
 
+    /// So many records of the trace are lost.
+    pub fn lost_of_trace(&self, records: u64) {
+        self.with(|waiting| waiting.lost_of_trace = waiting.lost_of_trace.saturating_add(records));
+    }
+
     fn take(&self) -> Waiting {
         self.with(std::mem::take)
     }
 
     /// A thread that panicked left a list of whole denials.
     fn with<T>(&self, act: impl FnOnce(&mut Waiting) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -75,10 +105,15 @@ impl Subject for Gate {
             weak,
             beyond,
             lost,
+            lost_of_trace,
         } = self.0.take();
         let mut seen: Vec<Sighting> = strong.iter().chain(&weak).map(sighting).collect();
         if lost > 0 {
             let words = format!("{lost} events of the gate were lost");
+            seen.push(Sighting::new(Signal::EventsLost, words));
+        }
+        if lost_of_trace > 0 {
+            let words = format!("{lost_of_trace} records of the trace were lost");
             seen.push(Sighting::new(Signal::EventsLost, words));
         }
         if beyond > 0 {
@@ -102,6 +137,7 @@ fn sighting(denial: &Denial) -> Sighting {
     );
     Sighting {
         cgroup: Some(denial.cgroup),
+        at_ms: Some(denial.at_ms),
         ..Sighting::new(signal(denial.kind), words)
     }
 }
@@ -173,20 +209,72 @@ mod tests {
         let signals: Vec<Signal> = seen.iter().map(|one| one.signal).collect();
         assert_eq!(signals, [Signal::GateTampering, Signal::GateDenial]);
         assert!(seen[0].detail.contains("by dd (process 42, user 0)"), "{seen:?}");
+        assert_eq!(seen[0].at_ms, Some(7), "the kernel's time");
         assert!(gate.look().unwrap().is_empty());
     }
 
     #[test]
     fn what_was_not_denied_the_gates_own_trial_and_what_a_response_refuses_are_no_signals() {
-        let inbox = Inbox::default();
+        let inbox = Inbox::default().without_trials_of("253:1".into(), 9);
         for outcome in [Outcome::DryRun, Outcome::Warned] {
             inbox.put(&denial(DenialKind::Pin, outcome, "x"));
         }
-        inbox.put(&denial(DenialKind::AnonymousExec, Outcome::Denied, "bennud"));
+        inbox.put(&trial());
         for kind in [DenialKind::UnitDenied, DenialKind::NetworkCut] {
             inbox.put(&denial(kind, Outcome::Denied, "x"));
         }
         assert!(Gate(inbox).look().unwrap().is_empty());
+    }
+
+    /// `bennud`'s own.
+    fn trial() -> Denial {
+        Denial {
+            device: "253:1".into(),
+            inode: 9,
+            detail: TRIAL,
+            ..denial(DenialKind::AnonymousExec, Outcome::Denied, "bennud")
+        }
+    }
+
+    #[test]
+    fn a_process_that_is_named_bennud_and_is_none_is_told() {
+        let inbox = Inbox::default().without_trials_of("253:1".into(), 9);
+        let trial = trial();
+        let named = denial(DenialKind::AnonymousExec, Outcome::Denied, "bennud");
+        let others = [
+            Denial {
+                inode: 0,
+                device: "0:0".into(),
+                detail: TRIAL,
+                ..named.clone()
+            },
+            Denial {
+                inode: trial.inode + 1,
+                ..trial.clone()
+            },
+            Denial {
+                device: "0:0".into(),
+                ..trial.clone()
+            },
+            Denial {
+                detail: 7,
+                ..trial.clone()
+            },
+            Denial {
+                kind: DenialKind::MapExec,
+                ..trial.clone()
+            },
+        ];
+        others.iter().for_each(|other| inbox.put(other));
+        inbox.put(&trial);
+        assert_eq!(Gate(inbox).look().unwrap().len(), others.len());
+        let nobody = Inbox::default();
+        nobody.put(&trial);
+        assert_eq!(
+            Gate(nobody).look().unwrap().len(),
+            1,
+            "who does not know itself passes nothing over"
+        );
     }
 
     #[test]
@@ -197,14 +285,19 @@ mod tests {
         }
         inbox.put(&denial(DenialKind::DeviceWrite, Outcome::Denied, "dd"));
         inbox.lost(10);
+        inbox.lost_of_trace(3);
+        inbox.lost_of_trace(4);
         let seen = Gate(inbox).look().unwrap();
-        assert_eq!(seen.len(), 1 + MOST + 2);
+        assert_eq!(seen.len(), 1 + MOST + 3);
         assert_eq!(
             seen[0].signal,
             Signal::GateTampering,
             "the flood hides no strong one"
         );
-        for (told, words) in seen[MOST + 1..].iter().zip(["10 events", "5 denials"]) {
+        for (told, words) in seen[MOST + 1..]
+            .iter()
+            .zip(["10 events", "7 records", "5 denials"])
+        {
             assert_eq!(told.signal, Signal::EventsLost);
             assert!(told.detail.starts_with(words), "{told:?}");
         }

@@ -4,7 +4,7 @@
 //! or, where nothing verified exists, with the first look of this boot. Nothing is decided here: `policy::drift` does.
 //! What cannot be read is a signal where that is one (a silent TPM), and otherwise said once.
 //!
-//! Reads: sysfs, procfs, securityfs, the TPM, the boot disk. Writes nothing.
+//! Reads: sysfs, procfs, securityfs, efivarfs (`crate::kernel_files`), the TPM, the boot disk. Writes nothing.
 
 mod before_good;
 mod bpf;
@@ -14,21 +14,24 @@ mod ended;
 mod firmware;
 mod gate;
 mod ima;
+mod index;
 mod kernel;
 mod records;
 mod scrub;
+mod sight;
 mod tpm;
 mod verity;
 
 pub use before_good::Watched;
 pub use gate::Inbox;
-pub use ima::ImaWatch;
 
+use crate::kernel_files::KernelFiles;
 use crate::records::Witness;
 use crate::scrub::Scrubber;
 use bennu_formats::handover::Handover;
 use bennu_linux::time;
 use bennu_policy::drift::Signal;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often the costly subjects are looked at: those that read files of the ESP.
@@ -45,6 +48,8 @@ pub struct Sighting {
     pub program: Option<String>,
     /// Id of the control group of the process that it is about.
     pub cgroup: Option<u64>,
+    /// When it came, by the kernel, milliseconds since the machine started; none for what is compared at each round.
+    pub at_ms: Option<u64>,
 }
 
 impl Sighting {
@@ -56,7 +61,20 @@ impl Sighting {
             detail: detail.as_ref().chars().take(240).map(printable).collect(),
             program: None,
             cgroup: None,
+            at_ms: None,
         }
+    }
+
+    /// Whether it is the same thing, at whatever time.
+    pub fn is_again(&self, other: &Self) -> bool {
+        let Self {
+            signal,
+            detail,
+            program,
+            cgroup,
+            at_ms: _,
+        } = other;
+        (self.signal, &self.detail, &self.program, self.cgroup) == (*signal, detail, program, *cgroup)
     }
 }
 
@@ -82,16 +100,23 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The subjects of this start; the gate puts what it denies into `denied`, the scrub has what it found, the witness
-    /// knows what was written to the record log.
-    pub fn new(handover: &Handover, denied: Inbox, scrubber: &Scrubber, witness: &Witness) -> Self {
+    /// The subjects of this start; what the kernel tells is read from `kernel`, the gate puts what it denies into `denied`,
+    /// the scrub has what it found, the witness knows what was written to the record log.
+    pub fn new(
+        handover: &Handover,
+        kernel: Arc<KernelFiles>,
+        denied: Inbox,
+        scrubber: &Scrubber,
+        witness: &Witness,
+    ) -> Self {
         let subjects: Vec<Box<dyn Subject>> = vec![
-            Box::new(tpm::Pcrs::of(handover)),
+            Box::new(sight::Sight(kernel.clone())),
+            Box::new(tpm::Pcrs::of(handover, kernel.clone())),
             Box::new(tpm::Counters::default()),
-            Box::new(ima::ImaWatch::new()),
+            Box::new(ima::ImaWatch::of(kernel.clone())),
             Box::new(verity::Root::of(handover)),
-            Box::new(kernel::Modules::default()),
-            Box::new(kernel::Mounts::default()),
+            Box::new(kernel::Modules::of(kernel.clone())),
+            Box::new(kernel::Mounts::of(kernel.clone())),
             Box::new(gate::Gate(denied)),
             Box::new(bpf::Objects::default()),
             Box::new(records::Log(witness.clone())),
@@ -101,7 +126,7 @@ impl Watch {
             Box::new(disk::Files::of(handover)),
             Box::new(scrub::Blocks(scrubber.clone())),
             Box::new(scrub::Ukis::of(handover, scrubber.clone())),
-            Box::new(firmware::Variables::default()),
+            Box::new(firmware::Variables::of(kernel.clone())),
         ];
         Self {
             subjects: subjects.into_iter().map(|subject| (subject, None)).collect(),
@@ -138,6 +163,11 @@ impl Watch {
             }
         }
         (seen, words)
+    }
+
+    /// Whether every subject could be looked at in its last round; else a round without signals means little.
+    pub fn sees_everything(&self) -> bool {
+        self.blind().next().is_none()
     }
 
     /// Names of the subjects that could not be looked at in their last round.

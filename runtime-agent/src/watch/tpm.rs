@@ -1,6 +1,7 @@
 //! PCRs that nothing extends after the boot, and the TPM's own counters.
 
 use super::{Look, Sighting, Subject};
+use crate::kernel_files::KernelFiles;
 use crate::records::{DEVICE, boot_id};
 use crate::status::measured::{Facts, Places};
 use crate::status::pcrs;
@@ -11,9 +12,13 @@ use bennu_policy::drift::Signal;
 use bennu_tpm::{Client, ClockInfo, Device};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-/// PCRs whose value is that of the hand-over for as long as the machine runs.
-const STILL: [u32; 5] = [4, 5, 7, 12, 13];
+/// PCRs whose value is that of the hand-over for as long as the machine runs: what firmware, loaders, stub and the kernel's
+/// own stub measure into before the kernel runs (0 to 9 and 12 to 14). Not here: 10, which IMA extends, 11 and 15, which
+/// systemd 257 extends (`systemd-pcrextend`, `systemd-cryptsetup`; it extends no other), 16 and 23, which are for
+/// applications, and 17 to 22, which are for a late launch.
+const STILL: [u32; 13] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14];
 
 /// Values of PCRs.
 pub struct Pcrs {
@@ -24,9 +29,9 @@ pub struct Pcrs {
 
 impl Pcrs {
     /// As they have to be in this start.
-    pub fn of(handover: &Handover) -> Self {
+    pub fn of(handover: &Handover, kernel: Arc<KernelFiles>) -> Self {
         Self {
-            places: Places::default(),
+            places: Places::of(kernel),
             at_handover: handover.pcrs.clone(),
             predicted: handover.predicted_pcrs.clone(),
         }
@@ -77,7 +82,7 @@ impl Pcrs {
     /// A log that somebody took away must not hide the PCRs: only 15 needs it.
     fn judge_without_logs(&self, why: String) -> Vec<Sighting> {
         let values = STILL.into_iter().chain([11]).filter_map(|pcr| {
-            let value = pcrs::read(&self.places.tpm.join("pcr-sha256"), pcr).ok()?;
+            let value = pcrs::read_kernel(&self.places.kernel, pcr).ok()?;
             Some((u8::try_from(pcr).ok()?, value))
         });
         let mut seen = self.judge(&values.collect(), true);
@@ -160,7 +165,7 @@ mod tests {
     fn pcrs() -> Pcrs {
         Pcrs {
             places: Places::default(),
-            at_handover: [4, 5, 7, 10, 11, 12, 13, 15].map(|pcr| (pcr, digest(1))).into(),
+            at_handover: (0..16).map(|pcr| (pcr, digest(1))).collect(),
             predicted: PredictedPcrs {
                 sections: BTreeMap::new(),
                 pcr11_sections: digest(20),
@@ -175,8 +180,7 @@ mod tests {
     }
 
     fn values(changed: &[(u8, u8)]) -> BTreeMap<u8, Sha256Digest> {
-        let mut values: BTreeMap<u8, Sha256Digest> =
-            [4, 5, 7, 10, 12, 13, 15].map(|pcr| (pcr, digest(1))).into();
+        let mut values: BTreeMap<u8, Sha256Digest> = (0..24).map(|pcr| (pcr, digest(1))).collect();
         values.insert(11, digest(23));
         values.extend(changed.iter().map(|(pcr, byte)| (*pcr, digest(*byte))));
         values
@@ -188,7 +192,14 @@ mod tests {
         for phase in [22, 23, 24] {
             assert_eq!(pcrs.judge(&values(&[(11, phase), (10, 9)]), true), [], "control");
         }
-        for pcr in [4, 5, 7, 12, 13, 11] {
+        for pcr in 16..24 {
+            assert_eq!(
+                pcrs.judge(&values(&[(pcr, 9)]), true),
+                [],
+                "{pcr} is not of the boot"
+            );
+        }
+        for pcr in (0..15).filter(|pcr| *pcr != 10) {
             let seen = pcrs.judge(&values(&[(pcr, 9)]), true);
             assert_eq!(seen.len(), 1, "{pcr}");
             assert_eq!(seen[0].signal, Signal::PcrChanged);
@@ -202,15 +213,14 @@ mod tests {
     #[test]
     fn without_the_event_logs_a_changed_pcr_is_told_all_the_same() {
         let dir = tempfile::tempdir().unwrap();
-        let bank = dir.path().join("pcr-sha256");
-        std::fs::create_dir(&bank).unwrap();
-        for (pcr, byte) in [(4, 1), (5, 1), (7, 1), (11, 23), (12, 9), (13, 1)] {
-            std::fs::write(bank.join(pcr.to_string()), format!("{}\n", digest(byte))).unwrap();
+        let bank = dir.path().join("sysfs/class/tpm/tpm0/pcr-sha256");
+        std::fs::create_dir_all(&bank).unwrap();
+        for (pcr, value) in values(&[(12, 9)]) {
+            std::fs::write(bank.join(pcr.to_string()), format!("{value}\n")).unwrap();
         }
         let mut pcrs = Pcrs {
             places: Places {
-                tpm: dir.path().to_owned(),
-                firmware_log: dir.path().join("nowhere"),
+                kernel: Arc::new(KernelFiles::at(dir.path())),
                 user_log: dir.path().join("nowhere"),
             },
             ..pcrs()

@@ -52,7 +52,9 @@ pub mod prelude {
     pub use crate::stepper::Account;
     pub use crate::story::{Context, Story, Tier};
     pub use crate::tpm::PcrBank;
-    pub use crate::tpm_rig::{ResponseCode, TpmCommand, TpmFault, TpmPower, TpmWatch, pcr_extend};
+    pub use crate::tpm_rig::{
+        ExtendInstead, ResponseCode, TpmCommand, TpmFault, TpmPower, TpmWatch, pcr_extend,
+    };
     pub use anyhow::{Context as _, Result, bail, ensure};
     pub use std::time::Duration;
 }

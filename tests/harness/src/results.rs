@@ -1,11 +1,11 @@
 //! Passes that still count: `target/vm/results.json`.
 //!
-//! A story's key is a SHA-256 over the product's binaries and images, this harness's source, the story's name
-//! and its source file. A pass with the same key is reused, so that a run of all stories can be resumed. Only
-//! passes are kept. The file is a cache: if it is absent or damaged every story runs, and a damaged one is
-//! named.
+//! A story's key is a SHA-256 over the product's binaries and images, this harness's source, the story's name,
+//! its source file, and the files beside it that it takes something from. A pass with the same key is reused, so that a run
+//! of all stories can be resumed. Only passes are kept. The file is a cache: if it is absent or damaged every story runs,
+//! and a damaged one is named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -103,13 +103,38 @@ impl InputDigest {
     /// # Errors
     /// The source file cannot be read.
     pub fn key(&self, story: &str, source: &Path) -> anyhow::Result<String> {
-        let source = digest_file(source).context("find the story's source")?;
-        Ok(hex::encode(frame(&[
-            self.0.to_vec(),
-            story.as_bytes().to_vec(),
-            source.to_vec(),
-        ])))
+        let mut parts = vec![self.0.to_vec(), story.as_bytes().to_vec()];
+        for module in with_neighbours(source)? {
+            parts.push(digest_file(&module)?.to_vec());
+        }
+        Ok(hex::encode(frame(&parts)))
     }
+}
+
+/// A story's source and what it takes from the modules beside it (`super::name`), and they from theirs, in byte order.
+fn with_neighbours(source: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
+    let folder = source.parent().context("a story's source stands in a folder")?;
+    let mut all = BTreeSet::new();
+    let mut next = vec![source.to_owned()];
+    while let Some(file) = next.pop() {
+        let text =
+            fs::read_to_string(&file).with_context(|| format!("find a story's source {}", file.display()))?;
+        let named = text.split("super::").skip(1).flat_map(|rest| {
+            // `super::{one, two}`: every word to the brace's end, of which those count that are modules.
+            let list = rest.strip_prefix('{').and_then(|list| list.split('}').next());
+            let words = list.unwrap_or_else(|| rest.split(|c| !is_word(c)).next().unwrap_or_default());
+            words
+                .split(|c| !is_word(c))
+                .map(|word| folder.join(word).with_extension("rs"))
+        });
+        next.extend(named.filter(|module| module.is_file() && !all.contains(module)));
+        all.insert(file);
+    }
+    Ok(all)
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }
 
 /// SHA-256 over the domain and the parts, each with its length in front, so that no two lists look alike.
@@ -193,6 +218,22 @@ mod tests {
         fs::rename(at("binaries/bennu"), at("binaries/other")).unwrap();
         let fourth = key("a");
         assert!(first != second && second != third && third != fourth);
+    }
+
+    #[test]
+    fn a_change_of_what_a_story_takes_from_beside_it_changes_the_key_and_no_other_change_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("story.rs"), "use super::{other, near};").unwrap();
+        fs::write(at("near.rs"), "use super::far::expect_more;\nuse super::story;").unwrap();
+        fs::write(at("far.rs"), "one").unwrap();
+        fs::write(at("stranger.rs"), "one").unwrap();
+        let key = || InputDigest([7; 32]).key("a", &at("story.rs")).unwrap();
+        let first = key();
+        fs::write(at("stranger.rs"), "changed").unwrap();
+        assert_eq!(first, key(), "positive control");
+        fs::write(at("far.rs"), "changed").unwrap();
+        assert_ne!(first, key());
     }
 
     #[test]

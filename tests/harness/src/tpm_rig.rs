@@ -25,7 +25,7 @@ mod traffic;
 mod tests;
 
 pub use command::{ResponseCode, TpmCommand, pcr_extend};
-pub use fault::TpmFault;
+pub use fault::{ExtendInstead, TpmFault};
 pub use power::TpmPower;
 pub use proxy::{TpmProxy, TpmWatch};
 pub use traffic::{Message, Origin, Traffic};

@@ -1,5 +1,6 @@
 //! What an intruder with root does in the stories about drift: executes something, extends a PCR, edits the log.
 
+use crate::changes::VISITOR;
 use crate::say;
 use rustix::mount::{MountFlags, mount};
 use std::fs::{self, File, OpenOptions};
@@ -32,6 +33,7 @@ pub fn live() -> bool {
     match std::env::args().nth(1).as_deref() {
         Some(INTRUDER) => say("PROBE INTRUDER RUNS"),
         Some(SERVICE) => say("PROBE SERVICE RUNS"),
+        Some(VISITOR) => return true,
         _ => return false,
     }
     std::thread::sleep(Duration::from_secs(3600));
@@ -46,7 +48,8 @@ pub fn perform(word: &str, argument: &str) -> bool {
                 say(&format!("PROBE bennud cannot be started: {error}"));
             }
         }
-        "await" => await_text(argument),
+        "await" => await_text(argument, 60),
+        "await-long" => await_text(argument, 150),
         "pause" => std::thread::sleep(Duration::from_secs(argument.parse().unwrap_or(1))),
         "intrude-execute" => {
             if let Err(error) = execute() {
@@ -96,10 +99,10 @@ fn start() -> std::io::Result<()> {
     Ok(())
 }
 
-/// `<directory> <text>`: until a file in it has the text, a minute at most.
-fn await_text(argument: &str) {
+/// `<directory> <text>`: until a file in it has the text.
+fn await_text(argument: &str, seconds: u32) {
     let (folder, text) = argument.split_once(' ').unwrap_or((argument, ""));
-    for _ in 0..600 {
+    for _ in 0..seconds * 10 {
         let files = fs::read_dir(folder).into_iter().flatten().flatten();
         let mut texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
         if texts.any(|found| found.contains(text)) {
@@ -147,6 +150,7 @@ fn memory() {
 
 /// TPM2_PCR_Extend of the SHA-256 bank with an empty password (TPM 2.0 Part 3, 22.2); gives the response code.
 fn extend(pcr: u32) -> std::io::Result<u32> {
+    say(&format!("PROBE INTRUDER extends PCR {pcr}"));
     let mut command = vec![0x80, 0x02];
     command.extend(65u32.to_be_bytes());
     command.extend(0x182u32.to_be_bytes());

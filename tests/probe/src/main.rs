@@ -4,6 +4,7 @@
 //! It prints what the initrd left behind between two markers, does what `/etc/probe` in the root asks for, and
 //! switches the machine off. The product knows nothing of it.
 
+mod changes;
 mod etc;
 mod intruder;
 mod reset;
@@ -332,6 +333,7 @@ fn perform(line: &str) {
         }
         "" => {}
         other if etc::perform(other, argument) || intruder::perform(other, argument) => {}
+        other if changes::perform(other) => {}
         other => say(&format!("PROBE unknown word {other}")),
     }
 }

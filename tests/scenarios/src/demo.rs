@@ -148,8 +148,9 @@ fn intrusion(account: &mut Account<std::io::Stdout>, folder: &Path) -> Result<()
     let mut machine = machine(&folder, disk)?;
     let mut on = machine.power_on()?;
     account.observe(STEPS[10], || {
-        on.wait_for("INTRUDER MAY NOT EXECUTE", MULTI_USER)?;
-        Ok(on.wait_for("bennud: DENIED device-write: ", MULTI_USER)?.text)
+        let execute = on.wait_for("bennud: DENIED exec: ", MULTI_USER)?;
+        let write = on.wait_for("bennud: DENIED device-write: ", MULTI_USER)?;
+        Ok(below(&[execute.text, write.text]))
     })?;
     account.observe(STEPS[11], || {
         Ok(on.wait_for("bennud: ALERT drift.two-strong: ", MULTI_USER)?.text)
@@ -167,8 +168,59 @@ fn intrusion(account: &mut Account<std::io::Stdout>, folder: &Path) -> Result<()
         on.wait_for("fell back from 3: SLOT-DRIFTED: ", MULTI_USER)?;
         on.wait_for("bennu-init: verified demo 2 ", MULTI_USER)?;
         let line = on.wait_for("certificates, signed by the TPM", MULTI_USER)?;
+        let mut certificate = newest_certificate(&texts(&on))?;
         on.kill()?;
-        Ok(line.text)
+        certificate.push(line.text);
+        Ok(below(&certificate))
     })?;
     Ok(())
+}
+
+/// Several lines behind a step.
+fn below(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("\n      {line}")).collect()
+}
+
+/// The last one that `bennuctl certificates` showed: what was seen by the slot that ran before, and what was done.
+fn newest_certificate(lines: &[String]) -> Result<Vec<String>> {
+    // A prompt without an end may stand before it.
+    let head = |line: &String| line.contains("certificate ") && line.contains(" of demo 3, boot ");
+    let begin = lines.iter().rposition(head).context("no certificate of slot 3")?;
+    let of_it = lines[begin + 1..]
+        .iter()
+        .take_while(|line| !line.starts_with("certificate ") && !line.starts_with("good: "));
+    // Others write to the console, too.
+    let of_it = of_it.filter(|line| line.starts_with("  ")).cloned();
+    let certificate: Vec<String> = lines[begin..=begin].iter().cloned().chain(of_it).collect();
+    for part in ["  seen at ", "  state-purge done at "] {
+        ensure!(
+            certificate.iter().any(|line| line.starts_with(part)),
+            "expected `{part}` in the certificate, found {certificate:?}"
+        );
+    }
+    Ok(certificate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_certificate_is_shown_without_what_stands_between() {
+        let lines = [
+            "certificate 0 of demo 3, boot a: drift.two-strong",
+            "  seen at 1 ms: x (tpm, strong): y",
+            "certificate 2 of demo 3, boot a: drift.two-strong",
+            "  seen at 1 ms: x (tpm, strong): y",
+            "bennud: scrub: begins",
+            "  state-purge done at 2 ms, 1 ms after the first signal: all steps",
+            "good: 2 certificates, signed by the TPM with the key k",
+            "  other words",
+        ]
+        .map(str::to_owned);
+        let found = newest_certificate(&lines).unwrap();
+        assert_eq!(found, [&lines[2], &lines[3], &lines[5]].map(Clone::clone));
+        assert!(newest_certificate(&lines[..2]).is_err());
+        assert!(newest_certificate(&[]).is_err());
+    }
 }

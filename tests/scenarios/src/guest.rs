@@ -5,7 +5,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,21 @@ impl Guest {
         Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
+    /// Who listens for TCP in the guest, by the kernel's word: `0.0.0.0:80`, `[::]:22`; sorted.
+    ///
+    /// # Errors
+    /// No answer, or none that is the kernel's table.
+    pub fn listeners(&self) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+            let text = self.run(&format!("cat {table}"))?;
+            all.extend(listening(&text).with_context(|| format!("{table}: {text}"))?);
+        }
+        all.sort();
+        all.dedup();
+        Ok(all)
+    }
+
     /// Waits until the intruder's shell answers.
     ///
     /// # Errors
@@ -109,6 +124,36 @@ impl Guest {
         }
         Ok(())
     }
+}
+
+/// Listeners of one of the kernel's tables (proc(5), /proc/net/tcp): state 0A; addresses as words of the host's order.
+fn listening(table: &str) -> Result<Vec<String>> {
+    let mut lines = table.lines();
+    let head = lines.next().unwrap_or_default();
+    ensure!(head.contains("local_address"), "expected a table of sockets");
+    let mut found = Vec::new();
+    for line in lines {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [_, local, _, state, ..] = words[..] else {
+            bail!("expected a socket, found {line}")
+        };
+        if state != "0A" {
+            continue;
+        }
+        let (address, port) = local.split_once(':').context("a socket without a port")?;
+        let port = u16::from_str_radix(port, 16)?;
+        let mut bytes = Vec::new();
+        for at in (0..address.len()).step_by(8) {
+            let word = address.get(at..at + 8).context("an address of no whole words")?;
+            bytes.extend(u32::from_str_radix(word, 16)?.to_le_bytes());
+        }
+        let address = match <[u8; 4]>::try_from(bytes.as_slice()) {
+            Ok(four) => IpAddr::from(four),
+            Err(_) => IpAddr::from(<[u8; 16]>::try_from(bytes.as_slice())?),
+        };
+        found.push(SocketAddr::new(address, port).to_string());
+    }
+    Ok(found)
 }
 
 fn connect(port: u16) -> Result<TcpStream> {
@@ -223,4 +268,26 @@ fn ask_until(port: u16, deadline: Instant, expected: &str, good: &AtomicU64) -> 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_are_read_from_the_kernels_tables() {
+        let head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+        let four = format!(
+            "{head}   0: 0100007F:1F92 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 11\n   1: \
+             0F02000A:1E61 0202000A:9C40 01 00000000:00000000 00:00000000 00000000     0        0 12\n"
+        );
+        assert_eq!(listening(&four).unwrap(), ["127.0.0.1:8082"]);
+        let six = format!(
+            "{head}   0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 13\n"
+        );
+        assert_eq!(listening(&six).unwrap(), ["[::1]:80"]);
+        assert_eq!(listening(head).unwrap(), Vec::<String>::new());
+        assert!(listening("cat: /proc/net/tcp: No such file\n").is_err());
+        assert!(listening(&format!("{head}   0: 7F:1 0:0 0A\n")).is_err());
+    }
 }

@@ -30,12 +30,19 @@ pub fn keys() -> PathBuf {
 
 /// Everything that the results of stories depend on.
 pub fn inputs() -> Vec<PathBuf> {
-    vec![
-        bennu(),
-        target("release/agents"),
-        top().join("images"),
-        top().join("tests/scenarios/src/lib.rs"),
-    ]
+    let own = top().join("tests/scenarios/src");
+    let shared = [
+        "forge.rs",
+        "guest.rs",
+        "image_store.rs",
+        "images.rs",
+        "lib.rs",
+        "serial.rs",
+        "syslog.rs",
+    ];
+    let mut inputs = vec![bennu(), target("release/agents"), top().join("images")];
+    inputs.extend(shared.map(|file| own.join(file)));
+    inputs
 }
 
 /// Runs `bennu`, gives its standard output.

@@ -3,26 +3,10 @@ use super::writer::*;
 use bennu_eventlog::{Event, LogError, MAX_EVENTS, MAX_LOG_BYTES, Meaning, cel, firmware, replay};
 use bennu_tpm::{Digest, EventKind, EventRecord, HashAlg};
 use proptest::prelude::*;
-use std::process::Command;
 
 #[test]
 fn the_real_log_replays_to_the_values_that_tpm2_eventlog_calculates() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), REAL).unwrap();
-    let output = Command::new("tpm2_eventlog")
-        .arg(file.path())
-        .output()
-        .expect("install tpm2-tools");
-    assert!(output.status.success());
-    let text = String::from_utf8(output.stdout).unwrap();
-    let (_, pcrs) = text.split_once("\npcrs:\n").unwrap();
-    let judged: Vec<(u8, String)> = pcrs
-        .lines()
-        .filter_map(|line| {
-            let (pcr, value) = line.split_once(" : 0x")?;
-            Some((pcr.trim().parse().unwrap(), value.to_owned()))
-        })
-        .collect();
+    let judged = judged_pcrs(&tpm2_eventlog(REAL));
     let ours: Vec<(u8, String)> = replay::values(HashAlg::Sha256, &events(REAL))
         .iter()
         .map(|(pcr, value)| (*pcr, value.to_string()))

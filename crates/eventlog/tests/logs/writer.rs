@@ -1,9 +1,10 @@
-//! Makes logs byte by byte, and the PCR values of whoever was honest.
+//! Makes logs byte by byte, the PCR values of whoever was honest, and asks an outside judge.
 
 use bennu_eventlog::{Event, firmware, replay};
 use bennu_formats::Sha256Digest;
 use bennu_tpm::HashAlg;
 use std::collections::BTreeMap;
+use std::process::Command;
 
 pub const EV_SEPARATOR: u32 = 4;
 pub const EV_EVENT_TAG: u32 = 6;
@@ -82,6 +83,29 @@ pub fn variable(log: &mut Vec<u8>, name: &str, content: &[u8]) {
     body.extend(units);
     body.extend(content);
     push(log, &[HashAlg::Sha256], 7, EV_VARIABLE, &body, &body);
+}
+
+/// What an outside judge says of a log.
+pub fn tpm2_eventlog(log: &[u8]) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), log).unwrap();
+    let output = Command::new("tpm2_eventlog")
+        .arg(file.path())
+        .output()
+        .expect("install tpm2-tools");
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The values that it calculates, of a log with one bank.
+pub fn judged_pcrs(text: &str) -> Vec<(u8, String)> {
+    let (_, pcrs) = text.split_once("\npcrs:\n").unwrap();
+    pcrs.lines()
+        .filter_map(|line| {
+            let (pcr, value) = line.split_once(" : 0x")?;
+            Some((pcr.trim().parse().unwrap(), value.to_owned()))
+        })
+        .collect()
 }
 
 /// The events of a log that has to be whole.

@@ -147,6 +147,7 @@ pub fn boot_record() -> BootRecord {
         slots: BTreeMap::from([(version("2"), good), (version("10"), bad)]),
         last: Some(version("2")),
         state_readable_from: Some(1),
+        drift_flips: 1,
     }
 }
 

@@ -60,6 +60,7 @@ fn the_gate_configuration_report_and_profiles_have_their_pinned_bytes() {
     is_pinned("gate-config.json", &examples::gate());
     is_pinned("gate-report.json", &examples::gate_report());
     is_pinned("watch-report.json", &examples::watch_report());
+    is_pinned("trace-report.json", &examples::trace_report());
     is_pinned("profiles.json", &examples::profiles());
 }
 
@@ -98,6 +99,7 @@ fn a_boot_record_without_the_later_member_is_still_read() {
         br#"{"schema":1,"starts":1,"slots":{"2":{"attempts":1,"stage":"pivoted","bad":null}},"last":"2"}"#;
     let record = BootRecord::decode(old).unwrap();
     assert_eq!(record.slots[&examples::version("2")].last_failure, None);
+    assert_eq!(record.drift_flips, 0);
 }
 
 #[test]

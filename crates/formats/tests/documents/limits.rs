@@ -14,6 +14,7 @@ use bennu_formats::health::{HealthConfig, HealthReport};
 use bennu_formats::manifest::SlotManifest;
 use bennu_formats::profile::ProfileSet;
 use bennu_formats::state_schema::StateSchema;
+use bennu_formats::trace::TraceReport;
 use bennu_formats::trust::TrustConfig;
 use bennu_formats::verity_sig::{PARTITION_BYTES, VeritySig};
 use bennu_formats::watch::WatchReport;
@@ -31,6 +32,7 @@ macro_rules! for_every_document {
         $check(&examples::gate());
         $check(&examples::gate_report());
         $check(&examples::watch_report());
+        $check(&examples::trace_report());
         $check(&examples::profiles());
         $check(&examples::firmware_record());
         $check(&examples::health());
@@ -63,6 +65,7 @@ fn the_length_limits_are_these() {
     assert_eq!(StateSchema::MAX_BYTES, 4_096);
     assert_eq!(HealthReport::MAX_BYTES, 16_384);
     assert_eq!(WatchReport::MAX_BYTES, 16_384);
+    assert_eq!(TraceReport::MAX_BYTES, 2_097_152);
     assert_eq!((MAX_ENVELOPE_BYTES, PARTITION_BYTES), (98_304, 131_072));
 }
 
@@ -148,6 +151,7 @@ fn every_member_without_a_default_is_required() {
                 "state_volume",
                 "identity",
                 "state_readable_from",
+                "drift_flips",
                 "golden_index",
             ];
             let optional =
@@ -285,6 +289,7 @@ fn decode_all(bytes: &[u8]) {
     let _ = GateConfig::decode(bytes);
     let _ = GateReport::decode(bytes);
     let _ = WatchReport::decode(bytes);
+    let _ = TraceReport::decode(bytes);
     let _ = HealthConfig::decode(bytes);
     let _ = HealthReport::decode(bytes);
     let _ = Envelope::decode(bytes);

@@ -25,7 +25,8 @@ pub enum Action {
     /// Mark this slot bad and restart into the other one. Cannot be undone: the reason stays until somebody
     /// installs anew.
     FlipSlot,
-    /// Freeze workloads, cut the network, restart: the boot decides anew.
+    /// Restart at once: the boot decides anew. Nothing is frozen or cut before: nothing runs on. Where a block of the running
+    /// root is bad this slot is marked bad first, or the machine stays up if no other one may start.
     FailSafe,
     /// Stay where nothing runs, say why, and wait for a person.
     Recovery,

@@ -168,7 +168,6 @@ impl Machine {
             this: slot,
             entries: &self.entries,
             max_attempts: self.max_attempts,
-            floor: None,
             old_note_remains: false,
         };
         on_start(&mut self.record, &facts)

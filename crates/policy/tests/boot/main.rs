@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests
 
+mod drift;
 mod exploration;
+mod flips;
 mod loader;
 mod model;
 mod rungs;

@@ -274,7 +274,6 @@ fn a_panic_without_a_start_before_it_belongs_to_nobody() {
         this: &this,
         entries: &entries,
         max_attempts: 3,
-        floor: None,
         old_note_remains: false,
     };
     on_panic(&mut record, &panic);
@@ -291,7 +290,6 @@ fn an_older_slot_taken_by_choice_is_no_fall_back() {
         this: &this,
         entries: &entries,
         max_attempts: 3,
-        floor: None,
         old_note_remains: false,
     };
     assert_eq!(on_start(&mut record, &facts), StartDecision::Go(Past::default()));
@@ -339,7 +337,7 @@ proptest! {
         let mut after = record;
         let panic = PanicNote::Other(words.clone());
         on_panic(&mut after, &panic);
-        let facts = StartFacts { this: &this, entries: &entries, max_attempts, floor: None, old_note_remains: false };
+        let facts = StartFacts { this: &this, entries: &entries, max_attempts, old_note_remains: false };
         let decision = on_start(&mut after, &facts);
         if let StartDecision::Go(_) = decision {
             prop_assert!(after.slots[&this].attempts <= max_attempts.max(1));

@@ -19,7 +19,6 @@ fn start(record: &mut BootRecord) -> StartDecision {
             this: &version("1"),
             entries: &entries,
             max_attempts: 2,
-            floor: None,
             old_note_remains: false,
         },
     )

@@ -7,6 +7,7 @@
 
 pub mod burst;
 pub mod idle;
+pub mod profiles;
 pub mod purge;
 pub mod reborn;
 pub mod trace;
@@ -84,7 +85,9 @@ pub fn rows(session: &Session) -> Result<Vec<Row>> {
     }
     let mut timed = Measuring::new(&scratch.path().join("timed"), DEFINITION, GuestClock::Time)?;
     timed.boot(STANDS)?;
-    let rows = OPERATIONS.iter().map(|operation| row(operation, &counted));
+    let rows = OPERATIONS
+        .iter()
+        .map(|operation| with_limit(operation, row(NAME, operation, &counted)?, &counted));
     let shares = OPERATIONS.iter().map(|operation| time_share(operation, &timed));
     rows.chain(shares).collect()
 }
@@ -145,7 +148,7 @@ impl Measuring {
     }
 }
 
-fn row(operation: &Operation, guest: &Measuring) -> Result<Row> {
+fn row(bench: &str, operation: &Operation, guest: &Measuring) -> Result<Row> {
     let runs = Runs {
         ours: guest.each(&[BEHIND], operation, Sample::alone)?,
         theirs: guest.each(&[BEFORE, AGAIN], operation, Sample::alone)?,
@@ -156,14 +159,18 @@ fn row(operation: &Operation, guest: &Measuring) -> Result<Row> {
     };
     let kernel = format!("Linux {}", guest.kernel()?);
     let row = Row::measured(
-        &name(NAME, operation),
+        &name(bench, operation),
         PEER,
         &kernel,
         Unit::Instructions,
         runs,
         target,
-    )?
-    .with_note(format!("{DEFINITION}; 1 processor, {BOOTS} boots; bennud runs"));
+    )?;
+    let note = format!("{}; 1 processor, {BOOTS} boots; bennud runs", guest.definition);
+    Ok(row.with_note(note))
+}
+
+fn with_limit(operation: &Operation, row: Row, guest: &Measuring) -> Result<Row> {
     if !operation.has_limit {
         return Ok(row);
     }
@@ -197,6 +204,7 @@ mod tests {
             DEFINITION,
             burst::DEFINITION,
             idle::DEFINITION,
+            profiles::DEFINITION,
             purge::DEFINITION,
             trace::DEFINITION,
             trace::AUDIT,

@@ -93,6 +93,12 @@ pub const BENCHES: &[Bench] = &[
         run: gate::rows,
     },
     Bench {
+        name: "gate-profile",
+        about: "the same in a unit with a profile that allows it",
+        peer: gate::PEER,
+        run: gate::profiles::rows,
+    },
+    Bench {
         name: "trace",
         about: "the same with everything recorded",
         peer: gate::trace::PEER,

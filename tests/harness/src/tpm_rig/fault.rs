@@ -40,14 +40,34 @@ pub enum TpmFault {
     /// Each ECC P-256 storage key that `TPM2_ReadPublic` or `TPM2_CreatePrimary` tells the guest of gets the
     /// point of private key 2, with the names that belong to it: a valid key that everybody can use.
     SwapSrkPublic,
-    /// The TPM executes the first such command, the response is lost, and no further command is answered:
+    /// The TPM executes one such command, the response is lost, and no further command is answered:
     /// QEMU tells the guest of a fatal error each time.
     Drop {
         /// The last command that the TPM executes.
         after: TpmCommand,
+        /// How many of them are answered before.
+        answered: u32,
+    },
+    /// `TPM2_PCR_Extend` of one PCR does not do what it says.
+    Extend {
+        /// Of which PCR.
+        pcr: u32,
+        /// How many extend it before.
+        passed: u32,
+        /// What happens to the others.
+        instead: ExtendInstead,
     },
     /// Keeps every request and response.
     Record,
+}
+
+/// What an extend does that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExtendInstead {
+    /// Another PCR is extended, and success answered. Works for sessions with passwords, which sign no handle.
+    OfPcr(u32),
+    /// It is answered with this, and does not reach the TPM.
+    Refused(ResponseCode),
 }
 
 /// What happens to one request.
@@ -58,6 +78,8 @@ pub(crate) struct Plan {
     pub(crate) inject: Vec<(usize, Vec<u8>)>,
     /// Answer instead of the TPM's.
     pub(crate) answer: Option<ResponseCode>,
+    /// The PCR whose handle is put into the request.
+    pub(crate) pcr: Option<u32>,
     /// Rule by which the channel ends after the TPM's answer.
     pub(crate) drop: Option<usize>,
 }
@@ -127,7 +149,18 @@ impl Rules {
                 } if *before == found && count.turn(*after, *times) => {
                     plan.inject.push((number, command.clone()));
                 }
-                TpmFault::Drop { after } if *after == found => plan.drop = Some(number),
+                TpmFault::Drop { after, answered } if *after == found && count.turn(*answered, 1) => {
+                    plan.drop = Some(number);
+                }
+                TpmFault::Extend { pcr, passed, instead }
+                    if extended(request) == Some(*pcr) && count.turn(*passed, u32::MAX) =>
+                {
+                    match instead {
+                        ExtendInstead::OfPcr(other) => plan.pcr = Some(*other),
+                        ExtendInstead::Refused(code) => plan.answer = Some(*code),
+                    }
+                    count.struck = count.struck.saturating_add(1);
+                }
                 _ => {}
             }
         }
@@ -144,6 +177,23 @@ impl Rules {
         self.strike(number);
         Some(forged)
     }
+}
+
+/// The PCR that `request` extends; a PCR's handle is its number (TPM 2.0 Part 2, 7.4).
+pub(crate) fn extended(request: &[u8]) -> Option<u32> {
+    if TpmCommand::of(request) != Some(TpmCommand::PCR_EXTEND) {
+        return None;
+    }
+    let handle = request.get(HEADER..HEADER + 4)?;
+    handle.try_into().ok().map(u32::from_be_bytes)
+}
+
+/// `request` with the handle of another PCR.
+pub(crate) fn with_pcr(mut request: Vec<u8>, pcr: u32) -> Vec<u8> {
+    if let Some(handle) = request.get_mut(HEADER..HEADER + 4) {
+        handle.copy_from_slice(&pcr.to_be_bytes());
+    }
+    request
 }
 
 impl Count {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::TpmRigError;
 use super::channel::{gone_within, read_message, receive, send};
 use super::command::{ResponseCode, TpmCommand};
-use super::fault::{Rules, TpmFault};
+use super::fault::{Rules, TpmFault, with_pcr};
 use super::power::{self, Power, TpmPower};
 use super::traffic::{Message, Origin, Traffic};
 use crate::polling::{is_end, wait};
@@ -314,6 +314,10 @@ fn serve(mut guest: UnixStream, mut tpm: UnixStream, shared: &Shared) -> io::Res
             guest.write_all(&answer)?;
             continue;
         }
+        let request = match plan.pcr {
+            Some(other) => with_pcr(request, other),
+            None => request,
+        };
         tpm.write_all(&request)?;
         let Some(mut response) = read_message(&mut tpm)? else {
             return Ok(());

@@ -245,6 +245,44 @@ fn an_injected_extend_makes_the_tpm_itself_say_that_a_pcr_changed() {
 }
 
 #[test]
+fn an_extend_that_goes_elsewhere_is_answered_with_success_and_leaves_its_pcr() {
+    let elsewhere = TpmFault::Extend {
+        pcr: 15,
+        passed: 1,
+        instead: ExtendInstead::OfPcr(16),
+    };
+    let refused = TpmFault::Extend {
+        pcr: 11,
+        passed: 0,
+        instead: ExtendInstead::Refused(ResponseCode::FAILURE),
+    };
+    let mut rig = rig(vec![elsewhere, refused, TpmFault::Record]);
+    let mut changes = |pcr| {
+        let before = pcr_value(&mut rig, 15);
+        let answer = rig.send(&pcr_extend(pcr, PcrBank::Sha256, &[1; 32]));
+        let code = answer.and_then(|answer| ResponseCode::of(&answer));
+        (code, before != pcr_value(&mut rig, 15))
+    };
+    let success = Some(ResponseCode::SUCCESS);
+    assert_eq!(changes(15), (success, true), "positive control");
+    assert_eq!(changes(15), (success, false));
+    assert_eq!(changes(11), (Some(ResponseCode::FAILURE), false));
+    assert_eq!(changes(10), (success, false));
+    assert_eq!((rig.struck(0), rig.struck(1)), (1, 1));
+    assert_eq!(rig.proxy.watch().traffic().extends_of(15), 2);
+}
+
+/// What TPM2_PCR_Read answers for a PCR of the SHA-256 bank.
+fn pcr_value(rig: &mut Rig, pcr: u8) -> Vec<u8> {
+    let mut select = [0u8; 3];
+    select[usize::from(pcr / 8)] = 1 << (pcr % 8);
+    let body = [&[0, 0, 0, 1, 0, 0x0b, 3][..], &select].concat();
+    let answer = rig.send(&message(NO_SESSIONS, 0x17e, &body)).unwrap();
+    // The last 32 bytes are the value; the counter of updates stands in front.
+    answer[answer.len() - 32..].to_vec()
+}
+
+#[test]
 fn an_injected_command_that_the_tpm_refuses_is_trouble_and_no_strike() {
     let mut rig = rig(vec![TpmFault::Inject {
         before: TpmCommand::GET_RANDOM,
@@ -266,11 +304,14 @@ fn a_dropped_tpm_executes_the_command_and_answers_nothing_more() {
     let faults = vec![
         TpmFault::Drop {
             after: TpmCommand::PCR_EXTEND,
+            answered: 1,
         },
         TpmFault::Record,
     ];
     let mut rig = rig(faults);
     assert_eq!(rig.random(), ResponseCode::SUCCESS, "positive control");
+    let first = rig.send(&pcr_extend(10, PcrBank::Sha256, &[1; 32]));
+    assert!(first.is_some(), "one is answered before");
     assert_eq!(rig.send(&pcr_extend(10, PcrBank::Sha256, &[1; 32])), None);
     assert_eq!(
         rig.send(&message(NO_SESSIONS, TpmCommand::GET_RANDOM.0, &[0, 8])),

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::command::{ResponseCode, TpmCommand};
+use super::fault::extended;
 use crate::serial::as_ms;
 
 /// Who made a message.
@@ -89,6 +90,18 @@ impl Traffic {
             .filter(|message| {
                 message.origin == Origin::Guest && TpmCommand::of(&message.bytes) == Some(command)
             })
+            .count()
+    }
+
+    /// How many requests of the guest extended this PCR.
+    #[must_use]
+    pub fn extends_of(&self, pcr: u32) -> usize {
+        let guests = self
+            .messages
+            .iter()
+            .filter(|message| message.origin == Origin::Guest);
+        guests
+            .filter(|message| extended(&message.bytes) == Some(pcr))
             .count()
     }
 

@@ -102,6 +102,7 @@ fn behind_its_profile(context: &mut Context) -> Result<()> {
     expect_answer(guest.open, "/elsewhere", 200, "somewhere else")?;
     expect_answer(guest.web, "/upstream", 200, "the upstream")?;
     expect_nothing_told(&on)?;
+    expect_listeners(&guest)?;
 
     expect_answer(guest.web, "/shell", 200, "refused: Operation not permitted")?;
     expect_answer(guest.web, "/program", 200, "refused: Operation not permitted")?;
@@ -122,6 +123,23 @@ fn behind_its_profile(context: &mut Context) -> Result<()> {
     expect_answer(guest.web, "/", 200, PAGE)?;
     expect_answer(guest.open, "/shell", 200, "a shell ran as www-data")?;
     apt_fails_politely(&guest)
+}
+
+/// Two web servers, the two services that they talk to, and the intruder's shell: nobody else, and nothing of ours.
+fn expect_listeners(guest: &Guest) -> Result<()> {
+    let found = guest.listeners()?;
+    let expected = [
+        "0.0.0.0:7777",
+        "0.0.0.0:80",
+        "0.0.0.0:8080",
+        "127.0.0.1:8082",
+        "127.0.0.1:8083",
+    ];
+    ensure!(
+        found == expected,
+        "TCP listeners: expected {expected:?}, found {found:?}"
+    );
+    Ok(())
 }
 
 /// Words, status, and nothing written.
@@ -284,41 +302,93 @@ fn expect_denied(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// More denials than any ring has room for, and processes without end: what is tried in between is denied and told, and
-/// what was lost is counted.
+/// Processes without end, and more denials than the ring has room for while bennud is stopped: what is tried after them is
+/// denied and told, and what was lost is counted and told.
 fn flood(context: &mut Context) -> Result<()> {
     let (mut machine, guest) = appliance(context)?;
     let mut on = machine.power_on()?;
     wait_until_it_serves(&mut on, &guest)?;
     expect_nothing_told(&on)?;
-    // Weak ones, from many processes; then an attempt on the disk while they go on.
-    let bomb = "systemd-run --unit=bomb -p TasksMax=400 /bin/sh -c 'f() { f | f & }; f; sleep 600' </dev/null >/dev/null 2>&1";
-    guest.run(bomb)?;
+    begin_bomb(&guest)?;
+    // Weak ones, from many processes; then an attempt on the disk.
     let said = guest.run("bennu-attack storm /dev/vda")?;
     for line in [
+        "CONTROL stop-agent passed",
         "CONTROL storm passed",
         "ATTACK write-disk EPERM",
         "ATTACK exec-tmpfs EPERM",
+        "CONTROL continue-agent passed",
     ] {
         ensure!(said.contains(line), "expected `{line}`, found {said}");
     }
+    let lost = wait_for_line(&on, " events of the gate were lost", WATCHDOG)?;
+    ensure!(
+        lost.contains("bennud: GAP: "),
+        "expected a gap first, found: {lost}"
+    );
+    wait_for_line(&on, "bennud: DENIED device-write: ", WATCHDOG)?;
     wait_for_line(
         &on,
         "bennud: signal gate-tampering (strong): device-write: ",
         WATCHDOG,
     )?;
-    // The watch takes so many in a round and counts the others; the gate's ring need not overflow for that.
-    let lost = wait_for_line(&on, "bennud: signal events-lost (weak): ", WATCHDOG)?;
+    wait_for_signal_of_losses(&on)?;
+    expect_bomb_at_its_limit(&guest)?;
     guest
         .run("systemctl kill -s KILL bomb.service; systemctl stop bomb.service </dev/null >/dev/null 2>&1")?;
     let status = guest.run("bennuctl status")?;
     let gate = status.lines().find(|line| line.starts_with("gate "));
     let gate = gate.with_context(|| format!("expected a line about the gate, found {status}"))?;
     ensure!(
-        gate.contains("enforced; "),
-        "expected the gate to stand, found {gate}"
+        gate.contains("enforced; ") && !gate.contains(", 0 lost, "),
+        "expected the gate to stand and to have lost events, found {gate}"
     );
     println!("{lost}\n{gate}");
-    // The control: the machine serves on.
-    expect_answer(guest.web, "/", 200, PAGE)
+    // The control: the machine serves on, and bennud was not ended by its watchdog.
+    expect_answer(guest.web, "/", 200, PAGE)?;
+    let ended = texts(&on)
+        .into_iter()
+        .find(|line| line.contains("bennud: the agent ended: "));
+    ensure!(ended.is_none(), "expected the same bennud, found: {ended:?}");
+    Ok(())
+}
+
+/// A unit that makes processes until it may have no more, with little of the processor: the storm must be over before the
+/// watchdog ends a bennud that is stopped.
+fn begin_bomb(guest: &Guest) -> Result<()> {
+    let said = guest.run(
+        "systemd-run --unit=bomb -p TasksMax=400 -p CPUWeight=1 /bin/sh -c 'sleep 600 & f() { f | f & }; f; wait' \
+         </dev/null >/dev/null 2>&1; echo status $?",
+    )?;
+    ensure!(said.contains("status 0"), "the bomb: {said}");
+    let deadline = Instant::now() + TOLD;
+    while expect_bomb_at_its_limit(guest).is_err() {
+        ensure!(Instant::now() < deadline, "the bomb does not reach its limit");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    Ok(())
+}
+
+/// The kernel refused it a process.
+fn expect_bomb_at_its_limit(guest: &Guest) -> Result<()> {
+    let events = guest.run("cat /sys/fs/cgroup/system.slice/bomb.service/pids.events 2>&1")?;
+    let refused = events.lines().find_map(|line| line.strip_prefix("max "));
+    ensure!(
+        refused.is_some_and(|times| times.trim() != "0"),
+        "expected refused processes, found {events}"
+    );
+    Ok(())
+}
+
+/// Behind the line of the gap there is another one: the watch's.
+fn wait_for_signal_of_losses(on: &PowerOn<'_>) -> Result<()> {
+    let deadline = Instant::now() + WATCHDOG;
+    let is_it = |line: &String| {
+        line.contains("bennud: signal events-lost (weak): ") && line.contains(" events of the gate were lost")
+    };
+    while !texts(on).iter().any(is_it) {
+        ensure!(Instant::now() < deadline, "expected the losses as a signal");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    Ok(())
 }

@@ -96,6 +96,8 @@ fn contained(context: &mut Context) -> Result<()> {
     expect_over(&lines, run)?;
     expect_everything(&lines, run)?;
     expect(run, &["5-change-log"], "passed")?;
+    // The programs that see packets stay.
+    expect(run, &["5-take-off"], "EPERM")?;
     expect_line(
         &lines,
         "bennud: signal log-broken (strong): records-00000000000000000",

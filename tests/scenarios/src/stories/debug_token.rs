@@ -1,6 +1,7 @@
 //! The debug token: a start of one machine on one day at which nothing sealed opens, and a mark says so. Any other token
 //! costs a line in the log.
 
+use super::evidence::judge_measurements;
 use crate::images;
 use crate::serial::*;
 use bennu_harness::prelude::*;
@@ -91,6 +92,7 @@ fn keeps_sealed(context: &mut Context) -> Result<()> {
         pcr(&debug, "sha256", 12)? != pcr(&first, "sha256", 12)?,
         "PCR 12 is as ever"
     );
+    judge_measurements(context, &debug, &[11, 12, 15])?;
 
     put_token(&machine, &identity, "2026-06-14")?;
     let expired = boot_to_probe(&mut machine)?;

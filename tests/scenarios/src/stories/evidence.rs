@@ -1,5 +1,5 @@
-//! What the machine says about what was measured: the firmware's log judged by tpm2_eventlog, all of it by the PCRs.
-//! systemd-pcrlock judges both logs in `crates/eventlog/tests/pcrlock.rs`.
+//! What the machine says about what was measured: the firmware's log, and the one with ours behind it, judged by
+//! tpm2_eventlog, all of it by the PCRs. systemd-pcrlock judges in Debian 13, and in `crates/eventlog/tests/pcrlock.rs`.
 
 use super::esp_injections::put_beside;
 use crate::images;
@@ -9,6 +9,7 @@ use bennu_harness::{story, tool};
 
 const FIRMWARE_LOG: &str = "/sys/kernel/security/tpm0/binary_bios_measurements";
 const USER_LOG: &str = "/run/log/systemd/tpm2-measure.log";
+const MEASUREMENTS: &str = "/run/bennu/measurements.bin";
 const AS_EXPECTED: &str = "all measurements are as expected: ";
 
 pub fn stories() -> Vec<Story> {
@@ -25,16 +26,19 @@ fn accounted(context: &mut Context) -> Result<()> {
     let lines = boot_to_probe(&mut machine)?;
     expect_version(&lines, "2")?;
 
-    // The firmware's log by an outside judge: what it calculates is what the kernel read from the TPM.
-    let log = context.folder().join("firmware.log");
-    std::fs::write(&log, hex_file(&lines, FIRMWARE_LOG)?)?;
-    let judged = tool::run("tpm2_eventlog", &[log.as_os_str()], &[])?;
-    let judged = String::from_utf8(judged)?;
-    for index in [0, 4, 5, 7] {
-        let value = pcr(&lines, "sha256", index)?;
-        let line = format!("  {index:<2} : 0x{value}");
-        ensure!(judged.contains(&line), "tpm2_eventlog: expected `{line}`");
-    }
+    // By an outside judge: what it calculates is what the kernel read from the TPM.
+    let firmware = judge(context, &lines, FIRMWARE_LOG, &[0, 4, 5, 7])?;
+    let with_ours = judge_measurements(context, &lines, &[0, 4, 5, 7, 11, 15])?;
+    let fifteen = "\n    15 : 0x";
+    ensure!(
+        !firmware.contains(fifteen) && with_ours.contains(fifteen),
+        "expected PCR 15 in the log with ours only"
+    );
+    let latched = "phase leave-initrd";
+    ensure!(
+        with_ours.contains(latched),
+        "tpm2_eventlog: expected `{latched}`: {with_ours}"
+    );
     let user = String::from_utf8(hex_file(&lines, USER_LOG)?)?;
     ensure!(
         user.matches('\u{1e}').count() == 4,
@@ -72,6 +76,29 @@ fn accounted(context: &mut Context) -> Result<()> {
     let record: serde_json::Value = serde_json::from_slice(&record)?;
     ensure!(record["pcrs"]["7"] == pcr(&lines, "sha256", 7)?, "found {record}");
     Ok(())
+}
+
+/// The guest's log with `bennu-init`'s extensions in it, as [`judge`] does.
+pub fn judge_measurements(context: &Context, lines: &[String], pcrs: &[u32]) -> Result<String> {
+    judge(context, lines, MEASUREMENTS, pcrs)
+}
+
+/// What tpm2_eventlog calculates from a log of the guest are the values that the guest's kernel read from the TPM.
+fn judge(context: &Context, lines: &[String], path: &str, pcrs: &[u32]) -> Result<String> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let log = context.folder().join(name);
+    std::fs::write(&log, hex_file(lines, path)?)?;
+    let judged = tool::run("tpm2_eventlog", &[log.as_os_str()], &[])?;
+    let judged = String::from_utf8(judged)?;
+    for &index in pcrs {
+        let value = pcr(lines, "sha256", index)?;
+        let line = format!("  {index:<2} : 0x{value}");
+        ensure!(
+            judged.contains(&line),
+            "tpm2_eventlog: {path}: expected `{line}`, found {judged}"
+        );
+    }
+    Ok(judged)
 }
 
 /// The record of another start: a `dbx` that was different then, in an ESP that anybody can write.
@@ -113,5 +140,12 @@ fn debian_13(context: &mut Context) -> Result<()> {
     // systemd appended to what bennu-init began.
     expect_line(&lines, "user-space  phase enter-initrd")?;
     expect_line(&lines, "user-space  phase ready")?;
+    // systemd's own reader finds the PCRs in both logs, and ours not in the firmware's alone.
+    for index in [0, 4, 5, 7, 11, 15] {
+        expect_line(&lines, &format!("pcrlock PCR {index} true."))?;
+    }
+    for (index, found) in [(7, true), (11, false), (15, false)] {
+        expect_line(&lines, &format!("pcrlock-without PCR {index} {found}."))?;
+    }
     Ok(())
 }

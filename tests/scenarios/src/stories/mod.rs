@@ -4,11 +4,13 @@ mod alerts;
 mod appliance;
 mod boots_the_newest_slot;
 mod changed_uki;
+mod changes;
 mod concurrent_extends;
 mod contain;
 mod debian;
 mod debug_token;
 mod drift;
+mod early_panics;
 mod esp_injections;
 mod evidence;
 mod factory_reset;
@@ -22,6 +24,7 @@ mod golden;
 mod identity;
 mod interposer;
 mod kernel_side;
+mod latch;
 mod lying_disk;
 mod manifests;
 mod no_shell;
@@ -40,11 +43,13 @@ mod screen_reset;
 mod scrub;
 mod second_disk;
 mod secrets;
+mod secure_boot_off;
 mod slots_in_swapped_order;
 mod smbios;
 mod state;
 mod state_header;
 mod state_schema;
+mod tpm_copied_back;
 mod tpm_replaced;
 mod tpm_restarted;
 mod tpm_traffic;
@@ -68,6 +73,7 @@ pub fn all() -> Vec<Story> {
         floor_index::stories(),
         foreign_initrd::stories(),
         changed_uki::stories(),
+        early_panics::stories(),
         root_blocks::stories(),
         manifests::stories(),
         recovery_key::stories(),
@@ -75,14 +81,17 @@ pub fn all() -> Vec<Story> {
         screen_reset::stories(),
         recovery_screen::stories(),
         secrets::stories(),
+        secure_boot_off::stories(),
         second_disk::stories(),
         sata_disk::stories(),
         contain::stories(),
+        changes::stories(),
         drift::stories(),
         scrub::stories(),
         golden::stories(),
         kernel_side::stories(),
         root_hash_signature::stories(),
+        latch::stories(),
         lying_disk::stories(),
         unreadable_root::stories(),
         verity_superblock::stories(),
@@ -93,6 +102,7 @@ pub fn all() -> Vec<Story> {
         tpm_traffic::stories(),
         tpm_restarted::stories(),
         tpm_replaced::stories(),
+        tpm_copied_back::stories(),
         tpm_troubles::stories(),
         pcr_banks::stories(),
         concurrent_extends::stories(),

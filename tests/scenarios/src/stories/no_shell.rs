@@ -1,6 +1,6 @@
-//! There is nothing in the initrd that could be talked into more than it does: one program, kernel modules, whom to
-//! trust. No shell, no interpreter, no library, no set-user-id bit, no link. Read from the UKI that boots; no machine
-//! is started.
+//! There is nothing in an initrd that could be talked into more than it does: one program, kernel modules, whom to
+//! trust, and what a state volume begins with. No shell, no interpreter, no library, no set-user-id bit, no link. Read
+//! from the UKIs that boot; no machine is started.
 
 use crate::images;
 use bennu_harness::prelude::*;
@@ -18,8 +18,30 @@ const CHARACTER_DEVICE: u32 = 0o020_000;
 /// Set-user-id, set-group-id, sticky.
 const SPECIAL: u32 = 0o7000;
 
+/// Most bytes of an initrd as the UKI has it: each of them is measured, and read by the firmware, at every start.
+const MOST_PACKED_BYTES: u64 = 8 << 20;
+const TRUST: &str = "etc/bennu/trust.json";
+const LIST: &str = "lib/modules/list";
+const TEMPLATE: &str = "etc/bennu/state.template";
+const IMA_POLICY: &str = "etc/bennu/ima-policy";
+
+/// Images whose initrds differ, and whether they keep state: a PIN and debug keys bring prompts and trust of their own,
+/// Debian 12 another kernel, the demo a whole system.
+const IMAGES: [(&str, bool); 7] = [
+    ("small/image.toml", false),
+    ("small/state.toml", true),
+    ("small/pin.toml", true),
+    ("small/escrow.toml", true),
+    ("small/debug.toml", true),
+    ("small/bookworm.toml", false),
+    ("demo/image.toml", true),
+];
+
 pub fn stories() -> Vec<Story> {
-    vec![story!("no-shell-in-the-initrd", Tier::Fast, no_shell)]
+    vec![
+        story!("no-shell-in-the-initrd", Tier::Fast, no_shell),
+        story!("no-shell-in-any-images-initrd", Tier::Fast, in_any_image),
+    ]
 }
 
 struct Entry {
@@ -29,12 +51,38 @@ struct Entry {
 }
 
 fn no_shell(context: &mut Context) -> Result<()> {
-    let uki = images::release("small/v2.toml")?.join("uki.efi");
+    let entries = inspect(context, "small/v2.toml")?;
+    the_check_itself_finds_each_kind(&entries)
+}
+
+fn in_any_image(context: &mut Context) -> Result<()> {
+    for (definition, keeps_state) in IMAGES {
+        let entries = inspect(context, definition).context(definition)?;
+        // The control: it is the image's own initrd that was looked at.
+        let has_template = entries.iter().any(|entry| entry.name == TEMPLATE);
+        ensure!(
+            has_template == keeps_state,
+            "{definition}: expected a template of a state volume: {keeps_state}, found {has_template}"
+        );
+        the_check_itself_finds_each_kind(&entries).context(definition)?;
+    }
+    Ok(())
+}
+
+/// What an image's initrd holds; refused where that is more than may be there.
+fn inspect(context: &Context, definition: &str) -> Result<Vec<Entry>> {
+    let uki = images::release(definition)?.join("uki.efi");
     let packed = context.folder().join("initrd.zst");
     let section = format!("--dump-section=.initrd={}", packed.display());
     let copy = context.folder().join("uki.copy");
     let args = [OsStr::new(&section), uki.as_os_str(), copy.as_os_str()];
     tool::run("objcopy", &args, &[])?;
+    std::fs::remove_file(copy)?;
+    let length = std::fs::metadata(&packed)?.len();
+    ensure!(
+        (1..=MOST_PACKED_BYTES).contains(&length),
+        "expected a packed initrd of at most {MOST_PACKED_BYTES} bytes, found {length}"
+    );
     let archive = tool::run("zstd", &["-dcq".as_ref(), packed.as_os_str()], &[])?;
     let entries = entries(&archive)?;
     // The outside judge sees the same names.
@@ -47,13 +95,12 @@ fn no_shell(context: &mut Context) -> Result<()> {
     for entry in &entries {
         check(entry).with_context(|| entry.name.clone())?;
     }
-    for name in ["init", "etc/bennu/trust.json", "lib/modules/list"] {
+    for name in ["init", TRUST, LIST] {
         ensure!(names.contains(&name), "expected {name} in the initrd");
     }
-    the_check_itself_finds_each_kind(&entries)?;
     let modules = names.iter().filter(|name| name.ends_with(".ko")).count();
     ensure!(modules > 0, "expected kernel modules in the initrd");
-    Ok(())
+    Ok(entries)
 }
 
 /// The control: what must not be there would be noticed, by name.
@@ -119,7 +166,7 @@ fn check(entry: &Entry) -> Result<()> {
         ensure!(elf && kind == RELOCATABLE, "expected a kernel module");
         ensure!(mode & 0o111 == 0, "expected no executable, found mode {mode:o}");
     } else {
-        let known = ["etc/bennu/trust.json", "etc/bennu/ima-policy", "lib/modules/list"];
+        let known = [TRUST, IMA_POLICY, TEMPLATE, LIST];
         ensure!(known.contains(&name.as_str()), "expected no such file");
         ensure!(!elf && mode & 0o111 == 0, "expected data, found mode {mode:o}");
     }

@@ -28,19 +28,19 @@ pub fn stories() -> Vec<Story> {
 }
 
 /// Names: systemd-stub(7), systemd.system-credentials(7).
-const WORDS: &str = "io.systemd.stub.kernel-cmdline-extra=rd.break systemd.debug_shell init=/bin/sh";
+pub(super) const WORDS: &str =
+    "io.systemd.stub.kernel-cmdline-extra=rd.break systemd.debug_shell init=/bin/sh";
 const CREDENTIAL: &str = "io.systemd.credential:passwd.plaintext-password.root=the-attackers";
+
+/// The arguments with one more string in the table.
+pub(super) fn with_text(plain: &[OsString], text: &str) -> Vec<OsString> {
+    [plain, &["-smbios".into(), format!("type=11,value={text}").into()]].concat()
+}
 
 fn command_line_and_credential(context: &mut Context) -> Result<()> {
     let spec = images::spec(&images::small()?)?;
     let plain = spec.extra_args.clone();
-    let with = |text: &str| {
-        [
-            &plain[..],
-            &["-smbios".into(), format!("type=11,value={text}").into()],
-        ]
-        .concat()
-    };
+    let with = |text: &str| with_text(&plain, text);
     let mut machine = context.machine(spec)?;
     let first = boot_to_probe(&mut machine)?;
     expect_version(&first, "2")?;

@@ -47,8 +47,8 @@ fn kept(context: &mut Context) -> Result<()> {
     machine.disk()?.write(LABEL, 0, &older)?;
     let line = refused(&mut machine, "STATE-ROLLED-BACK")?;
     ensure!(
-        line.contains("expected generation 2 or 3, found 1"),
-        "expected both generations, found: {line}"
+        line.contains("expected generation 2 or 3, found 1: the volume is an older copy"),
+        "expected both generations and the older side, found: {line}"
     );
 
     machine.disk()?.write(LABEL, 0, &newest)?;

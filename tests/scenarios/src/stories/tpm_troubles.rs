@@ -14,6 +14,9 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
+/// Unseals on a first start before that of a secret: the owner's authorisation, for a factory reset.
+const OWNER: u32 = 1;
+
 /// A start with `faults` that fails as SECRET-UNSEAL with `reason` and resets; the control is the next one, which
 /// opens the secret that this one had sealed.
 fn fails_once(context: &mut Context, faults: Vec<TpmFault>, reason: &str) -> Result<()> {
@@ -56,6 +59,7 @@ fn locked_out(context: &mut Context) -> Result<()> {
 fn goes_away(context: &mut Context) -> Result<()> {
     let gone = TpmFault::Drop {
         after: TpmCommand::UNSEAL,
+        answered: OWNER,
     };
     fails_once(context, vec![gone], "to the tpm: Input/output error")
 }

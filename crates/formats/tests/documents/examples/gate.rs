@@ -5,6 +5,7 @@ use bennu_formats::gate::{
     Denial, DenialKind, GateConfig, GateMode, GateProgram, GateReport, Interpreter, Outcome, Right, TraceRule,
 };
 use bennu_formats::profile::ProfileSet;
+use bennu_formats::trace::{TraceReport, TracedCpu};
 use bennu_formats::watch::WatchReport;
 
 pub fn gate() -> GateConfig {
@@ -48,6 +49,20 @@ pub fn watch_report() -> WatchReport {
         rule: "drift.one-strong".into(),
         signals: vec!["clock-jumped".into(), "pcr-changed".into()],
         blind: vec!["ESP".into()],
+    }
+}
+
+pub fn trace_report() -> TraceReport {
+    TraceReport {
+        schema: TraceReport::SCHEMA,
+        cpus: vec![
+            TracedCpu {
+                written: 2_148,
+                lost: 7,
+                unwritten: 1,
+            },
+            TracedCpu::default(),
+        ],
     }
 }
 

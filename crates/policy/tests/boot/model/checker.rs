@@ -5,7 +5,7 @@
 //! which paths join or close.
 
 use super::promises::{Promise, broken_by};
-use super::state::{At, State};
+use super::state::{At, SLOTS, Slot, State};
 use super::world::{By, World};
 use std::collections::HashMap;
 
@@ -100,6 +100,31 @@ impl Graph {
         }
     }
 
+    /// A slot that was given up for drift runs again only behind somebody's hand, wherever the power goes while that is
+    /// written down, and however often the other slot becomes healthy or restarts in between.
+    pub fn no_way_back(&self) -> Result<(), Box<Broken>> {
+        let own = |by| matches!(by, By::Itself | By::Restart | By::Medium);
+        for slot in SLOTS {
+            let left = |state: &State| state.at == At::Drifted(slot);
+            let mut met = vec![false; self.states.len()];
+            let mut ahead: Vec<usize> = (0..self.states.len())
+                .filter(|&at| left(&self.states[at]))
+                .flat_map(|at| self.steps[at].iter().map(|&(_, next)| next))
+                .collect();
+            while let Some(at) = ahead.pop() {
+                if std::mem::replace(&mut met[at], true) {
+                    continue;
+                }
+                if goes_on(&self.states[at], slot) {
+                    return Err(self.broken(Promise::NoWayBack, at));
+                }
+                let own_steps = self.steps[at].iter().filter(|(by, _)| own(*by));
+                ahead.extend(own_steps.map(|&(_, next)| next));
+            }
+        }
+        Ok(())
+    }
+
     /// The longest run over the steps that `taken` allows, in restarts and switches, healthy states being its
     /// end. `Err` is a state on a circle, or, if `to_health`, one that such a run stops in.
     fn longest(&self, taken: impl Fn(By) -> bool, to_health: bool) -> Result<usize, usize> {
@@ -148,4 +173,9 @@ impl Graph {
         let length = |mark: &Mark| if let Mark::Done(length) = mark { *length } else { 0 };
         Ok(marks.iter().map(length).max().unwrap_or(0))
     }
+}
+
+/// This slot is started and its bennu-init lets it go on.
+fn goes_on(state: &State, slot: Slot) -> bool {
+    matches!(state.at, At::Went(started, _) if started == slot)
 }

@@ -1,16 +1,16 @@
 //! The steps that a machine may take: each ends with at most one write, and the power may go after each.
 //!
-//! The order of the writes is that of `initrd-agent/src/esp.rs`, `initrd-agent/src/failure.rs` and
-//! `runtime-agent/src/mark.rs`; every decision is a call of a shipped function through `Rules`, which the
+//! The order of the writes is that of `initrd-agent/src/esp.rs` and `initrd-agent/src/failure.rs`, of bennud's in
+//! `agent.rs`; every decision is a call of a shipped function through `Rules`, which the
 //! tests replace one by one by broken ones.
 
 use super::state::{At, Left, Note, Record, Shown, Slot, State, TRIES};
-use super::world::{Attack, By, Fault, Steps, World};
+use super::world::{Attack, By, Fault, POWER_ONS, Steps, World};
 use bennu_formats::Code;
 use bennu_formats::boot_record::Failure;
 use bennu_policy::boot::{self, BootAction, FailureFacts, Floor, Past, StartDecision, StartFacts};
 
-/// How often bootfallback starts systemd-boot (`crates/bootfallback/src/bootfallback.c`, `MAX_STARTS`).
+/// How often bootfallback starts systemd-boot (`crates/bootfallback/bootfallback.c`, `MAX_STARTS`).
 const LOADER_STARTS: u8 = 8;
 
 impl World {
@@ -24,6 +24,7 @@ impl World {
             At::Initrd(slot) => self.initrd(state, slot, &mut steps),
             At::PanicOnRecord(slot) => self.forget_note(state, slot, &mut steps),
             At::Counting(slot, old_note) => self.count(state, slot, old_note, &mut steps),
+            At::Counted(slot, ends) => self.forget_starts(state, slot, ends, &mut steps),
             At::Went(slot, shown) => self.went(state, slot, shown, &mut steps),
             At::Failing(slot, code, memory) => self.fail(state, slot, code, memory, &mut steps),
             At::Verdict(slot, action, renamed) => self.rename(state, slot, action, renamed, &mut steps),
@@ -40,6 +41,7 @@ impl World {
             }
             At::Running(slot, shown) => self.running(state, slot, shown, &mut steps),
             At::Unhealthy(slot, action, shown) => self.unhealthy(state, slot, action, shown, &mut steps),
+            At::Drifted(slot) => self.leave_drifted(state, slot, &mut steps),
             At::StaysUp(slot, shown) => {
                 self.mark_entry(state, slot, shown, &mut steps);
                 steps.push((By::Person, off(state)));
@@ -47,6 +49,7 @@ impl World {
             At::Marking(slot, _) => self.mark_record(state, slot, &mut steps),
             At::Healthy(slot) => {
                 self.panics(state, slot, &mut steps);
+                self.drift(state, slot, &mut steps);
                 steps.push((By::Person, off(state)));
             }
             At::Halted | At::Prompt => steps.push((By::Person, off(state))),
@@ -58,27 +61,45 @@ impl World {
         steps
     }
 
-    fn may(&self, slot: Slot, fault: Fault) -> bool {
+    pub fn may(&self, slot: Slot, fault: Fault) -> bool {
         self.faults[slot as usize].contains(&fault)
     }
 
     /// A write to the ESP: done, or failed.
     fn write(&self, done: State, failed: Option<State>, steps: &mut Steps) {
-        steps.push((By::Itself, done));
+        self.write_and(By::Itself, done, failed, steps);
+    }
+
+    /// The same, with what follows at once.
+    pub fn write_and(&self, by: By, done: State, failed: Option<State>, steps: &mut Steps) {
+        steps.push((by, done));
         steps.extend(failed.filter(|_| self.esp_fails).map(|state| (By::Medium, state)));
     }
 
     fn off(&self, state: &State, steps: &mut Steps) {
-        steps.push((By::Itself, state.to(At::Loader(1))));
+        steps.push((By::Itself, self.power_on(state)));
         for attack in self.attacks {
             let mut after = *state;
             match attack {
                 Attack::ResetRecord => after.record = Record::default(),
                 Attack::ForgeNote => after.note = panicked(state, Note::Verity).note,
+                Attack::FillStarts => after.starts = POWER_ONS,
                 Attack::ArmEntries => after.tries = State::flashed(None).tries,
             }
             steps.push((By::Attacker, after));
         }
+    }
+
+    /// bootfallback counts, or stops and leaves room for one more.
+    fn power_on(&self, state: &State) -> State {
+        if !(self.with_count && self.rules.power_ons_are_counted) {
+            return state.to(At::Loader(1));
+        }
+        let (starts, at) = match state.starts {
+            POWER_ONS.. => (self.rules.count_at_a_stop, At::Prompt),
+            before => (before + 1, At::Loader(1)),
+        };
+        State { starts, at, ..*state }
     }
 
     /// systemd-boot counts before it loads; it goes on if it cannot.
@@ -115,6 +136,7 @@ impl World {
                     By::Itself,
                     State {
                         blind,
+                        starts: 0,
                         ..state.to(At::Halted)
                     },
                 ),
@@ -163,17 +185,12 @@ impl World {
 
     fn count(&self, state: &State, slot: Slot, old_note_remains: bool, steps: &mut Steps) {
         let mut record = state.record.shipped();
-        let below = self.below_floor[slot as usize];
         let decision = (self.rules.on_start)(
             &mut record,
             &StartFacts {
                 this: &slot.version(),
                 entries: &state.entries(),
                 max_attempts: TRIES,
-                floor: self.below_floor.contains(&true).then_some(Floor {
-                    security_version: if below { 1 } else { 2 },
-                    floor: 2,
-                }),
                 old_note_remains,
             },
         );
@@ -187,9 +204,9 @@ impl World {
                     fell_back: fell_back.map(|f| f.failure.code),
                     last_failure: last_failure.map(|f| f.code),
                 };
-                At::Went(slot, shown)
+                At::Counted(slot, Ok(shown))
             }
-            StartDecision::GiveUp(failure) => At::Failing(slot, failure.code, record),
+            StartDecision::GiveUp(failure) => At::Counted(slot, Err(failure.code)),
         };
         let failed = state.to(At::Failing(slot, Code::Esp, record));
         self.write(
@@ -202,7 +219,36 @@ impl World {
         );
     }
 
+    fn forget_starts(&self, state: &State, slot: Slot, ends: Result<Shown, Code>, steps: &mut Steps) {
+        let at = match ends {
+            Ok(shown) => At::Went(slot, shown),
+            Err(code) => At::Failing(slot, code, state.record),
+        };
+        steps.push((
+            By::Itself,
+            State {
+                starts: 0,
+                ..state.to(at)
+            },
+        ));
+    }
+
     fn went(&self, state: &State, slot: Slot, shown: Shown, steps: &mut Steps) {
+        for fault in self.faults[slot as usize] {
+            if let Fault::Fails(code) = *fault {
+                steps.push((By::Itself, state.to(At::Failing(slot, code, state.record))));
+            }
+        }
+        self.panics(state, slot, steps);
+        // `initrd-agent/src/floor.rs`, before the volume is looked at.
+        let numbers = Floor {
+            security_version: 2 - u64::from(self.below_floor[slot as usize]),
+            floor: 2,
+        };
+        if (self.rules.is_below)(numbers) {
+            let code = Code::BelowFloor;
+            return steps.push((By::Itself, state.to(At::Failing(slot, code, state.record))));
+        }
         if self.newer_raises_state && slot == Slot::Older && state.raised {
             let code = Code::StateSchema;
             return steps.push((By::Itself, state.to(At::Failing(slot, code, state.record))));
@@ -212,12 +258,6 @@ impl World {
             let raised = true;
             return steps.push((By::Itself, State { raised, ..*state }));
         }
-        for fault in self.faults[slot as usize] {
-            if let Fault::Fails(code) = *fault {
-                steps.push((By::Itself, state.to(At::Failing(slot, code, state.record))));
-            }
-        }
-        self.panics(state, slot, steps);
         let failed = state.to(At::Failing(slot, Code::Esp, state.record));
         let mut pivoted = state.to(At::Pivoting(slot, shown));
         if self.newer_raises_state {
@@ -235,7 +275,7 @@ impl World {
     }
 
     /// Panics and silent restarts, with or without a root.
-    fn panics(&self, state: &State, slot: Slot, steps: &mut Steps) {
+    pub fn panics(&self, state: &State, slot: Slot, steps: &mut Steps) {
         for fault in self.faults[slot as usize] {
             match *fault {
                 Fault::Panics(note) => steps.push((By::Restart, panicked(state, note))),
@@ -281,79 +321,15 @@ impl World {
         let written = done.tries != state.tries;
         self.write(done, written.then_some(state.to(At::Halted)), steps);
     }
-
-    fn running(&self, state: &State, slot: Slot, shown: Shown, steps: &mut Steps) {
-        self.panics(state, slot, steps);
-        self.mark_entry(state, slot, shown, steps);
-        if self.may(slot, Fault::Unhealthy) {
-            let mut record = state.record.shipped();
-            let entries = state.entries();
-            let (_, action) =
-                (self.rules.on_unhealthy)(&mut record, &slot.version(), "words", TRIES, &entries);
-            let done = State {
-                record: Record::of(&record),
-                ..state.to(At::Unhealthy(slot, action, shown))
-            };
-            steps.push((By::Itself, done));
-            if self.esp_fails {
-                steps.push((By::Restart, off(state)));
-            }
-        }
-    }
-
-    fn unhealthy(&self, state: &State, slot: Slot, action: BootAction, shown: Shown, steps: &mut Steps) {
-        let mut done = *state;
-        if state.record[slot].bad.is_some() {
-            done.rename(slot, &state.name(slot).bad());
-            if self.esp_fails {
-                steps.push((By::Restart, off(state)));
-            }
-        }
-        steps.push(match action {
-            BootAction::FallBack | BootAction::Retry => (By::Restart, off(&done)),
-            BootAction::Halt => {
-                // bennud has told the reason itself.
-                let last_failure = done.record[slot].last_failure;
-                (
-                    By::Itself,
-                    done.to(At::StaysUp(
-                        slot,
-                        Shown {
-                            last_failure,
-                            ..shown
-                        },
-                    )),
-                )
-            }
-        });
-    }
-
-    /// A mark that the ESP does not take is tried again: no step.
-    fn mark_entry(&self, state: &State, slot: Slot, shown: Shown, steps: &mut Steps) {
-        let mut done = state.to(At::Marking(slot, shown));
-        done.rename(slot, &(self.rules.armed)(state.name(slot), TRIES));
-        steps.push((By::Itself, done));
-    }
-
-    fn mark_record(&self, state: &State, slot: Slot, steps: &mut Steps) {
-        let mut record = state.record.shipped();
-        (self.rules.on_healthy)(&mut record, &slot.version());
-        let done = State {
-            record: Record::of(&record),
-            cuts: self.cuts,
-            ..state.to(At::Healthy(slot))
-        };
-        steps.push((By::Itself, done));
-    }
 }
 
 impl State {
-    fn to(&self, at: At) -> Self {
+    pub fn to(&self, at: At) -> Self {
         Self { at, ..*self }
     }
 }
 
-fn off(state: &State) -> State {
+pub fn off(state: &State) -> State {
     state.to(At::Off)
 }
 
@@ -367,4 +343,15 @@ fn panicked(state: &State, note: Note) -> State {
         }),
         ..off(state)
     }
+}
+
+#[test]
+fn the_numbers_of_the_model_are_those_of_bootfallback() {
+    let program = include_str!("../../../../bootfallback/bootfallback.c");
+    for (name, number) in [("MAX_STARTS", LOADER_STARTS), ("MAX_POWER_ONS", POWER_ONS)] {
+        let line = format!("#define {name} {number}\n");
+        assert!(program.contains(&line), "{line}");
+    }
+    // bennu-init stops by itself first, with a code of its own; and two slots use up their tries.
+    const { assert!(POWER_ONS > boot::BLIND_RESTARTS && POWER_ONS as u32 > 2 * TRIES) };
 }

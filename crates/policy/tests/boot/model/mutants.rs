@@ -1,9 +1,8 @@
 //! The checker can fail: each rule taken away breaks the promise that it is there for, and the shipped rules keep
-//! it on the same machine. And the two limits of the design, which the checker finds as well.
+//! it on the same machine.
 
-use super::checker::Broken;
 use super::promises::Promise;
-use super::state::{At, Note, Record, SLOTS, Slot, TRIES};
+use super::state::{Note, Record, SLOTS, Slot, TRIES};
 use super::world::{Fault, Rules, SHIPPED, World};
 use super::worlds::{Promised, check, world};
 use bennu_formats::Code;
@@ -18,7 +17,7 @@ const NO_TPM: &[Fault] = &[Fault::Fails(Code::TpmMissing)];
 const SICK: &[Fault] = &[Fault::Unhealthy];
 
 /// The broken machine breaks `promise`; the shipped one keeps all that is promised.
-fn breaks(promise: Promise, rules: Rules, world: &World, promised: Promised) {
+pub fn breaks(promise: Promise, rules: Rules, world: &World, promised: Promised) {
     let found = check(&World { rules, ..*world }, promised).map(drop);
     let broken = found.expect_err("a broken machine was found to be sound");
     assert_eq!(broken.promise, promise, "{:#?}", broken.way);
@@ -27,20 +26,18 @@ fn breaks(promise: Promise, rules: Rules, world: &World, promised: Promised) {
 }
 
 #[test]
-fn a_start_that_does_not_know_the_floor_goes_below_it() {
-    let on_start = |record: &mut BootRecord, facts: &StartFacts<'_>| {
-        let facts = StartFacts {
-            floor: None,
-            ..facts.clone()
+fn a_start_that_does_not_ask_for_the_floor_goes_below_it() {
+    let rules = Rules {
+        is_below: |_| false,
+        ..SHIPPED
+    };
+    for (below_floor, older, newer) in [([true, false], SOUND, CORRUPT), ([false, true], SOUND, SOUND)] {
+        let world = World {
+            below_floor,
+            ..world(older, newer)
         };
-        boot::on_start(record, &facts)
-    };
-    let world = World {
-        below_floor: [true, false],
-        ..world(SOUND, CORRUPT)
-    };
-    let rules = Rules { on_start, ..SHIPPED };
-    breaks(Promise::NeverBelowTheFloor, rules, &world, Promised::NoStorm);
+        breaks(Promise::NeverBelowTheFloor, rules, &world, Promised::NoStorm);
+    }
 }
 
 #[test]
@@ -142,6 +139,30 @@ fn falling_back_without_looking_at_the_state_leads_nowhere() {
         ..SHIPPED
     };
     breaks(Promise::FallsBackToASlot, rules, &world, Promised::NoStorm);
+}
+
+#[test]
+fn drift_that_does_not_look_or_gives_nothing_up_leads_nowhere_or_back() {
+    const DRIFTS: &[Fault] = &[Fault::Drifts];
+    let world = world(DRIFTS, DRIFTS);
+    let rules = Rules {
+        on_drift: |record, this, words, entries| {
+            let told = Failure::new(Code::SlotDrifted, words);
+            Some(boot::on_drift(record, this, words, entries).unwrap_or(told))
+        },
+        ..SHIPPED
+    };
+    breaks(Promise::FallsBackToASlot, rules, &world, Promised::Healthy);
+    // The entry's new name alone: the power goes before it is written.
+    let rules = Rules {
+        on_drift: |record, this, words, entries| {
+            let failure = boot::on_drift(record, this, words, entries);
+            record.slot_mut(this).bad = None;
+            failure
+        },
+        ..SHIPPED
+    };
+    breaks(Promise::NoWayBack, rules, &world, Promised::Healthy);
 }
 
 #[test]
@@ -293,52 +314,6 @@ fn a_good_mark_that_removes_the_counter_is_noticed() {
     );
 }
 
-/// Both slots without tries: systemd-boot takes the newest for ever, and no start reaches the record.
-#[test]
-fn limit_a_uki_that_never_reaches_the_esp_beside_three_cut_starts_keeps_the_sound_slot_from_starting() {
-    for early in [Fault::Refused, Fault::BeforeEsp] {
-        let newer: &[Fault] = if early == Fault::Refused {
-            &[Fault::Refused]
-        } else {
-            &[Fault::BeforeEsp]
-        };
-        let broken = check(&world(SOUND, newer), Promised::Healthy)
-            .map(drop)
-            .unwrap_err();
-        assert_eq!(broken.promise, Promise::EndsHealthy);
-        assert_eq!(
-            broken.way.last().unwrap().tries,
-            [Some(0), Some(0)],
-            "{:#?}",
-            broken.way
-        );
-        let fewer = World {
-            cuts: Some(TRIES as u8 - 1),
-            ..world(SOUND, newer)
-        };
-        assert!(
-            check(&fewer, Promised::Healthy).is_ok(),
-            "positive control: {early:?}"
-        );
-    }
-}
-
-/// The kernel restarts after a panic, systemd-boot starts an entry without tries, and nothing counts.
-#[test]
-fn limit_kernels_that_die_early_in_both_slots_restart_for_ever() {
-    const DIES: &[Fault] = &[Fault::DiesEarly];
-    let broken: Box<Broken> = check(&world(DIES, DIES), Promised::NoStorm)
-        .map(drop)
-        .unwrap_err();
-    assert_eq!(broken.promise, Promise::NoStorm);
-    assert!(
-        !broken
-            .way
-            .iter()
-            .any(|state| matches!(state.at, At::Counting(..)))
-    );
-}
-
 #[test]
 fn what_the_model_leaves_out_decides_nothing() {
     let dressed = |record: &Record| {
@@ -372,7 +347,6 @@ fn decide(entries: [boot::Entry; 2], record: &mut BootRecord, slot: Slot, note: 
         this: &this,
         entries: &entries,
         max_attempts: TRIES,
-        floor: None,
         old_note_remains: false,
     };
     let given_up = match boot::on_start(record, &facts) {

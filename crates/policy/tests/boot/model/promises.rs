@@ -24,6 +24,8 @@ pub enum Promise {
     StopsLast,
     /// Falling back leads to a slot that may start.
     FallsBackToASlot,
+    /// A slot that was given up for drift does not run again before somebody has been there.
+    NoWayBack,
     /// No slot is given up for what another one met, or for one note twice.
     OwnFaults,
 }
@@ -45,15 +47,21 @@ fn when(holds_not: bool, promise: Promise) -> Option<Promise> {
 }
 
 fn starts(world: &World, before: &State, after: &State) -> Option<Promise> {
-    let (At::Counting(..), At::Went(slot, shown)) = (before.at, after.at) else {
-        return None;
+    let (slot, shown) = match (before.at, after.at) {
+        (At::Counting(..), At::Counted(slot, Ok(shown))) => (slot, shown),
+        (At::Went(slot, _), _) => {
+            let goes_on = matches!(after.at, At::Pivoting(..)) || after.raised != before.raised;
+            return when(
+                goes_on && world.below_floor[slot as usize],
+                Promise::NeverBelowTheFloor,
+            );
+        }
+        _ => return None,
     };
     let newer = after.record[Slot::Newer].bad;
     let unsaid = (slot == Slot::Older && shown.fell_back != newer)
         || shown.last_failure != after.record[slot].last_failure;
-    when(world.below_floor[slot as usize], Promise::NeverBelowTheFloor)
-        .or(when(before.record[slot].bad.is_some(), Promise::NeverABadSlot))
-        .or(when(unsaid, Promise::ReasonKept))
+    when(before.record[slot].bad.is_some(), Promise::NeverABadSlot).or(when(unsaid, Promise::ReasonKept))
 }
 
 fn reasons(before: &State, by: By, after: &State) -> Option<Promise> {
@@ -103,6 +111,9 @@ fn actions(before: &State, after: &State) -> Option<Promise> {
             (slot, action, excused, memory)
         }
         (At::Running(..), At::Unhealthy(slot, action, _)) => (slot, action, false, before.record),
+        (At::Running(..) | At::StaysUp(..) | At::Healthy(_), At::Drifted(slot)) => {
+            (slot, BootAction::FallBack, false, before.record)
+        }
         _ => return None,
     };
     let other_may_start = before.may_start(&verdicts, slot.other());
@@ -143,7 +154,8 @@ fn may_be_met(world: &World, slot: Slot, code: Code) -> bool {
         Code::BelowFloor => world.below_floor[slot as usize],
         // Before the ESP is found nobody knows whose a panic was; nor does it prove anything.
         Code::SlotPanic => panics(code) || world.faults.iter().any(|f| f.contains(&Fault::DiesEarly)),
-        Code::SlotUnhealthy | Code::SlotDrifted | Code::UkiNotStarted => true,
+        Code::SlotUnhealthy | Code::UkiNotStarted => true,
+        Code::SlotDrifted => faults.contains(&Fault::Drifts),
         Code::Esp => world.esp_fails,
         Code::StateSchema => {
             faults.contains(&Fault::Fails(code)) || world.newer_raises_state && slot == Slot::Older

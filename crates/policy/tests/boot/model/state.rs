@@ -172,7 +172,9 @@ pub enum At {
     PanicOnRecord(Slot),
     /// This start is to be counted; whether a note could not be removed.
     Counting(Slot, bool),
-    /// The start is counted and goes on.
+    /// The start is counted and goes on, or ends; bootfallback's count is to be deleted.
+    Counted(Slot, Result<Shown, Code>),
+    /// The start goes on.
     Went(Slot, Shown),
     /// A step has failed; the record in memory is this.
     Failing(Slot, Code, Record),
@@ -190,9 +192,11 @@ pub enum At {
     Marking(Slot, Shown),
     /// Marked good.
     Healthy(Slot),
+    /// bennud has written to the record that the system drifted; the entry is to be renamed.
+    Drifted(Slot),
     /// The recovery screen.
     Halted,
-    /// bootfallback has stopped: no UKI was loaded.
+    /// bootfallback has stopped: no UKI was loaded, or this is a power-on too many.
     Prompt,
 }
 
@@ -217,6 +221,8 @@ impl At {
             Self::Healthy(slot) => (14, Some(slot), 0),
             Self::Halted => (15, None, 0),
             Self::Prompt => (16, None, 0),
+            Self::Drifted(slot) => (17, Some(slot), 0),
+            Self::Counted(slot, ends) => (18, Some(slot), ends.err().map_or(0, |code| code as u64)),
         }
     }
 }
@@ -243,6 +249,8 @@ pub struct State {
     pub raised: bool,
     /// The EFI variable `BennuBlindRestarts`.
     pub blind: u8,
+    /// The EFI variable `BennuStarts`.
+    pub starts: u8,
     /// Power cuts that may still come before the next healthy start; `None`: as many as they like.
     pub cuts: Option<u8>,
     pub at: At,
@@ -270,7 +278,12 @@ impl Hash for State {
                 .note
                 .map_or(0, |left| left.note as u64 * 2 + u64::from(left.on_record) + 1);
         hasher.write_u64(record);
-        hasher.write_u64(rest << 8 | u64::from(self.blind) << 3 | self.cuts.map_or(7, u64::from));
+        hasher.write_u64(
+            rest << 12
+                | u64::from(self.starts) << 8
+                | u64::from(self.blind) << 3
+                | self.cuts.map_or(7, u64::from),
+        );
     }
 }
 
@@ -283,6 +296,7 @@ impl State {
             note: None,
             raised: false,
             blind: 0,
+            starts: 0,
             cuts,
             at: At::Off,
         }

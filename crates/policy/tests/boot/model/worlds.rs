@@ -5,7 +5,7 @@
 
 use super::checker::{Broken, Graph};
 use super::state::{Note, TRIES};
-use super::world::{Attack, Fault, SHIPPED, World};
+use super::world::{Attack, Fault, POWER_ONS, SHIPPED, World};
 use bennu_formats::Code;
 use bennu_policy::boot::BLIND_RESTARTS;
 use std::path::Path;
@@ -32,8 +32,18 @@ const KINDS: [&[Fault]; 6] = [
     &[Fault::Panics(Note::RootIo)],
     &[Fault::Unhealthy],
 ];
+/// What a slot that drifts is beside.
+const BESIDE_DRIFT: [&[Fault]; 5] = [
+    &[Fault::Drifts],
+    &[Fault::Refused],
+    &[Fault::Fails(Code::TpmMissing)],
+    &[Fault::Panics(Note::RootIo)],
+    &[Fault::Unhealthy],
+];
+const DRIFTS: &[Fault] = &[Fault::Drifts];
 /// The rest, each beside itself.
-const ALIKE: [&[Fault]; 4] = [
+const ALIKE: [&[Fault]; 5] = [
+    &[Fault::DiesEarly],
     &[Fault::BeforeEsp],
     &[Fault::Fails(Code::VerityCorrupt)],
     &[Fault::Panics(Note::Other)],
@@ -48,15 +58,7 @@ const OWN: &[Fault] = &[
     Fault::Panics(Note::Verity),
     Fault::Unhealthy,
 ];
-/// The same without a kernel that never gets to bennu-init: where no other slot may start, nobody ends that
-/// (`limit_kernels_that_die_early_in_both_slots_restart_for_ever`).
-const OWN_STARTED: &[Fault] = &[
-    Fault::Refused,
-    Fault::Fails(Code::VerityCorrupt),
-    Fault::Fails(Code::TpmMissing),
-    Fault::Panics(Note::Verity),
-    Fault::Unhealthy,
-];
+const DIES: &[Fault] = &[Fault::DiesEarly];
 const FEW: &[Fault] = &[Fault::Fails(Code::TpmMissing), Fault::Panics(Note::RootIo)];
 const NO_TPM: &[Fault] = &[Fault::Fails(Code::TpmMissing)];
 const UNREAD: &[Fault] = &[Fault::Panics(Note::RootIo)];
@@ -86,12 +88,14 @@ pub fn world(older: &'static [Fault], newer: &'static [Fault]) -> World {
         cuts: None,
         esp_fails: false,
         attacks: &[],
+        with_count: older.contains(&Fault::DiesEarly) || newer.contains(&Fault::DiesEarly),
     }
 }
 
 /// Explores, and checks what is promised. The graph, and the most restarts in a row.
 pub fn check(world: &World, promised: Promised) -> Result<(Graph, usize), Box<Broken>> {
     let graph = Graph::explore(world)?;
+    graph.no_way_back()?;
     let restarts = graph.no_storm()?;
     if promised != Promised::NoStorm {
         graph.ends_healthy()?;
@@ -111,12 +115,23 @@ fn worlds() -> Vec<(World, Promised)> {
         esp_fails: true,
         ..world
     };
+    let seldom = |world| World {
+        cuts: Some(1),
+        ..world
+    };
+    let counted = |world| World {
+        with_count: true,
+        ..world
+    };
     let attacked = |attacks, world| World { attacks, ..world };
     let floor = |below_floor, world| World { below_floor, ..world };
     const MILD: &[Attack] = &[Attack::ResetRecord, Attack::ArmEntries];
     const ALL: &[Attack] = &[Attack::ResetRecord, Attack::ArmEntries, Attack::ForgeNote];
+    const FILL: &[Attack] = &[Attack::FillStarts];
     let mut worlds = vec![
         (world(SOUND, SOUND), Promised::Healthy),
+        (counted(world(SOUND, SOUND)), Promised::Healthy),
+        (counted(cut(world(SOUND, SICK))), Promised::HealthyByItself),
         (world(ON_RECORD, SOUND), Promised::Healthy),
         (world(SOUND, ON_RECORD), Promised::Healthy),
         (cut(world(OWN, SOUND)), Promised::HealthyByItself),
@@ -129,6 +144,8 @@ fn worlds() -> Vec<(World, Promised)> {
         (esp(world(SOUND, SICK)), Promised::Healthy),
         (esp(world(SICK, SICK)), Promised::NoStorm),
         (attacked(MILD, world(NO_TPM, SOUND)), Promised::Healthy),
+        (attacked(FILL, counted(world(NO_TPM, SOUND))), Promised::Healthy),
+        (attacked(FILL, seldom(world(SOUND, DIES))), Promised::NoStorm),
         (attacked(MILD, world(SOUND, UNREAD)), Promised::Healthy),
         (
             attacked(ALL, world(SICK, &[Fault::Panics(Note::Verity)])),
@@ -153,23 +170,43 @@ fn worlds() -> Vec<(World, Promised)> {
         (raises(world(SOUND, SICK)), Promised::NoStorm),
         (raises(world(SICK, SICK)), Promised::NoStorm),
         (raises(world(FEW, SOUND)), Promised::Healthy),
-        (raises(cut(world(SOUND, OWN_STARTED))), Promised::NoStorm),
+        (raises(cut(world(SOUND, OWN))), Promised::NoStorm),
         (raises(attacked(MILD, world(SOUND, SICK))), Promised::NoStorm),
         (raises(esp(world(SOUND, SICK))), Promised::NoStorm),
     ]);
+    worlds.extend(BESIDE_DRIFT.map(|newer| (world(DRIFTS, newer), Promised::NoStorm)));
+    worlds.extend(BESIDE_DRIFT.map(|older| (world(older, DRIFTS), Promised::NoStorm)));
+    worlds.extend([
+        (world(DRIFTS, SOUND), Promised::Healthy),
+        (world(SOUND, DRIFTS), Promised::Healthy),
+        (cut(world(DRIFTS, DRIFTS)), Promised::HealthyByItself),
+        (esp(world(DRIFTS, DRIFTS)), Promised::NoStorm),
+        (raises(world(DRIFTS, DRIFTS)), Promised::NoStorm),
+        (attacked(MILD, world(DRIFTS, DRIFTS)), Promised::NoStorm),
+    ]);
     worlds.extend(ALIKE.map(|both| (world(both, both), Promised::NoStorm)));
+    worlds.extend(KINDS.map(|newer| (seldom(world(DIES, newer)), Promised::NoStorm)));
+    worlds.extend(KINDS.map(|older| (seldom(world(older, DIES)), Promised::NoStorm)));
     for older in KINDS {
         worlds.extend(KINDS.map(|newer| (world(older, newer), Promised::NoStorm)));
     }
     worlds
 }
 
-/// Restarts in a row, at most: each slot once a try and once when it is given up, and those without a record.
+/// Restarts in a row, at most: each slot once a try and once when it is given up, and those without a record. A kernel that
+/// may die early does so as often as bootfallback counts, and may do so again behind each start that reaches the record.
 fn most_restarts(world: &World) -> usize {
     let blind = world
         .faults
         .iter()
         .any(|faults| faults.contains(&Fault::BeforeEsp));
+    let dies = world
+        .faults
+        .iter()
+        .any(|faults| faults.contains(&Fault::DiesEarly));
+    if dies {
+        return (TRIES as usize + 1) * usize::from(POWER_ONS);
+    }
     2 * (TRIES as usize + 1) + if blind { usize::from(BLIND_RESTARTS) } else { 0 }
 }
 

@@ -61,6 +61,7 @@ pub fn seeds() -> anyhow::Result<Vec<Seed>> {
         ("gate", "config", golden("gate-config.json")?),
         ("gate", "report", golden("gate-report.json")?),
         ("gate", "profiles", golden("profiles.json")?),
+        ("gate", "trace", golden("trace-report.json")?),
         ("health", "config", golden("health-config.json")?),
         ("health", "drift", golden("drift-config.json")?),
         ("health", "waiting", golden("health-waiting.json")?),

@@ -1,4 +1,5 @@
-//! From an intruder's act to the end of State Purge, by the signed certificates of many lives of one machine.
+//! From the first signal of an intruder to the end of State Purge, by the signed certificates of many lives of one machine. The
+//! signal is a changed PCR: the kernel keeps no time of it, so it begins at the round of the watch that saw it.
 
 use super::END;
 use crate::benches::Session;
