@@ -85,21 +85,57 @@ fn of_tier(stories: Vec<Story>, file: &str, tier: &str) -> Result<Vec<Story>> {
             "{file}: {name} stands twice"
         );
     }
-    for story in &stories {
-        ensure!(
-            tiers.contains_key(story.name),
-            "{file}: story {} is not listed",
-            story.name
-        );
-    }
-    for name in tiers.keys() {
-        ensure!(
-            stories.iter().any(|s| s.name == name),
-            "{file}: there is no story {name}"
-        );
-    }
+    let unlisted: Vec<&str> = (stories.iter().map(|s| s.name))
+        .filter(|name| !tiers.contains_key(*name))
+        .collect();
+    ensure!(
+        unlisted.is_empty(),
+        "{file}: expected every story there; not listed: {}",
+        unlisted.join(", ")
+    );
+    let unknown: Vec<&str> = (tiers.keys().map(String::as_str))
+        .filter(|name| !stories.iter().any(|s| s.name == *name))
+        .collect();
+    ensure!(
+        unknown.is_empty(),
+        "{file}: there are no stories {}",
+        unknown.join(", ")
+    );
     Ok(stories
         .into_iter()
         .filter(|s| tier == "all" || tiers.get(s.name).is_some_and(|t| t == "ci"))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // tests
+
+    use super::*;
+
+    const TIERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tiers");
+
+    #[test]
+    fn the_tier_file_and_the_stories_name_each_other() {
+        let all = of_tier(stories::all(), TIERS, "all").unwrap();
+        assert_eq!(all.len(), stories::all().len());
+        let ci = of_tier(stories::all(), TIERS, "ci").unwrap();
+        assert!((1..all.len()).contains(&ci.len()));
+    }
+
+    #[test]
+    fn a_story_that_is_not_listed_is_refused_and_so_is_a_name_without_one() {
+        let fewer = stories::all().split_off(1);
+        let error = of_tier(fewer, TIERS, "ci").unwrap_err().to_string();
+        assert!(error.contains("there are no stories"), "{error}");
+
+        let short = tempfile::NamedTempFile::new().unwrap();
+        let text = std::fs::read_to_string(TIERS).unwrap();
+        let (rest, last) = text.trim_end().rsplit_once('\n').unwrap();
+        std::fs::write(short.path(), rest).unwrap();
+        let name = last.split_whitespace().nth(1).unwrap();
+        let error = of_tier(stories::all(), short.path().to_str().unwrap(), "ci");
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(&format!("not listed: {name}")), "{error}");
+    }
 }

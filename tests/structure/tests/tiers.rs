@@ -1,4 +1,4 @@
-//! The form of `tests/tiers`; that the names are stories is for the scenario runner to say.
+//! The form of `tests/tiers`; that the names are stories is tested beside the scenario runner.
 
 #![allow(clippy::unwrap_used)] // tests
 
