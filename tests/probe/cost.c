@@ -67,6 +67,29 @@ static unsigned long long threads_ns(int pid)
 	return sum;
 }
 
+// Since the threads began: which of them it is that costs.
+static void show_threads(int pid)
+{
+	char path[300], text[128], comm[32];
+	struct dirent *entry;
+	DIR *threads;
+
+	snprintf(path, sizeof path, "/proc/%d/task", pid);
+	threads = opendir(path);
+	while (threads && (entry = readdir(threads))) {
+		snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", pid, entry->d_name);
+		if (!atoi(entry->d_name) || read_text(path, text, sizeof text))
+			continue;
+		snprintf(path, sizeof path, "/proc/%d/task/%s/comm", pid, entry->d_name);
+		if (read_text(path, comm, sizeof comm))
+			continue;
+		comm[strcspn(comm, "\n")] = 0;
+		printf("MEASURE THREAD %s %llu\n", comm, strtoull(text, 0, 10));
+	}
+	if (threads)
+		closedir(threads);
+}
+
 static unsigned long long member(const char *status, const char *name)
 {
 	const char *found = strstr(status, name);
@@ -114,6 +137,7 @@ int show_cost(const char *name, unsigned int seconds)
 		;
 	if (look_at(pid, &after))
 		return -1;
+	show_threads(pid);
 	printf("MEASURE COST %s %llu %llu %llu %llu %llu\n", name, after.at_ns - before.at_ns,
 	       after.on_cpu_ns - before.on_cpu_ns, after.clock_ticks - before.clock_ticks, after.rss_kib, after.peak_kib);
 	return 0;

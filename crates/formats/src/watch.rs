@@ -3,6 +3,7 @@
 
 use crate::decode::{DecodeError, Document};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Most names in each list.
 pub const MAX_NAMES: usize = 32;
@@ -25,6 +26,9 @@ pub struct WatchReport {
     pub signals: Vec<String>,
     /// What cannot be watched.
     pub blind: Vec<String>,
+    /// What looking has cost since `bennud` started, microseconds on a processor by subject.
+    #[serde(default)]
+    pub cost_us: BTreeMap<String, u64>,
 }
 
 impl Document for WatchReport {
@@ -37,6 +41,9 @@ impl Document for WatchReport {
             if names.len() > MAX_NAMES {
                 return Err(Self::bad_value(member, "at most 32", names.len()));
             }
+        }
+        if self.cost_us.len() > MAX_NAMES {
+            return Err(Self::bad_value("cost_us", "at most 32", self.cost_us.len()));
         }
         Ok(())
     }

@@ -13,6 +13,12 @@ pub fn monotonic() -> Duration {
     duration(clock_gettime(ClockId::Monotonic))
 }
 
+/// Time that this thread has spent on a processor (`CLOCK_THREAD_CPUTIME_ID`).
+#[must_use]
+pub fn of_thread() -> Duration {
+    duration(clock_gettime(ClockId::ThreadCPUTime))
+}
+
 /// Time since boot with suspended time (`CLOCK_BOOTTIME`).
 #[must_use]
 pub fn since_boot() -> Duration {

@@ -28,6 +28,7 @@ impl Warden {
             rule: decision.severity.rule().to_owned(),
             signals: names.into_iter().take(MAX_NAMES).map(str::to_owned).collect(),
             blind: self.watch.blind().take(MAX_NAMES).map(str::to_owned).collect(),
+            cost_us: self.watch.cost_us().take(MAX_NAMES).collect(),
         };
         match documents::write(Path::new(paths::RUN_WATCH), &report) {
             Ok(()) => self.report_fails = false,

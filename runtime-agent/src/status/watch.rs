@@ -2,6 +2,7 @@
 
 use bennu_formats::watch::WatchReport;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A watch that is silent for so many intervals, and at least [`SILENT_MS`], does not watch.
 const SILENT_ROUNDS: u64 = 4;
@@ -23,6 +24,9 @@ pub struct WatchStatus {
     pub signals: Vec<String>,
     /// What cannot be watched.
     pub blind: Vec<String>,
+    /// What looking has cost, microseconds on a processor by subject; empty in what was written by an older `bennud`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cost_us: BTreeMap<String, u64>,
 }
 
 impl WatchStatus {
@@ -37,6 +41,7 @@ impl WatchStatus {
             rule: report.rule,
             signals: report.signals,
             blind: report.blind,
+            cost_us: report.cost_us,
         }
     }
 
@@ -70,6 +75,7 @@ mod tests {
             rule: "drift.one-weak".into(),
             signals: vec!["clock-jumped".into()],
             blind: Vec::new(),
+            cost_us: BTreeMap::new(),
         }
     }
 

@@ -93,9 +93,18 @@ trait Subject {
     fn look(&mut self) -> Look;
 }
 
+/// A subject, and what became of looking at it.
+struct Watching {
+    subject: Box<dyn Subject>,
+    /// Why it could not be looked at the last time.
+    why_not: Option<String>,
+    /// On a processor, all looks together.
+    cost: Duration,
+}
+
 /// All subjects.
 pub struct Watch {
-    subjects: Vec<(Box<dyn Subject>, Option<String>)>,
+    subjects: Vec<Watching>,
     looked_slowly: Option<Duration>,
 }
 
@@ -128,8 +137,13 @@ impl Watch {
             Box::new(scrub::Ukis::of(handover, scrubber.clone())),
             Box::new(firmware::Variables::of(kernel.clone())),
         ];
+        let watching = |subject| Watching {
+            subject,
+            why_not: None,
+            cost: Duration::ZERO,
+        };
         Self {
-            subjects: subjects.into_iter().map(|subject| (subject, None)).collect(),
+            subjects: subjects.into_iter().map(watching).collect(),
             looked_slowly: None,
         }
     }
@@ -145,20 +159,23 @@ impl Watch {
             self.looked_slowly = Some(now);
         }
         let (mut seen, mut words) = (Vec::new(), Vec::new());
-        for (subject, told) in &mut self.subjects {
-            if subject.is_slow() && !slowly {
+        for watching in &mut self.subjects {
+            if watching.subject.is_slow() && !slowly {
                 continue;
             }
             alive();
-            match subject.look() {
+            let begun = time::of_thread();
+            let look = watching.subject.look();
+            watching.cost += time::of_thread().saturating_sub(begun);
+            match look {
                 Ok(sightings) => {
                     seen.extend(sightings);
-                    *told = None;
+                    watching.why_not = None;
                 }
-                Err(why) if told.as_ref() == Some(&why) => {}
+                Err(why) if watching.why_not.as_ref() == Some(&why) => {}
                 Err(why) => {
-                    words.push(format!("{}: cannot be watched: {why}", subject.name()));
-                    *told = Some(why);
+                    words.push(format!("{}: cannot be watched: {why}", watching.subject.name()));
+                    watching.why_not = Some(why);
                 }
             }
         }
@@ -172,8 +189,16 @@ impl Watch {
 
     /// Names of the subjects that could not be looked at in their last round.
     pub fn blind(&self) -> impl Iterator<Item = &'static str> {
-        let blind = self.subjects.iter().filter(|(_, told)| told.is_some());
-        blind.map(|(subject, _)| subject.name())
+        let blind = self.subjects.iter().filter(|watching| watching.why_not.is_some());
+        blind.map(|watching| watching.subject.name())
+    }
+
+    /// What looking at each has cost, microseconds on a processor.
+    pub fn cost_us(&self) -> impl Iterator<Item = (String, u64)> {
+        self.subjects.iter().map(|watching| {
+            let us = u64::try_from(watching.cost.as_micros()).unwrap_or(u64::MAX);
+            (watching.subject.name().to_owned(), us)
+        })
     }
 }
 

@@ -7,6 +7,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 /// Registers what `status` knows.
 pub fn register(registry: &mut Registry, status: &Status) {
@@ -37,6 +39,14 @@ pub fn register(registry: &mut Registry, status: &Status) {
         let silent = Gauge::<i64>::default();
         silent.set(watch.silent.into());
         registry.register("watch_silent", "1 if the watch does not look any more", silent);
+        let cost = Family::<Labels, Counter<f64, AtomicU64>>::default();
+        for (subject, us) in &watch.cost_us {
+            let labels = vec![("subject".to_owned(), subject.clone())];
+            cost.get_or_create(&labels)
+                .inc_by(Duration::from_micros(*us).as_secs_f64());
+        }
+        let help = "Time on a processor that looking at a subject has cost since bennud started";
+        registry.register("watch_cpu_seconds", help, cost);
     }
     drift(registry, status);
     if let Some(bytes) = status.unsent_bytes {

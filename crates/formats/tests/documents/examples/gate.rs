@@ -7,6 +7,7 @@ use bennu_formats::gate::{
 use bennu_formats::profile::ProfileSet;
 use bennu_formats::trace::{TraceReport, TracedCpu};
 use bennu_formats::watch::WatchReport;
+use std::collections::BTreeMap;
 
 pub fn gate() -> GateConfig {
     let program = |path: &str, may: &[Right]| GateProgram {
@@ -49,6 +50,7 @@ pub fn watch_report() -> WatchReport {
         rule: "drift.one-strong".into(),
         signals: vec!["clock-jumped".into(), "pcr-changed".into()],
         blind: vec!["ESP".into()],
+        cost_us: BTreeMap::from([("ESP".into(), 1_200_000), ("PCRs".into(), 900)]),
     }
 }
 
