@@ -17,6 +17,7 @@ use bennu_records::certificate::Outcome;
 use serde_json::json;
 use std::convert::Infallible;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest time for an act that is not a purge or a flip.
@@ -133,9 +134,11 @@ impl Warden {
 
     /// What is frozen is written down before it is: somebody has to let it go on.
     fn freeze(&mut self, world: &mut impl Surroundings) -> Result<String, String> {
-        let groups = limited(world, freeze::groups)?;
-        self.memory.will_freeze(&groups)?;
-        limited(world, move || freeze::freeze(&groups))
+        let groups = Arc::clone(&self.groups);
+        let paths = limited(world, move || freeze::groups(&groups))?;
+        self.memory.will_freeze(&paths)?;
+        let groups = Arc::clone(&self.groups);
+        limited(world, move || freeze::freeze(&groups, &paths))
     }
 
     fn purge(&mut self, rule: &str, world: &mut impl Surroundings) -> Vec<Acted> {
@@ -149,7 +152,7 @@ impl Warden {
         let journal = Journal::at(Path::new(paths::RUN_RECORDS), self.witness.clone());
         self.journal.replace(journal);
         self.halted = true;
-        let done = purge::purge(&mut || world.pause(Duration::ZERO));
+        let done = purge::purge(Arc::clone(&self.groups), &mut || world.pause(Duration::ZERO));
         let failed = done.iter().any(|step| step.result.is_err());
         let mut acted: Vec<Acted> = Vec::new();
         for step in done {
