@@ -141,7 +141,8 @@ impl Warden {
         scrubber: Scrubber,
     ) -> Self {
         let (groups, witness) = (Groups::new(kernel.clone()), Witness::default());
-        let memory = Memory::load();
+        let freezes = |config: &DriftConfig| config.enforced.contains(&EnforcedAction::FreezeCgroup);
+        let memory = Memory::load(&groups, config.as_ref().is_some_and(freezes));
         Self {
             handover: handover.clone(),
             config,
