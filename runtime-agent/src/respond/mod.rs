@@ -10,6 +10,7 @@ pub mod certificates;
 mod certify;
 mod deny;
 mod evidence;
+mod flip;
 mod freeze;
 mod groups;
 mod guarded;
