@@ -345,3 +345,32 @@ fn the_scrub_is_shown_with_passes_and_bad_blocks_and_a_report_that_cannot_be_rea
     let off = br#"{"schema": 1, "mib_per_s": 0, "slots": [], "troubles": []}"#;
     assert!(shown(off).contains("scrub        OFF: blocks that nobody reads are not checked"));
 }
+
+#[test]
+fn a_trace_or_an_alert_queue_that_cannot_be_read_is_said_to_be_not_known() {
+    let mut files = files(&handover(1), Some(HealthState::Good { at_ms: 1 }));
+    let gather = |sources: &Sources| Status::gather(sources, |_| VerityState::Verified).unwrap();
+    let sound = gather(&files.sources);
+    assert!(!render::status(&sound).contains("not known"));
+    let json = serde_json::to_value(&sound).unwrap();
+    assert!(json.get("not_known").is_none(), "as before");
+    for name in ["trace.json", "alerts", "cursor"] {
+        std::fs::write(files.dir.path().join(name), "{").unwrap();
+    }
+    files.sources.alerts.log = Some(files.dir.path().to_owned());
+    let status = gather(&files.sources);
+    assert_eq!(status.answer(), Answer::Yes, "no reason to say nothing else");
+    let text = render::status(&status);
+    for (label, why) in [
+        ("trace", "trace.json"),
+        ("alerts", "expected a cursor of version 1"),
+    ] {
+        let line = text.lines().find(|line| line.starts_with(label)).unwrap();
+        assert!(line.contains("not known: ") && line.contains(why), "{line}");
+    }
+    let json = serde_json::to_value(&status).unwrap();
+    for member in ["trace", "unsent_bytes"] {
+        assert!(json.get(member).is_none() && json["not_known"][member].is_string());
+    }
+    assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
+}

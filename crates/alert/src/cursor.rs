@@ -3,6 +3,7 @@
 //! A file of one JSON object, replaced whole (new file, flush, rename, flush of the directory). A missing one begins at the
 //! log's start; one that cannot be read does so too, and that is told: sending twice is better than never.
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -62,7 +63,7 @@ struct Members {
 }
 
 impl Cursor {
-    /// Reads it; `None` if there is none yet.
+    /// Reads it; `None` if there is none yet. Waits for nobody: root may have put a pipe there.
     ///
     /// # Errors
     /// [`CursorError::Read`], [`CursorError::Malformed`].
@@ -75,7 +76,9 @@ impl Cursor {
             path: path.to_owned(),
             detail,
         };
-        let file = match File::open(path) {
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let opened = File::options().read(true).custom_flags(flags).open(path);
+        let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(read(error)),
@@ -153,6 +156,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cursor.json");
         let later = r#"{"v":2,"file":0,"offset":0,"number":0}"#.to_owned();
+        let pipe = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, pipe, 0o600.into(), 0).unwrap();
+        assert!(
+            matches!(Cursor::read(&path), Err(CursorError::Malformed { .. })),
+            "nobody waits"
+        );
+        fs::remove_file(&path).unwrap();
         for content in [String::new(), "{".into(), later, " ".repeat(257)] {
             fs::write(&path, content).unwrap();
             assert!(matches!(Cursor::read(&path), Err(CursorError::Malformed { .. })));

@@ -2,25 +2,32 @@
 //!
 //! Used by `bennud` when it contains drift and when it erases secrets: everything but a few groups is stopped at once, then killed. A process
 //! cannot escape by forking, and a frozen one is killed all the same. Interface: the kernel's
-//! Documentation/admin-guide/cgroup-v2.rst, `cgroup.freeze`, `cgroup.kill`, `cgroup.events`.
+//! Documentation/admin-guide/cgroup-v2.rst, `cgroup.freeze`, `cgroup.kill`, `cgroup.events`, `cgroup.procs`.
+//!
+//! Every file is opened beneath [`open_root`]'s mount, on it and on nothing else (openat2(2), Linux 5.6): what root mounts over
+//! `/sys/fs/cgroup` or below it is not on the way.
 //!
 //! On failure the error names the group and the act; what was done to other groups stays done.
 
-use std::fs;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustix::fs::{Dir, FileType, OFlags};
 
 use crate::bounded;
 
+mod beneath;
 mod unit;
 
 pub use unit::open_root;
 
-/// Where systemd mounts the hierarchy.
-const ROOT: &str = "/sys/fs/cgroup";
-/// Most bytes of `cgroup.events` and of `/proc/self/cgroup`.
+/// Most bytes of `cgroup.events` and `cgroup.freeze`.
 const FILE_LIMIT: usize = 4096;
+/// Most bytes of `cgroup.procs`: some thousand processes in one group.
+const PROCESSES_LIMIT: usize = 64 << 10;
 /// Between two looks at `cgroup.events`.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -36,10 +43,14 @@ pub enum CgroupError {
         path: PathBuf,
         source: io::Error,
     },
-    #[error(
-        "cannot tell our own control group: expected a line `0::/path` in /proc/self/cgroup, found {found:?}"
-    )]
-    Own { found: String },
+    #[error("cannot {act} control group {path}: {source}")]
+    Look {
+        act: &'static str,
+        path: PathBuf,
+        source: bounded::ReadError,
+    },
+    #[error("cannot tell the control group of a process: expected a line `0::/path`, found {found:?}")]
+    Membership { found: String },
     #[error("cannot open the root of the control groups: {act}: {source}")]
     Root { act: &'static str, source: io::Error },
     #[error(
@@ -57,41 +68,38 @@ pub enum CgroupError {
 /// The hierarchy.
 #[derive(Debug, Clone)]
 pub struct Cgroups {
-    root: PathBuf,
-}
-
-impl Default for Cgroups {
-    fn default() -> Self {
-        Self::at(Path::new(ROOT))
-    }
+    root: Arc<OwnedFd>,
 }
 
 impl Cgroups {
-    /// A hierarchy mounted elsewhere, for tests.
-    #[must_use]
-    pub fn at(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-        }
-    }
-
-    /// The group of this process.
+    /// All control groups of the machine.
     ///
     /// # Errors
-    /// [`CgroupError::Own`], also without version 2.
-    pub fn own(&self) -> Result<Group, CgroupError> {
-        let text = bounded::read_text(Path::new("/proc/self/cgroup"), FILE_LIMIT).unwrap_or_default();
-        self.named_in(&text)
+    /// As [`open_root`].
+    pub fn open() -> Result<Self, CgroupError> {
+        let root = Arc::new(open_root()?);
+        Ok(Self { root })
     }
 
-    fn named_in(&self, text: &str) -> Result<Group, CgroupError> {
+    /// A directory that stands for the hierarchy, for tests.
+    ///
+    /// # Errors
+    /// [`CgroupError::Root`].
+    pub fn at(root: &Path) -> Result<Self, CgroupError> {
+        let root = Arc::new(beneath::directory(root)?);
+        Ok(Self { root })
+    }
+
+    /// The group that a process's `cgroup` in procfs names.
+    ///
+    /// # Errors
+    /// [`CgroupError::Membership`], also without version 2.
+    pub fn named_in(&self, text: &str) -> Result<Group, CgroupError> {
         let path = text.lines().find_map(|line| line.strip_prefix("0::/"));
-        let path = path.ok_or_else(|| CgroupError::Own {
+        let path = path.ok_or_else(|| CgroupError::Membership {
             found: text.chars().take(80).collect(),
         })?;
-        Ok(Group {
-            path: self.root.join(path),
-        })
+        Ok(self.group(path))
     }
 
     /// The fewest groups that together hold every process outside `spared` and of which none holds a process of a
@@ -101,16 +109,16 @@ impl Cgroups {
     /// [`CgroupError::List`].
     pub fn all_but(&self, spared: &[Group]) -> Result<Vec<Group>, CgroupError> {
         let mut groups = Vec::new();
-        let mut open = vec![self.root.clone()];
-        while let Some(path) = open.pop() {
-            for path in children(&path)? {
-                if spared.iter().any(|group| group.path == path) {
+        let mut open = vec![self.group("")];
+        while let Some(above) = open.pop() {
+            for group in above.children()? {
+                if spared.contains(&group) {
                     continue;
                 }
-                if spared.iter().any(|group| group.path.starts_with(&path)) {
-                    open.push(path);
+                if spared.iter().any(|spared| spared.path.starts_with(&group.path)) {
+                    open.push(group);
                 } else {
-                    groups.push(Group { path });
+                    groups.push(group);
                 }
             }
         }
@@ -122,37 +130,70 @@ impl Cgroups {
     #[must_use]
     pub fn group(&self, path: &str) -> Group {
         Group {
-            path: self.root.join(path.trim_start_matches('/')),
+            root: Arc::clone(&self.root),
+            path: PathBuf::from(path.trim_start_matches('/')),
         }
     }
-}
-
-fn children(path: &Path) -> Result<Vec<PathBuf>, CgroupError> {
-    let failed = |source| CgroupError::List {
-        path: path.to_owned(),
-        source,
-    };
-    let mut found = Vec::new();
-    for entry in fs::read_dir(path).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if entry.file_type().map_err(failed)?.is_dir() {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
 }
 
 /// One group with all below it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Group {
+    root: Arc<OwnedFd>,
+    /// Below the root.
     path: PathBuf,
 }
 
+impl PartialEq for Group {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for Group {}
+
 impl Group {
-    /// Its directory.
+    /// Its directory, below the root of the hierarchy.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// As people know it.
+    fn name(&self) -> PathBuf {
+        Path::new("/").join(&self.path)
+    }
+
+    /// Those right below it.
+    fn children(&self) -> Result<Vec<Self>, CgroupError> {
+        let failed = |source| CgroupError::List {
+            path: self.name(),
+            source,
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let directory = beneath::open(&self.root, &self.path, flags).map_err(failed)?;
+        let mut found = Vec::new();
+        for entry in Dir::new(directory).map_err(|errno| failed(errno.into()))? {
+            let entry = entry.map_err(|errno| failed(errno.into()))?;
+            let name = entry.file_name();
+            if entry.file_type() == FileType::Directory && name != c"." && name != c".." {
+                found.push(Self {
+                    root: Arc::clone(&self.root),
+                    path: self.path.join(beneath::path_of(name)),
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether this process is in it, by the group's own list: what says so elsewhere may be about another one.
+    ///
+    /// # Errors
+    /// [`CgroupError::Look`].
+    pub fn holds_this_process(&self) -> Result<bool, CgroupError> {
+        let own = rustix::process::getpid().as_raw_nonzero().to_string();
+        let found = self.read("look into", "cgroup.procs", PROCESSES_LIMIT)?;
+        Ok(found.lines().any(|line| line == own))
     }
 
     /// Stops everything in it, and waits at most `limit` for the last process to stop.
@@ -172,10 +213,16 @@ impl Group {
         self.write("freeze", "cgroup.freeze", "1")
     }
 
-    /// Whether somebody asked for it to be frozen, whether or not it is already.
-    #[must_use]
-    pub fn is_asked_to_freeze(&self) -> bool {
-        bounded::read_text(&self.path.join("cgroup.freeze"), FILE_LIMIT).is_ok_and(|text| text.trim() == "1")
+    /// Whether somebody asked for it to be frozen, whether or not it is already. One that is gone is not.
+    ///
+    /// # Errors
+    /// [`CgroupError::Look`].
+    pub fn is_asked_to_freeze(&self) -> Result<bool, CgroupError> {
+        match self.read("look at", "cgroup.freeze", FILE_LIMIT) {
+            Ok(text) => Ok(text.trim() == "1"),
+            Err(_) if self.is_gone() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Waits at most `limit` for the last process to stop.
@@ -192,7 +239,7 @@ impl Group {
     /// [`CgroupError`].
     pub fn thaw(&self, limit: Duration) -> Result<(), CgroupError> {
         match self.write("thaw", "cgroup.freeze", "0") {
-            Err(_) if !self.path.exists() => Ok(()),
+            Err(_) if self.is_gone() => Ok(()),
             Err(error) => Err(error),
             Ok(()) => self.wait("frozen 0", "going on", limit),
         }
@@ -223,26 +270,40 @@ impl Group {
         self.wait("populated 0", "empty", limit)
     }
 
-    fn write(&self, act: &'static str, file: &str, value: &str) -> Result<(), CgroupError> {
-        fs::write(self.path.join(file), value).map_err(|source| CgroupError::Act {
+    fn is_gone(&self) -> bool {
+        let found = beneath::open(&self.root, &self.path, OFlags::PATH);
+        found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    fn read(&self, act: &'static str, file: &str, limit: usize) -> Result<String, CgroupError> {
+        beneath::read_text(&self.root, &self.path.join(file), limit).map_err(|source| CgroupError::Look {
             act,
-            path: self.path.clone(),
+            path: self.name(),
             source,
         })
     }
 
+    fn write(&self, act: &'static str, file: &str, value: &str) -> Result<(), CgroupError> {
+        beneath::create(&self.root, &self.path.join(file))
+            .and_then(|mut file| file.write_all(value.as_bytes()))
+            .map_err(|source| CgroupError::Act {
+                act,
+                path: self.name(),
+                source,
+            })
+    }
+
     fn wait(&self, line: &str, state: &'static str, limit: Duration) -> Result<(), CgroupError> {
         let deadline = Instant::now() + limit;
-        let events = self.path.join("cgroup.events");
         loop {
-            match bounded::read_text(&events, FILE_LIMIT) {
+            match self.read("look at", "cgroup.events", FILE_LIMIT) {
                 Ok(text) if text.lines().any(|found| found == line) => return Ok(()),
                 // Gone: systemd removes a group as soon as it is empty.
-                Err(_) if !self.path.exists() => return Ok(()),
+                Err(_) if self.is_gone() => return Ok(()),
                 Ok(_) | Err(_) if Instant::now() < deadline => std::thread::sleep(POLL),
                 Ok(_) | Err(_) => {
                     return Err(CgroupError::NotInTime {
-                        path: self.path.clone(),
+                        path: self.name(),
                         state,
                         limit_ms: limit.as_millis(),
                     });
@@ -253,91 +314,4 @@ impl Group {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tree(paths: &[&str]) -> (tempfile::TempDir, Cgroups) {
-        let directory = tempfile::tempdir().unwrap();
-        for path in paths {
-            fs::create_dir_all(directory.path().join(path)).unwrap();
-        }
-        let cgroups = Cgroups::at(directory.path());
-        (directory, cgroups)
-    }
-
-    #[test]
-    fn everything_outside_the_spared_groups_is_taken_and_nothing_of_theirs() {
-        let (_kept, cgroups) = tree(&[
-            "init.scope",
-            "system.slice/bennud.service",
-            "system.slice/nginx.service/worker",
-            "system.slice/ssh.service",
-            "user.slice/user-0.slice",
-        ]);
-        let spared = [
-            cgroups.group("init.scope"),
-            cgroups.group("/system.slice/bennud.service"),
-        ];
-        let groups = cgroups.all_but(&spared).unwrap();
-        let expected = [
-            "system.slice/nginx.service",
-            "system.slice/ssh.service",
-            "user.slice",
-        ];
-        assert_eq!(groups, expected.map(|path| cgroups.group(path)));
-        // A group within a spared one is spared with it.
-        let spared = [cgroups.group("system.slice"), cgroups.group("init.scope")];
-        assert_eq!(cgroups.all_but(&spared).unwrap(), [cgroups.group("user.slice")]);
-    }
-
-    #[test]
-    fn our_own_group_is_that_of_version_2() {
-        let cgroups = Cgroups::default();
-        let own = cgroups
-            .named_in("1:cpu:/x\n0::/system.slice/bennud.service\n")
-            .unwrap();
-        assert_eq!(
-            own.path(),
-            Path::new("/sys/fs/cgroup/system.slice/bennud.service")
-        );
-        let refused = cgroups.named_in("1:cpu:/x\n");
-        assert!(matches!(refused, Err(CgroupError::Own { .. })));
-    }
-
-    #[test]
-    fn freezing_waits_for_the_kernels_word_and_killing_for_an_empty_group() {
-        let (kept, cgroups) = tree(&["a"]);
-        let group = cgroups.group("a");
-        let events = kept.path().join("a/cgroup.events");
-        fs::write(&events, "populated 1\nfrozen 1\n").unwrap();
-        group.freeze(Duration::ZERO).unwrap();
-        assert_eq!(
-            fs::read_to_string(kept.path().join("a/cgroup.freeze")).unwrap(),
-            "1"
-        );
-        let refused = group.kill(Duration::from_millis(10));
-        assert!(matches!(
-            refused,
-            Err(CgroupError::NotInTime { state: "empty", .. })
-        ));
-        fs::write(&events, "populated 0\nfrozen 1\n").unwrap();
-        group.kill(Duration::ZERO).unwrap();
-        let refused = group.thaw(Duration::ZERO);
-        assert!(matches!(
-            refused,
-            Err(CgroupError::NotInTime {
-                state: "going on",
-                ..
-            })
-        ));
-        fs::write(&events, "populated 1\nfrozen 0\n").unwrap();
-        group.thaw(Duration::ZERO).unwrap();
-        assert_eq!(
-            fs::read_to_string(kept.path().join("a/cgroup.freeze")).unwrap(),
-            "0"
-        );
-        cgroups.group("gone").thaw(Duration::ZERO).unwrap();
-        let gone = cgroups.group("gone").freeze(Duration::ZERO);
-        assert!(matches!(gone, Err(CgroupError::Act { act: "freeze", .. })));
-    }
-}
+mod tests;

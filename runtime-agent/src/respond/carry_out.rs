@@ -17,6 +17,7 @@ use bennu_records::certificate::Outcome;
 use serde_json::json;
 use std::convert::Infallible;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest time for an act that is not a purge or a flip.
@@ -24,7 +25,7 @@ pub const ACT_LIMIT: Duration = Duration::from_secs(6);
 /// Longest time for a certificate to be on the ESP.
 pub const ESP_LIMIT: Duration = Duration::from_secs(15);
 /// Longest time to verify every block of the other slot: 16 GiB at 30 MB/s.
-const VERIFY_LIMIT: Duration = Duration::from_secs(600);
+pub(super) const VERIFY_LIMIT: Duration = Duration::from_secs(600);
 /// Leaves nothing but systemd and `bennud` running.
 const ISOLATE: [&str; 4] = [command::SYSTEMCTL, "--no-block", "isolate", "purged.target"];
 /// How long systemd has to accept that.
@@ -77,7 +78,7 @@ impl Warden {
     }
 
     /// Takes one action; gives what became of it.
-    fn act(&mut self, action: Action, rule: &str, world: &mut impl Surroundings) -> Vec<Acted> {
+    pub(super) fn act(&mut self, action: Action, rule: &str, world: &mut impl Surroundings) -> Vec<Acted> {
         let named = self.named_programs();
         if action == Action::Kill && named.is_empty() {
             // Nobody to kill is no act, and costs nothing of its budget.
@@ -133,9 +134,11 @@ impl Warden {
 
     /// What is frozen is written down before it is: somebody has to let it go on.
     fn freeze(&mut self, world: &mut impl Surroundings) -> Result<String, String> {
-        let groups = limited(world, freeze::groups)?;
-        self.memory.will_freeze(&groups)?;
-        limited(world, move || freeze::freeze(&groups))
+        let groups = Arc::clone(&self.groups);
+        let paths = limited(world, move || freeze::groups(&groups))?;
+        self.memory.will_freeze(&paths)?;
+        let groups = Arc::clone(&self.groups);
+        limited(world, move || freeze::freeze(&groups, &paths))
     }
 
     fn purge(&mut self, rule: &str, world: &mut impl Surroundings) -> Vec<Acted> {
@@ -149,7 +152,7 @@ impl Warden {
         let journal = Journal::at(Path::new(paths::RUN_RECORDS), self.witness.clone());
         self.journal.replace(journal);
         self.halted = true;
-        let done = purge::purge(&mut || world.pause(Duration::ZERO));
+        let done = purge::purge(Arc::clone(&self.groups), &mut || world.pause(Duration::ZERO));
         let failed = done.iter().any(|step| step.result.is_err());
         let mut acted: Vec<Acted> = Vec::new();
         for step in done {
@@ -171,62 +174,8 @@ impl Warden {
         acted
     }
 
-    /// Verifies the other slot, decides anew, writes the last certificate, marks this slot bad, restarts. Comes back
-    /// only where that cannot be, with the reason.
-    fn flip(
-        &mut self,
-        rule: &str,
-        decision: &Decision,
-        acted: &[Acted],
-        world: &mut impl Surroundings,
-    ) -> Vec<Acted> {
-        let told = |result| report::acted(Action::FlipSlot.name(), rule, result, time::since_boot_ms());
-        let refused = |words: String| vec![told(Err(words))];
-        let Some(config) = self.config.clone() else {
-            return refused("there is no drift configuration".to_owned());
-        };
-        let handover = self.handover.clone();
-        let mut alive = || world.pause(Duration::ZERO);
-        let looked = within(VERIFY_LIMIT, &mut alive, move || {
-            other::look(&handover, &config, &mut || ())
-        });
-        let found = match looked {
-            Ok(found) => found,
-            Err(late) => return refused(format!("the other slot: {late}")),
-        };
-        world.say(Level::Alert, &format!("flip: {}", found.words));
-        let again = self.decide(&found);
-        if !again.plan.iter().any(|step| step.action == Action::FlipSlot) {
-            let because = again.withheld.iter().find(|w| w.action == Action::FlipSlot);
-            let why = because.map_or("not called for", |withheld| withheld.because.words());
-            let mut acts = refused(format!("{why}: {}", found.words));
-            if again.plan.iter().any(|step| step.action == Action::Recovery) {
-                acts.extend(self.act(Action::Recovery, rule, world));
-            }
-            return acts;
-        }
-        if let Err(error) = self.memory.count(Action::FlipSlot) {
-            world.say(Level::Error, &error);
-        }
-        let slot = Slot::of(&self.handover);
-        match self.mark_drifted(&decision.reason, world) {
-            Ok(true) => {}
-            Ok(false) => return refused("no other slot may start".to_owned()),
-            Err(words) => return refused(words),
-        }
-        let words = format!("slot {} is marked bad; {}", slot.version, found.words);
-        let flipped = told(Ok(words));
-        world.say(Level::Alert, &report::sentence(&flipped));
-        let acts: Vec<Acted> = acted.iter().cloned().chain([flipped]).collect();
-        self.certify(decision, About::TheEnd, &acts, world);
-        match self.restart(world) {
-            Ok(_) => refused("the machine did not restart".to_owned()),
-            Err(error) => refused(error),
-        }
-    }
-
     /// Whether another slot may start.
-    fn mark_drifted(&self, reason: &str, world: &mut impl Surroundings) -> Result<bool, String> {
+    pub(super) fn mark_drifted(&self, reason: &str, world: &mut impl Surroundings) -> Result<bool, String> {
         let (slot, reason, device) = (
             Slot::of(&self.handover),
             reason.to_owned(),
@@ -291,7 +240,7 @@ impl Warden {
     }
 
     /// At once: what is frozen or killed cannot be stopped in good order.
-    fn restart(&mut self, world: &mut impl Surroundings) -> Result<String, String> {
+    pub(super) fn restart(&mut self, world: &mut impl Surroundings) -> Result<String, String> {
         self.stop_log(world);
         // A disk that does not come back holds up no restart: what counts was synced where it was written.
         let _late = within(ACT_LIMIT, &mut || world.pause(Duration::ZERO), sync);

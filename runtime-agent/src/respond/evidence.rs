@@ -2,6 +2,7 @@
 //! unit and program, so that no unit's flood hides another unit. What keeps them over a restart of `bennud` is
 //! [`super::memory`].
 
+use super::groups::Groups;
 use super::{Known, deny};
 use crate::watch::Sighting;
 use bennu_policy::drift::{Seen, Signal, Weight};
@@ -33,9 +34,12 @@ pub struct Units(BTreeMap<(Option<u64>, Option<String>), Option<String>>);
 
 impl Units {
     /// The unit that a sighting names.
-    pub fn of(&mut self, sighting: &Sighting) -> Option<String> {
+    pub fn of(&mut self, groups: &Groups, sighting: &Sighting) -> Option<String> {
         let key = (sighting.cgroup, sighting.program.clone());
-        let unit = self.0.entry(key).or_insert_with(|| deny::unit_of(sighting));
+        let unit = self
+            .0
+            .entry(key)
+            .or_insert_with(|| deny::unit_of(groups, sighting));
         unit.clone()
     }
 }

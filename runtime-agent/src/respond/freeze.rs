@@ -1,7 +1,8 @@
 //! `freeze-cgroup`: everything stops but PID 1, `bennud` and what sends the alerts; and goes on again.
 
 use super::deny::{ALERTS, MANAGER};
-use bennu_linux::cgroup::{CgroupError, Cgroups, Group};
+use super::groups::Groups;
+use bennu_linux::cgroup::{CgroupError, Group};
 use std::time::{Duration, Instant};
 
 /// Longest time for all groups together to stop, or to go on. The kernel is asked for all of them at once.
@@ -12,24 +13,48 @@ const ALL_LIMIT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// In words.
-pub fn groups() -> Result<Vec<String>, String> {
-    let groups = Cgroups::default();
-    let list = || -> Result<Vec<Group>, CgroupError> {
-        let spared = [groups.own()?, groups.group(MANAGER), groups.group(ALERTS)];
-        groups.all_but(&spared)
-    };
-    let found = list().map_err(|error| error.to_string())?;
-    let free = found.iter().filter(|group| !group.is_asked_to_freeze());
-    Ok(free.filter_map(|group| groups.path_of(group)).collect())
+pub fn groups(groups: &Groups) -> Result<Vec<String>, String> {
+    // One that cannot be asked is frozen as well.
+    let free = |group: &Group| Ok(!group.is_asked_to_freeze().unwrap_or(false));
+    places(groups, free)
+}
+
+/// Those places of [`groups`] that are frozen: what a `bennud` without memory takes for frozen by the one before it. Whoever
+/// else froze one of exactly these groups (`systemctl freeze`) cannot be told from it. What is frozen within one, as a
+/// container that is paused, is none of these and stays as it is.
+///
+/// # Errors
+/// In words.
+pub fn frozen(groups: &Groups) -> Result<Vec<String>, String> {
+    places(groups, Group::is_asked_to_freeze)
+}
+
+/// Of the fewest groups that hold everything else, the paths of those that are `taken`.
+fn places(
+    groups: &Groups,
+    taken: impl Fn(&Group) -> Result<bool, CgroupError>,
+) -> Result<Vec<String>, String> {
+    let (all, own) = (groups.all()?, groups.own()?);
+    let failed = |error: CgroupError| error.to_string();
+    let mut paths = Vec::new();
+    for group in all
+        .all_but(&[own, all.group(MANAGER), all.group(ALERTS)])
+        .map_err(failed)?
+    {
+        if taken(&group).map_err(failed)? {
+            paths.extend(all.path_of(&group));
+        }
+    }
+    Ok(paths)
 }
 
 /// Freezes them.
 ///
 /// # Errors
 /// In words; those that stopped stay stopped.
-pub fn freeze(paths: &[String]) -> Result<String, String> {
-    let groups = Cgroups::default();
-    let groups: Vec<Group> = paths.iter().map(|path| groups.group(path)).collect();
+pub fn freeze(groups: &Groups, paths: &[String]) -> Result<String, String> {
+    let all = groups.all()?;
+    let groups: Vec<Group> = paths.iter().map(|path| all.group(path)).collect();
     together(&groups, Group::begin_freeze, Group::await_frozen)
 }
 
@@ -37,9 +62,9 @@ pub fn freeze(paths: &[String]) -> Result<String, String> {
 ///
 /// # Errors
 /// In words.
-pub fn thaw(paths: &[String]) -> Result<String, String> {
-    let groups = Cgroups::default();
-    let groups: Vec<Group> = paths.iter().map(|path| groups.group(path)).collect();
+pub fn thaw(groups: &Groups, paths: &[String]) -> Result<String, String> {
+    let all = groups.all()?;
+    let groups: Vec<Group> = paths.iter().map(|path| all.group(path)).collect();
     together(&groups, |_| Ok(()), Group::thaw)
 }
 
@@ -70,12 +95,48 @@ pub fn together(
 
 #[cfg(test)]
 mod tests {
+    use super::super::groups::tests::{belongs, standing_for, without_a_mount};
     use super::*;
+    use bennu_linux::cgroup::Cgroups;
+    use std::fs;
+
+    #[test]
+    fn bennud_and_pid_1_go_on_and_nothing_is_frozen_by_guess() {
+        let kept = tempfile::tempdir().unwrap();
+        let machine = standing_for(kept.path());
+        let at = |path: &str| kept.path().join("groups").join(path);
+        for path in ["init.scope", "user.slice", "system.slice/web.service/deeper"] {
+            fs::create_dir_all(at(path)).unwrap();
+        }
+        assert_eq!(
+            groups(&machine).unwrap(),
+            ["system.slice/web.service", "user.slice"]
+        );
+        for path in ["user.slice", "system.slice/web.service"] {
+            fs::write(at(path).join("cgroup.freeze"), "0\n").unwrap();
+        }
+        // What is frozen within a group is somebody else's.
+        fs::write(at("system.slice/web.service/deeper/cgroup.freeze"), "1\n").unwrap();
+        assert!(frozen(&machine).unwrap().is_empty());
+        fs::write(at("user.slice/cgroup.freeze"), "1\n").unwrap();
+        assert_eq!(groups(&machine).unwrap(), ["system.slice/web.service"]);
+        assert_eq!(frozen(&machine).unwrap(), ["user.slice"]);
+        // Somebody shows another group as ours: everything would stop, bennud with it.
+        belongs(kept.path(), "self", "user.slice");
+        assert!(groups(&machine).is_err() && frozen(&machine).is_err());
+        let nowhere = without_a_mount();
+        for refused in [
+            freeze(&nowhere, &["a".to_owned()]),
+            thaw(&nowhere, &["a".to_owned()]),
+        ] {
+            assert_eq!(refused, Err("no mount".to_owned()));
+        }
+    }
 
     #[test]
     fn one_group_that_does_not_stop_keeps_no_other_from_being_asked() {
         let kept = tempfile::tempdir().unwrap();
-        let groups = Cgroups::at(kept.path());
+        let groups = Cgroups::at(kept.path()).unwrap();
         let names = ["a", "b", "c"];
         for name in names {
             std::fs::create_dir(kept.path().join(name)).unwrap();
@@ -94,7 +155,7 @@ mod tests {
             let asked = std::fs::read_to_string(kept.path().join(name).join("cgroup.freeze")).unwrap();
             assert_eq!(asked, "1");
         }
-        assert!(all[0].is_asked_to_freeze());
+        assert!(all[0].is_asked_to_freeze().unwrap());
         let free = [groups.group("a"), groups.group("c")];
         assert_eq!(
             together(&free, Group::begin_freeze, Group::await_frozen).unwrap(),

@@ -3,8 +3,10 @@
 //!
 //! Written: the file, and its digest before and after it. Read: both, when `bennud` starts. A file that is not the one that
 //! was written is told and not used. `bennud` may be ended between any two of its steps, so until the last one the file of
-//! before is accepted as well: who ends it exactly then can put that one back. Without a gate nobody knows what was written,
-//! and what is there is taken.
+//! before is accepted as well: who ends it exactly then can put that one back. In an image without a gate nobody knows what
+//! was written, and what is there is taken. In one that wants a gate, a map that cannot be opened or read leaves every file
+//! somebody's: it is told and not used, and none at all is no proof of a first start. What is written from then on is marked
+//! if the map takes it.
 
 use crate::documents;
 use bennu_ebpf::interface::memory::{Digest, Marks};
@@ -36,7 +38,7 @@ impl Keeper for bennu_ebpf::memory::Keeper {
     }
 }
 
-/// That of the gate that stands; none in an image without one.
+/// That of the gate that stands; none in an image without one. An error wherever a gate may be wanted and does not answer.
 pub(super) fn of_gate() -> Result<Option<Box<dyn Keeper>>, String> {
     let wanted = crate::gate::wanted().map_err(|error| error.to_string())?;
     if wanted.mode == GateMode::None {
@@ -56,8 +58,10 @@ pub(super) enum Found {
     Whole(Vec<u8>),
     /// Not what was written.
     Other(String),
-    /// It cannot be read, and nobody knows whether it was written.
+    /// It cannot be read, and nobody knows whether it was written: there is no gate.
     Unreadable(String),
+    /// Nothing, and the map does not say whether something should be there.
+    Unmarked(String),
 }
 
 /// The file.
@@ -75,7 +79,7 @@ impl Guarded {
         limit: usize,
         keeper: Result<Option<Box<dyn Keeper>>, String>,
     ) -> (Self, Found, Option<String>) {
-        let (keeper, mut trouble) = match keeper {
+        let (keeper, unopened) = match keeper {
             Ok(keeper) => (keeper, None),
             Err(words) => (None, Some(words)),
         };
@@ -85,21 +89,30 @@ impl Guarded {
             settled: None,
         };
         let read = read(path, limit);
-        let marks = match guarded.keeper.as_ref().map(|keeper| keeper.get()).transpose() {
-            Ok(marks) => marks,
-            Err(words) => {
-                trouble = Some(words);
-                // It is marked all the same, so that the next start finds what this one writes.
-                let bytes = read.as_ref().ok().and_then(Option::as_ref);
-                guarded.settled = bytes.map(|bytes| Sha256::digest(bytes).into());
-                None
-            }
+        let marks = match (unopened, &guarded.keeper) {
+            (Some(words), _) => Err(words),
+            (None, None) => return (guarded, unguarded(read), None),
+            (None, Some(keeper)) => keeper.get(),
         };
+        let mut trouble = None;
         let found = match marks {
-            None => unguarded(read),
-            Some(marks) => guarded.judged(&marks, read, &mut trouble),
+            Ok(marks) => guarded.judged(&marks, read, &mut trouble),
+            Err(words) => guarded.unmarked(&words, read),
         };
         (guarded, found, trouble)
+    }
+
+    /// The map says nothing.
+    fn unmarked(&self, words: &str, read: Result<Option<Vec<u8>>, String>) -> Found {
+        let told = |found: &str| {
+            let path = self.path.display();
+            format!("{path}: expected the one that the gate's map names, found {found}; the map: {words}")
+        };
+        match read {
+            Ok(None) => Found::Unmarked(told("none")),
+            Ok(Some(_)) => Found::Other(told("one that nobody answers for")),
+            Err(error) => Found::Other(told(&error)),
+        }
     }
 
     fn judged(
@@ -185,183 +198,4 @@ fn unguarded(read: Result<Option<Vec<u8>>, String>) -> Found {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use std::fs;
-    use std::sync::{Arc, Mutex};
-
-    /// A map, and how many more writes it takes: `bennud` is ended at the next one.
-    #[derive(Clone)]
-    pub struct Map(Arc<Mutex<(Marks, usize)>>);
-
-    impl Map {
-        pub fn empty() -> Self {
-            Self(Arc::new(Mutex::new((Marks::default(), usize::MAX))))
-        }
-
-        pub fn keeper(&self) -> Result<Option<Box<dyn Keeper>>, String> {
-            Ok(Some(Box::new(self.clone())))
-        }
-
-        fn ends_after(&self, writes: usize) {
-            self.0.lock().unwrap().1 = writes;
-        }
-    }
-
-    impl Keeper for Map {
-        fn get(&self) -> Result<Marks, String> {
-            Ok(self.0.lock().unwrap().0)
-        }
-
-        fn set(&mut self, marks: &Marks) -> Result<(), String> {
-            let mut map = self.0.lock().unwrap();
-            map.1 = map.1.checked_sub(1).ok_or("ended")?;
-            map.0 = *marks;
-            Ok(())
-        }
-    }
-
-    fn start(path: &Path, map: &Map) -> (Guarded, Found) {
-        map.ends_after(usize::MAX);
-        let (guarded, found, trouble) = Guarded::open(path, 100, map.keeper());
-        assert_eq!(trouble, None);
-        (guarded, found)
-    }
-
-    fn whole(text: &str) -> Found {
-        Found::Whole(text.into())
-    }
-
-    fn words(found: Found) -> String {
-        match found {
-            Found::Other(words) => words.rsplit(": ").next().unwrap().to_owned(),
-            found => panic!("{found:?}"),
-        }
-    }
-
-    #[test]
-    fn an_older_file_does_not_count_where_a_newer_one_could_not_be_written() {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, map) = (dir.path().join("memory"), Map::empty());
-        let (mut guarded, _) = start(&path, &map);
-        guarded.write(b"one").unwrap();
-        // The name that the writer takes on its way is taken.
-        fs::create_dir(dir.path().join("memory.new")).unwrap();
-        guarded.write(b"two").unwrap_err();
-        let told = words(start(&path, &map).1);
-        assert_eq!(told, "expected the one that was written, found another one");
-        fs::remove_dir(dir.path().join("memory.new")).unwrap();
-        guarded.write(b"two").unwrap();
-        assert_eq!(start(&path, &map).1, whole("two"), "control");
-    }
-
-    #[test]
-    fn what_was_written_is_found_and_nothing_else_is_taken_for_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, map) = (dir.path().join("memory"), Map::empty());
-        let (mut guarded, found) = start(&path, &map);
-        assert_eq!(found, Found::Nothing, "the first start");
-        for text in ["one", "two"] {
-            guarded.write(text.as_bytes()).unwrap();
-            assert_eq!(start(&path, &map).1, whole(text));
-        }
-        for forged in ["one", "", "three"] {
-            fs::write(&path, forged).unwrap();
-            let told = words(start(&path, &map).1);
-            assert_eq!(told, "expected the one that was written, found another one");
-        }
-        fs::remove_file(&path).unwrap();
-        let told = words(start(&path, &map).1);
-        assert_eq!(told, "expected the one that was written, found none");
-        fs::create_dir(&path).unwrap();
-        assert!(matches!(start(&path, &map).1, Found::Other(_)));
-        fs::remove_dir(&path).unwrap();
-        let pipe = rustix::fs::FileType::Fifo;
-        rustix::fs::mknodat(rustix::fs::CWD, &path, pipe, 0o600.into(), 0).unwrap();
-        assert!(matches!(start(&path, &map).1, Found::Other(_)), "nobody waits");
-        fs::remove_file(&path).unwrap();
-        fs::write(&path, "two").unwrap();
-        assert_eq!(start(&path, &map).1, whole("two"), "positive control");
-    }
-
-    #[test]
-    fn one_that_was_planted_before_the_first_is_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, map) = (dir.path().join("memory"), Map::empty());
-        fs::write(&path, "planted").unwrap();
-        assert_eq!(words(start(&path, &map).1), "expected none, found another one");
-        assert_eq!(
-            Guarded::open(&path, 100, Ok(None)).1,
-            whole("planted"),
-            "without a gate nobody knows"
-        );
-    }
-
-    #[test]
-    fn wherever_bennud_is_ended_the_next_one_finds_the_file_of_before_or_the_new_one() {
-        for before in [None, Some("before")] {
-            for (writes, found) in [(0, before), (1, Some("new")), (2, Some("new"))] {
-                let dir = tempfile::tempdir().unwrap();
-                let (path, map) = (dir.path().join("memory"), Map::empty());
-                let (mut guarded, _) = start(&path, &map);
-                if let Some(text) = before {
-                    guarded.write(text.as_bytes()).unwrap();
-                }
-                map.ends_after(writes);
-                let written = guarded.write(b"new");
-                assert_eq!(written.is_ok(), writes == 2, "{writes}");
-                let expected = found.map_or(Found::Nothing, whole);
-                assert_eq!(start(&path, &map).1, expected, "{before:?} {writes}");
-            }
-            // Ended between mark and file.
-            let dir = tempfile::tempdir().unwrap();
-            let (path, map) = (dir.path().join("memory"), Map::empty());
-            let (mut guarded, _) = start(&path, &map);
-            if let Some(text) = before {
-                guarded.write(text.as_bytes()).unwrap();
-            }
-            let kept = fs::read(&path).ok();
-            map.ends_after(1);
-            assert!(guarded.write(b"new").is_err());
-            match kept {
-                Some(kept) => fs::write(&path, kept).unwrap(),
-                None => fs::remove_file(&path).unwrap(),
-            }
-            assert_eq!(start(&path, &map).1, before.map_or(Found::Nothing, whole));
-            // From then on the new one, which somebody may have kept, is another one.
-            fs::write(&path, "new").unwrap();
-            assert!(matches!(start(&path, &map).1, Found::Other(_)));
-        }
-    }
-
-    #[test]
-    fn a_forged_one_does_not_become_the_right_one_by_a_write_that_is_cut_off() {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, map) = (dir.path().join("memory"), Map::empty());
-        let (mut guarded, _) = start(&path, &map);
-        guarded.write(b"right").unwrap();
-        fs::write(&path, "forged").unwrap();
-        let (mut guarded, found) = start(&path, &map);
-        assert!(matches!(found, Found::Other(_)));
-        map.ends_after(1);
-        assert!(guarded.write(b"new").is_err());
-        fs::write(&path, "forged").unwrap();
-        let (mut guarded, found) = start(&path, &map);
-        assert!(matches!(found, Found::Other(_)), "{found:?}");
-        guarded.write(b"new").unwrap();
-        assert_eq!(start(&path, &map).1, whole("new"), "positive control");
-    }
-
-    #[test]
-    fn a_map_that_takes_no_mark_keeps_the_file_as_it_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, map) = (dir.path().join("memory"), Map::empty());
-        let (mut guarded, _) = start(&path, &map);
-        guarded.write(b"before").unwrap();
-        map.ends_after(0);
-        assert!(guarded.write(b"new").is_err());
-        assert_eq!(fs::read(&path).unwrap(), b"before");
-        let (_, found, trouble) = Guarded::open(&path, 100, Err("no map".to_owned()));
-        assert_eq!((found, trouble), (whole("before"), Some("no map".to_owned())));
-    }
-}
+pub(super) mod tests;

@@ -3,10 +3,12 @@
 //!
 //! Written and read by `bennud` (`/run/bennu/drift-memory.json`); read by `bennuctl status`. Root can write it, and behind a
 //! gate not unseen (`super::guarded`): one that is not as it was written is a strong signal and not used
-//! (`Contents::after_a_loss`). Without a gate one that cannot be read is told and counts as none.
+//! (`Contents::after_a_loss`). Where a gate is wanted and does not say what was written, each counts as such a one; that
+//! there is none is told then and no signal. Without a gate one that cannot be read is told and counts as none.
 
+use super::groups::Groups;
 use super::guarded::{self, Found, Guarded, Keeper};
-use super::{Known, deny};
+use super::{Known, deny, freeze};
 use crate::documents::{self, DocumentError};
 use crate::watch::Sighting;
 use bennu_ebpf::interface::respond::Denied;
@@ -58,6 +60,16 @@ impl Document for Contents {
     const MAX_BYTES: usize = 16 << 20;
 }
 
+/// What can be seen to be in force, for when the memory is lost.
+#[derive(Debug, Default)]
+struct InSight {
+    actions: ActionSet,
+    /// Control groups.
+    frozen: Vec<String>,
+    /// What could not be looked at.
+    trouble: Option<String>,
+}
+
 impl Contents {
     fn fresh() -> Self {
         Self {
@@ -73,12 +85,15 @@ impl Contents {
     ///
     /// Budgets: what `bennud` undoes by itself (deny, freeze, cut network) counts as done as often as one boot allows but
     /// once. So whoever forges memories does not open the network again and again: it is cut once more at most, and stays
-    /// cut. What the gate does at this moment stays, too. Everything else begins anew: if it counted as spent, removing a
+    /// cut. What the gate does at this moment stays, too, and so does what is frozen: a group that somebody else froze where
+    /// `bennud` would have cannot be told from one of its own ([`freeze::frozen`]), and to stay frozen is right for both.
+    /// Such groups are in force and remembered as any that `bennud` froze, and are let go on when that ends. Everything else begins anew: if it counted as spent, removing a
     /// file would keep the secrets open for the rest of the boot. That makes no loop: a second purge finds nothing left to
     /// destroy, a flip and a fail-safe end the boot that their budgets are for, what is killed has to be started again, what
     /// is repaired has to be broken again, and each time takes the death of `bennud`, of which the sixth in ten minutes
     /// restarts the machine.
-    fn after_a_loss(in_force: ActionSet) -> Self {
+    fn after_a_loss(in_sight: InSight) -> Self {
+        let in_force = in_sight.actions;
         let ends = Action::ALL.into_iter().filter(|action| action.ends_by_itself());
         let spent = ends.clone().filter_map(|action| {
             let left = u32::from(!in_force.has(action));
@@ -90,6 +105,7 @@ impl Contents {
                 .filter(|action| in_force.has(*action))
                 .map(|action| action.name().to_owned())
                 .collect(),
+            frozen: in_sight.frozen.into_iter().collect(),
             ..Self::fresh()
         }
     }
@@ -141,16 +157,24 @@ pub fn counts(path: &Path) -> Result<Counts, DocumentError> {
 }
 
 impl Memory {
-    /// Of this boot.
-    pub fn load() -> Self {
+    /// Of this boot. Where the image does not enforce it, `freezes` is false: what is frozen is none of ours.
+    pub fn load(groups: &Groups, freezes: bool) -> Self {
         let path = Path::new(paths::RUN_DRIFT_MEMORY);
-        Self::load_from(path, guarded::of_gate(), in_force_by_the_gate)
+        Self::load_from(path, guarded::of_gate(), || {
+            in_sight(in_force_by_the_gate(), groups, freezes)
+        })
+    }
+
+    /// One of its own, in an image without a gate.
+    #[cfg(test)]
+    pub(super) fn at(path: &Path) -> Self {
+        Self::load_from(path, Ok(None), InSight::default)
     }
 
     fn load_from(
         path: &Path,
         keeper: Result<Option<Box<dyn Keeper>>, String>,
-        in_force: impl FnOnce() -> ActionSet,
+        in_sight: impl FnOnce() -> InSight,
     ) -> Self {
         let (file, found, mut trouble) = Guarded::open(path, Contents::MAX_BYTES, keeper);
         let mut loss = None;
@@ -166,7 +190,11 @@ impl Memory {
             }
             Found::Other(words) => {
                 loss = Some(words);
-                Contents::after_a_loss(in_force())
+                lost(in_sight(), &mut trouble)
+            }
+            Found::Unmarked(words) => {
+                trouble = Some(words);
+                lost(in_sight(), &mut trouble)
             }
         };
         Self {
@@ -286,6 +314,39 @@ fn in_force_by_the_gate() -> ActionSet {
         .into_iter()
         .chain(cuts)
         .fold(ActionSet::NONE, ActionSet::with)
+}
+
+/// The same, with what is frozen where `bennud` would freeze.
+fn in_sight(actions: ActionSet, groups: &Groups, freezes: bool) -> InSight {
+    if !freezes {
+        return InSight {
+            actions,
+            ..InSight::default()
+        };
+    }
+    let (frozen, trouble) = match freeze::frozen(groups) {
+        Ok(frozen) => (frozen, None),
+        Err(error) => (Vec::new(), Some(format!("what is frozen is not known: {error}"))),
+    };
+    let actions = match frozen.is_empty() {
+        false => actions.with(Action::FreezeCgroup),
+        true => actions,
+    };
+    InSight {
+        actions,
+        frozen,
+        trouble,
+    }
+}
+
+fn lost(mut in_sight: InSight, trouble: &mut Option<String>) -> Contents {
+    let all: Vec<String> = trouble
+        .take()
+        .into_iter()
+        .chain(in_sight.trouble.take())
+        .collect();
+    *trouble = (!all.is_empty()).then(|| all.join("; "));
+    Contents::after_a_loss(in_sight)
 }
 
 fn kept(known: &Known) -> Kept {

@@ -10,7 +10,9 @@ pub mod certificates;
 mod certify;
 mod deny;
 mod evidence;
+mod flip;
 mod freeze;
+mod groups;
 mod guarded;
 mod kill;
 mod limit;
@@ -43,6 +45,7 @@ use bennu_records::certificate::Outcome;
 use carry_out::ACT_LIMIT;
 use certificates::Store;
 use evidence::Taken;
+use groups::Groups;
 use limit::{Lent, within};
 use memory::Memory;
 use network::Sinks;
@@ -102,6 +105,7 @@ pub struct Warden {
     scrubber: Scrubber,
     journal: Lent<Journal>,
     witness: Witness,
+    groups: Arc<Groups>,
     /// Lines that never came to the log, because it was away.
     unwritten: u64,
     signer: Option<LimitedSigner>,
@@ -137,7 +141,9 @@ impl Warden {
         denied: Inbox,
         scrubber: Scrubber,
     ) -> Self {
-        let (memory, witness) = (Memory::load(), Witness::default());
+        let (groups, witness) = (Groups::new(kernel.clone()), Witness::default());
+        let freezes = |config: &DriftConfig| config.enforced.contains(&EnforcedAction::FreezeCgroup);
+        let memory = Memory::load(&groups, config.as_ref().is_some_and(freezes));
         Self {
             handover: handover.clone(),
             config,
@@ -145,6 +151,7 @@ impl Warden {
             scrubber,
             journal: Lent::new(Journal::at(place(handover), witness.clone())),
             witness,
+            groups,
             unwritten: 0,
             signer: None,
             asked_tpm: None,
@@ -196,6 +203,11 @@ impl Warden {
                 Level::Error,
                 &format!("{trouble}; what was seen and done before may be forgotten"),
             );
+        }
+        if let Err(error) = self.groups.all() {
+            let words = format!("{error}: no unit is denied, frozen or told from another one");
+            world.say(Level::Error, &words);
+            self.note(json!({"event": "cannot-act", "words": words}), world);
         }
         match Sinks::of_image() {
             Ok(sinks) => self.sinks = sinks,
@@ -291,10 +303,10 @@ impl Warden {
         let (now_ms, windows) = (time::since_boot_ms(), self.windows());
         self.known.retain(|known| known.seen.counts(now_ms, &windows));
         let (mut news, mut beyond) = (false, BTreeMap::<&str, u64>::new());
-        let mut units = evidence::Units::default();
+        let (mut units, groups) = (evidence::Units::default(), Arc::clone(&self.groups));
         for sighting in sightings {
             let row = sighting.signal.row();
-            let mut unit_of = |sighting: &Sighting| units.of(sighting);
+            let mut unit_of = |sighting: &Sighting| units.of(&groups, sighting);
             match evidence::take(&mut self.known, sighting, now_ms, &mut unit_of) {
                 Taken::Again => {}
                 Taken::Beyond => *beyond.entry(row.name).or_default() += 1,

@@ -14,10 +14,11 @@
 //! them, and tells. One that hangs in the kernel is left behind there and told as timed out.
 
 use super::freeze::together;
+use super::groups::Groups;
 use super::limit::{Late, within};
 use crate::kernel_files::proc_path;
 use bennu_formats::paths;
-use bennu_linux::cgroup::{CgroupError, Cgroups, Group};
+use bennu_linux::cgroup::Group;
 use bennu_linux::dm::{DeviceMapper, DmError, Name};
 use bennu_linux::mount::{Unmount, unmount};
 use bennu_linux::time;
@@ -25,6 +26,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Longest time for one step.
@@ -60,13 +62,9 @@ pub struct Done {
 type Step = (&'static str, Box<dyn FnOnce() -> Result<String, String> + Send>);
 
 /// Takes all steps; `alive` is called between them and while they run.
-pub fn purge(alive: &mut dyn FnMut()) -> Vec<Done> {
-    let others = within(STEP_LIMIT, alive, others);
-    let others = match others {
-        Ok(Ok(groups)) => Ok(groups),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(late) => Err(late.to_string()),
-    };
+pub fn purge(groups: Arc<Groups>, alive: &mut dyn FnMut()) -> Vec<Done> {
+    let others = within(STEP_LIMIT, alive, move || others(&groups));
+    let others = others.unwrap_or_else(|late| Err(late.to_string()));
     let killed = others.clone();
     let steps: Vec<Step> = vec![
         (
@@ -102,9 +100,10 @@ fn take(steps: Vec<Step>, one: Duration, all: Duration, alive: &mut dyn FnMut())
     done
 }
 
-fn others() -> Result<Vec<Group>, CgroupError> {
-    let groups = Cgroups::default();
-    groups.all_but(&[groups.own()?, groups.group(MANAGER)])
+fn others(groups: &Groups) -> Result<Vec<Group>, String> {
+    let (all, own) = (groups.all()?, groups.own()?);
+    all.all_but(&[own, all.group(MANAGER)])
+        .map_err(|error| error.to_string())
 }
 
 /// What was erased, and what was not.

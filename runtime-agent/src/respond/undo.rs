@@ -10,6 +10,7 @@ use bennu_linux::time;
 use bennu_policy::drift::{self, Action, Concerned, Hold};
 use bennu_records::certificate::UNDO;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Stable name of the rule.
@@ -44,10 +45,10 @@ impl Warden {
             Action::FreezeCgroup => self.memory.take_frozen(),
             _ => Vec::new(),
         };
-        let kept = frozen.clone();
+        let (kept, groups) = (frozen.clone(), Arc::clone(&self.groups));
         let act = move || match action {
             Action::Deny => deny::undo(),
-            Action::FreezeCgroup => freeze::thaw(&frozen),
+            Action::FreezeCgroup => freeze::thaw(&groups, &frozen),
             Action::CutNetwork => network::undo(),
             other => Err(format!("{} is not undone", other.name())),
         };
@@ -133,10 +134,10 @@ impl Warden {
             .config
             .as_ref()
             .map_or_else(Vec::new, |config| config.spared.clone());
-        let whom = whom.clone();
+        let (whom, groups) = (whom.clone(), Arc::clone(&self.groups));
         let mut alive = || world.pause(Duration::ZERO);
         within(carry_out::ACT_LIMIT, &mut alive, move || {
-            deny::deny(&whom, &spared)
+            deny::deny(&groups, &whom, &spared)
         })
         .unwrap_or_else(|late| Err(late.to_string()))
     }

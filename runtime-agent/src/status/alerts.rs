@@ -28,18 +28,24 @@ impl Default for Places {
 }
 
 impl Places {
-    /// None where nothing is sent, and for who may not read the log.
-    pub fn unsent_bytes(&self, handover: &Handover) -> Option<u64> {
+    /// None where nothing is sent.
+    ///
+    /// # Errors
+    /// In words; for who may not read the log, too.
+    pub fn unsent_bytes(&self, handover: &Handover) -> Result<Option<u64>, String> {
         let log = self.log.as_deref();
         self.behind_the_cursor(log.unwrap_or_else(|| records::place(handover)))
     }
 
-    fn behind_the_cursor(&self, log: &Path) -> Option<u64> {
-        if !self.config.exists() {
-            return None;
+    fn behind_the_cursor(&self, log: &Path) -> Result<Option<u64>, String> {
+        let wanted = self.config.try_exists();
+        if !wanted.map_err(|error| format!("{}: {error}", self.config.display()))? {
+            return Ok(None);
         }
-        let queue = Queue::open(log, &self.cursor, Selection::Everything, "").ok()?;
-        queue.waiting().ok()
+        let waiting = Queue::open(log, &self.cursor, Selection::Everything, "")
+            .and_then(|queue| queue.waiting())
+            .map_err(|error| error.to_string())?;
+        Ok(Some(waiting))
     }
 }
 
@@ -60,12 +66,18 @@ mod tests {
             cursor: at("cursor.json"),
             log: None,
         };
-        let waits = || places.behind_the_cursor(dir.path());
+        let waits = || places.behind_the_cursor(dir.path()).unwrap();
         assert_eq!(waits(), None);
         std::fs::write(&places.config, "").unwrap();
         assert_eq!(waits(), Some(157));
         let cursor = r#"{"v":1,"file":2,"offset":20,"number":9}"#;
         std::fs::write(&places.cursor, cursor).unwrap();
         assert_eq!(waits(), Some(37));
+        std::fs::write(&places.cursor, "{").unwrap();
+        let told = places.behind_the_cursor(dir.path()).unwrap_err();
+        assert!(told.contains("expected a cursor of version 1"), "{told}");
+        std::fs::remove_file(&places.cursor).unwrap();
+        let told = places.behind_the_cursor(&places.config).unwrap_err();
+        assert!(told.contains("record log cannot be read"), "{told}");
     }
 }

@@ -35,6 +35,7 @@ use chain::Chain;
 use identity::Identity;
 use pcrs::PcrRow;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use verity::VerityState;
 use watch::WatchStatus;
@@ -166,7 +167,7 @@ pub struct Status {
     pub factory_reset: Option<FactoryReset>,
     /// The execution gate; none where the image asks for none or `bennud` has not reported.
     pub gate: Option<GateReport>,
-    /// The trace; none where the image asks for none or `bennud` has not reported.
+    /// The trace; none where the image asks for none or `bennud` has not reported, or where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceCounts>,
     /// The watch for drift; none before its first round.
@@ -180,6 +181,9 @@ pub struct Status {
     /// What is in force about drift, by the names of actions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub in_force: Vec<String>,
+    /// Why what should be here is not known, by the name of its member: `trace`, `unsent_bytes`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_known: BTreeMap<String, String>,
     /// The background scrub; none before `bennud` watches, and where its report cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scrub: Option<ScrubReport>,
@@ -243,6 +247,18 @@ pub enum Answer {
     No,
 }
 
+/// What could be found out; else why not is kept beside it.
+fn known<T>(
+    member: &str,
+    found: Result<Option<T>, impl std::fmt::Display>,
+    not_known: &mut BTreeMap<String, String>,
+) -> Option<T> {
+    found.unwrap_or_else(|error| {
+        not_known.insert(member.to_owned(), error.to_string());
+        None
+    })
+}
+
 impl Status {
     /// Collects the facts; `verity` is asked for the state of the root's device number.
     ///
@@ -263,7 +279,15 @@ impl Status {
     fn facts(sources: &Sources, verity: impl FnOnce(&str) -> VerityState) -> Result<Self, DocumentError> {
         let handover = sources.handover()?;
         let report = sources.health()?;
-        let unsent_bytes = sources.alerts.unsent_bytes(&handover);
+        // Root's own files: one that cannot be read is no reason to say nothing else.
+        let mut not_known = BTreeMap::new();
+        let unsent_bytes = known(
+            "unsent_bytes",
+            sources.alerts.unsent_bytes(&handover),
+            &mut not_known,
+        );
+        let trace: Option<TraceReport> =
+            known("trace", documents::read_if_there(&sources.trace), &mut not_known);
         let (entry, health) = match report {
             Some(report) => (report.entry, Some(report.health)),
             None => (handover.entry, None),
@@ -293,12 +317,10 @@ impl Status {
             debug: handover.debug,
             factory_reset: handover.factory_reset,
             gate: documents::read_if_there(&sources.gate)?,
-            // Root's own files: one that cannot be read is no reason to say nothing else.
-            trace: documents::read_if_there(&sources.trace)
-                .unwrap_or_default()
-                .map(|report: TraceReport| report.into()),
+            trace: trace.map(TraceCounts::from),
             drift: memory::counts(&sources.drift).ok(),
             unsent_bytes,
+            not_known,
             watch: documents::read_if_there(&sources.watch)?
                 .map(|report| WatchStatus::of(report, time::since_boot_ms())),
             in_force: memory::in_force(&sources.drift)

@@ -97,6 +97,7 @@ pub fn status(status: &Status) -> String {
         let words = format!("{} records, {} lost", trace.written, trace.lost);
         line(&mut out, "trace", &words);
     }
+    not_known(&mut out, status, "trace", "trace");
     watch(&mut out, status.watch.as_ref());
     if !status.in_force.is_empty() {
         line(&mut out, "in force", &status.in_force.join(", "));
@@ -108,6 +109,7 @@ pub fn status(status: &Status) -> String {
             &format!("{bytes} bytes of the record log wait"),
         );
     }
+    not_known(&mut out, status, "unsent_bytes", "alerts");
     for (index, text) in status.scrub.iter().flat_map(scrub::lines).enumerate() {
         line(&mut out, if index == 0 { "scrub" } else { "" }, &text);
     }
@@ -121,6 +123,12 @@ pub fn status(status: &Status) -> String {
         out.push_str(&fell_back_block(fell_back));
     }
     out
+}
+
+fn not_known(out: &mut String, status: &Status, member: &str, label: &str) {
+    if let Some(why) = status.not_known.get(member) {
+        line(out, label, &format!("not known: {why}"));
+    }
 }
 
 fn factory_reset(reset: &FactoryReset) -> String {

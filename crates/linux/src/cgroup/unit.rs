@@ -1,17 +1,19 @@
 //! Control groups by the ids that the kernel's programs know them by, the units that they belong to, and the root.
 
-use super::{CgroupError, Cgroups, FILE_LIMIT, Group, children};
+use super::{CgroupError, Cgroups, Group, beneath};
 use crate::bounded;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// Inode of the hierarchy's root directory, where a process sees all of it.
 const ROOT_INODE: u64 = 1;
+/// Options of the hierarchy as systemd mounts it (its mount-setup.c). They belong to all mounts of it
+/// together, and a new one takes away what it does not name (Linux 6.12, kernel/cgroup/cgroup.c, `apply_cgroup_root_flags`):
+/// a process in a cgroup namespace could write the limits that are set for it.
+const OPTIONS: [&str; 2] = ["nsdelegate", "memory_recursiveprot"];
 /// Suffix of groups that hold units and no processes of their own (systemd.slice(5)).
 const SLICE: &str = ".slice";
 
@@ -21,35 +23,27 @@ impl Cgroups {
     /// # Errors
     /// [`CgroupError::List`].
     pub fn by_id(&self, id: u64) -> Result<Option<Group>, CgroupError> {
-        let mut open = vec![self.root.clone()];
-        while let Some(path) = open.pop() {
-            if fs::metadata(&path).is_ok_and(|found| found.ino() == id) {
-                return Ok(Some(Group { path }));
+        let mut open = vec![self.group("")];
+        while let Some(group) = open.pop() {
+            if group.inode().map_err(|source| listing(&group, source))? == Some(id) {
+                return Ok(Some(group));
             }
-            // A group that went meanwhile has none below it.
-            open.extend(children(&path).unwrap_or_default());
+            match group.children() {
+                Ok(below) => open.extend(below),
+                // A group that went meanwhile has none below it.
+                Err(CgroupError::List { source, .. }) if bounded::is_vanished(&source) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(None)
-    }
-
-    /// The group of another process; none where that process is gone.
-    ///
-    /// # Errors
-    /// [`CgroupError::Own`] for one that is in no group of version 2.
-    pub fn of_process(&self, pid: u32) -> Result<Option<Group>, CgroupError> {
-        match bounded::read_text(Path::new(&format!("/proc/{pid}/cgroup")), FILE_LIMIT) {
-            Ok(text) => self.named_in(&text).map(Some),
-            Err(_) => Ok(None),
-        }
     }
 
     /// Path of the unit that a group belongs to, below the root: the outermost group that is no slice, so that what a unit
     /// makes below its own group does not hide it. None for the root itself.
     #[must_use]
     pub fn unit_of(&self, group: &Group) -> Option<String> {
-        let path = group.path.strip_prefix(&self.root).ok()?;
         let mut unit = Vec::new();
-        for part in path {
+        for part in &group.path {
             let part = part.to_str()?;
             unit.push(part);
             if !part.ends_with(SLICE) {
@@ -62,16 +56,38 @@ impl Cgroups {
     /// Path of a group below the root.
     #[must_use]
     pub fn path_of(&self, group: &Group) -> Option<String> {
-        let path = group.path.strip_prefix(&self.root).ok()?;
-        path.to_str().filter(|path| !path.is_empty()).map(str::to_owned)
+        group
+            .path
+            .to_str()
+            .filter(|path| !path.is_empty())
+            .map(str::to_owned)
     }
 
     /// Id of the group above `path` (which need not be there itself) and the name in it; none where that is gone.
-    #[must_use]
-    pub fn place(&self, path: &str) -> Option<(u64, String)> {
+    ///
+    /// # Errors
+    /// [`CgroupError::List`].
+    pub fn place(&self, path: &str) -> Result<Option<(u64, String)>, CgroupError> {
         let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let found = fs::metadata(self.root.join(above)).ok()?;
-        Some((found.ino(), name.to_owned()))
+        let above = self.group(above);
+        let inode = above.inode().map_err(|source| listing(&above, source))?;
+        Ok(inode.map(|inode| (inode, name.to_owned())))
+    }
+}
+
+fn listing(group: &Group, source: io::Error) -> CgroupError {
+    let path = group.name();
+    CgroupError::List { path, source }
+}
+
+impl Group {
+    /// Of its directory; none where it is gone.
+    fn inode(&self) -> io::Result<Option<u64>> {
+        match beneath::open(&self.root, &self.path, OFlags::PATH) {
+            Ok(found) => Ok(Some(rustix::fs::fstat(&found)?.st_ino)),
+            Err(error) if bounded::is_vanished(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -88,6 +104,9 @@ pub fn open_root() -> Result<OwnedFd, CgroupError> {
         }
     };
     let context = rustix::mount::fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("fsopen"))?;
+    for option in OPTIONS {
+        rustix::mount::fsconfig_set_flag(context.as_fd(), option).map_err(failed("fsconfig"))?;
+    }
     rustix::mount::fsconfig_create(context.as_fd()).map_err(failed("fsconfig"))?;
     let mounted = rustix::mount::fsmount(
         context.as_fd(),
@@ -110,10 +129,13 @@ pub fn open_root() -> Result<OwnedFd, CgroupError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt as _;
 
     #[test]
     fn a_unit_is_the_outermost_group_that_is_no_slice() {
-        let groups = Cgroups::at(Path::new("/groups"));
+        let kept = tempfile::tempdir().unwrap();
+        let groups = Cgroups::at(kept.path()).unwrap();
         for (path, unit) in [
             ("system.slice/web.service", Some("system.slice/web.service")),
             (
@@ -130,29 +152,26 @@ mod tests {
         ] {
             assert_eq!(groups.unit_of(&groups.group(path)).as_deref(), unit, "{path}");
         }
-        let elsewhere = Group {
-            path: "/other".into(),
-        };
-        assert_eq!(groups.unit_of(&elsewhere), None);
     }
 
     #[test]
     fn a_group_is_found_by_its_id_and_placed_by_the_one_above_it() {
         let kept = tempfile::tempdir().unwrap();
         fs::create_dir_all(kept.path().join("a.slice/b.service")).unwrap();
-        let groups = Cgroups::at(kept.path());
+        let groups = Cgroups::at(kept.path()).unwrap();
         let inode = |path: &str| fs::metadata(kept.path().join(path)).unwrap().ino();
         let found = groups.by_id(inode("a.slice/b.service")).unwrap().unwrap();
         assert_eq!(groups.path_of(&found).unwrap(), "a.slice/b.service");
         assert_eq!(groups.by_id(u64::MAX).unwrap(), None);
         assert_eq!(
-            groups.place("a.slice/b.service"),
+            groups.place("a.slice/b.service").unwrap(),
             Some((inode("a.slice"), "b.service".to_owned()))
         );
         assert_eq!(
-            groups.place("c.service"),
+            groups.place("c.service").unwrap(),
             Some((inode(""), "c.service".to_owned()))
         );
-        assert_eq!(groups.place("gone.slice/c.service"), None);
+        assert_eq!(groups.place("gone.slice/c.service").unwrap(), None);
+        assert!(groups.place("../elsewhere/c.service").is_err());
     }
 }

@@ -1,3 +1,4 @@
+use super::super::groups::tests::standing_for;
 use super::super::guarded::tests::Map;
 use super::*;
 use bennu_policy::drift::Weight;
@@ -10,14 +11,21 @@ fn empty() -> (tempfile::TempDir, PathBuf) {
 
 /// In an image without a gate.
 fn load(path: &Path) -> Memory {
-    Memory::load_from(path, Ok(None), || ActionSet::NONE)
+    Memory::at(path)
+}
+
+fn doing(actions: ActionSet) -> InSight {
+    InSight {
+        actions,
+        ..InSight::default()
+    }
 }
 
 #[test]
 fn a_memory_that_somebody_removed_is_a_strong_signal_keeps_no_secret_open_and_ends_no_answer() {
     let (_dir, path) = empty();
     let map = Map::empty();
-    let guarded = |in_force| Memory::load_from(&path, map.keeper(), move || in_force);
+    let guarded = |in_force| Memory::load_from(&path, map.keeper(), move || doing(in_force));
     let mut memory = guarded(ActionSet::NONE);
     assert_eq!(memory.take_loss(), None, "the first start");
     for action in [Action::Deny, Action::StatePurge] {
@@ -60,6 +68,65 @@ fn a_memory_that_somebody_removed_is_a_strong_signal_keeps_no_secret_open_and_en
     lost.count(Action::CutNetwork).unwrap();
     assert!(!lost.spent().allows(Action::CutNetwork), "once, and for good");
     assert_eq!(guarded(ActionSet::NONE).take_loss(), None, "written anew");
+}
+
+#[test]
+fn what_is_frozen_is_in_force_after_a_loss_and_only_then() {
+    let (dir, path) = empty();
+    let groups = standing_for(dir.path());
+    let at = |path: &str| dir.path().join("groups").join(path);
+    for path in ["user.slice", "web.slice/deeper"] {
+        std::fs::create_dir_all(at(path)).unwrap();
+        std::fs::write(at(path).join("cgroup.freeze"), "1\n").unwrap();
+    }
+    std::fs::write(at("web.slice/cgroup.freeze"), "0\n").unwrap();
+    let map = Map::empty();
+    let load = |freezes| {
+        let sees = || in_sight(ActionSet::NONE, &groups, freezes);
+        Memory::load_from(&path, map.keeper(), sees)
+    };
+    let mut first = load(true);
+    assert!(!first.has_frozen(), "nothing was lost: somebody else froze them");
+    first.count(Action::Kill).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(!load(false).has_frozen(), "an image that freezes nothing");
+    let mut lost = load(true);
+    assert_eq!(lost.in_force(), ActionSet::NONE.with(Action::FreezeCgroup));
+    assert!(!lost.spent().allows(Action::FreezeCgroup), "frozen for good");
+    lost.count(Action::Kill).unwrap();
+    let mut kept = load(true);
+    assert!(kept.in_force().has(Action::FreezeCgroup));
+    assert_eq!(kept.take_frozen(), ["user.slice"], "to be let go on one day");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::remove_file(at("system.slice/bennud.service/cgroup.procs")).unwrap();
+    let mut blind = load(true);
+    let told = blind.take_trouble().unwrap();
+    assert!(told.starts_with("what is frozen is not known: "), "{told}");
+    assert!(blind.take_loss().is_some());
+}
+
+#[test]
+fn a_wanted_map_that_is_not_there_gives_no_budget_back() {
+    let (_dir, path) = empty();
+    let guarded = || Memory::load_from(&path, Err("no map".to_owned()), InSight::default);
+    let once = |memory: &Memory| {
+        let times = memory.spent().times(Action::CutNetwork);
+        assert_eq!(Some(times + 1), Action::CutNetwork.budget());
+    };
+    let mut none = guarded();
+    assert!(
+        none.take_trouble()
+            .unwrap()
+            .ends_with("found none; the map: no map")
+    );
+    assert_eq!(none.take_loss(), None, "as at a first start");
+    once(&none);
+    none.count(Action::Kill).unwrap();
+    let mut some = guarded();
+    assert!(some.take_loss().unwrap().detail.ends_with("the map: no map"));
+    assert_eq!(some.spent().times(Action::Kill), 0, "it is not used");
+    once(&some);
+    assert_eq!(load(&path).spent().times(Action::Kill), 1, "no gate is wanted");
 }
 
 #[test]
