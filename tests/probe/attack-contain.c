@@ -2,188 +2,24 @@
 // Runs once, in the order of main's list; connections and the processes inside of units are made before anything is
 // denied. Outside of the machine each connection is echoed and recorded.
 #define _GNU_SOURCE
-#include "attack.h"
-#include <arpa/inet.h>
+#include "attack-contain.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
-#include <linux/sched.h>
-#include <net/if.h>
-#include <netinet/in.h>
-#include <netpacket/packet.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define GROUPS "/sys/fs/cgroup"
 #define RECORDS "/run/bennu/records"
 #define AGENT "/usr/lib/bennu/bennud"
-#define OWN_ADDRESS "10.0.2.15"
-#define SINK "10.0.2.100"
-#define SINK_PORT 6514
-#define OTHER "10.0.2.101"
-#define OTHER_PORT 7001
-#define LOOPBACK "127.0.0.1"
-#define ECHO_PORT 7004
-#define PATIENCE 4000 // ms until a connection counts as dead
 #define LONGEST 90 // s until something must have happened
 
-enum { WEB, OTHER_UNIT, SPARED, INNER, UNITS };
-static const char *const unit_names[UNITS] = { "web.service", "other.service", "spared.service", "web.service/inner" };
-
-// A process inside of each unit: it does what a byte says and answers with another.
-static struct helper {
-	int to, from;
-	pid_t pid;
-} helpers[UNITS];
-static int to_loopback, to_sink, to_other;
-
-static int enter_group(const char *name)
-{
-	char path[200], pid[16];
-	int length = snprintf(pid, sizeof pid, "%d", getpid()), fd;
-
-	snprintf(path, sizeof path, GROUPS "/%s/cgroup.procs", name);
-	fd = open(path, O_WRONLY);
-	if (fd < 0 || write(fd, pid, length) != length)
-		return FAILED;
-	close(fd);
-	return 0;
-}
-
-static int status_of(pid_t child)
-{
-	int status;
-
-	waitpid(child, &status, 0);
-	if (WIFSIGNALED(status))
-		return WTERMSIG(status) == SIGKILL ? EOWNERDEAD : EIO;
-	return WEXITSTATUS(status);
-}
-
-static int start_program(void)
-{
-	pid_t child = fork();
-
-	if (!child) {
-		errno = 0;
-		_exit(execute(root_program));
-	}
-	return status_of(child);
-}
-
-static int write_disk_in_unit(void)
-{
-	int fd;
-
-	errno = 0;
-	fd = open(disk, O_WRONLY);
-	if (fd >= 0)
-		close(fd);
-	return fd < 0 ? FAILED : 0;
-}
-
-static int leave_unit(void)
-{
-	errno = 0;
-	return enter_group(unit_names[OTHER_UNIT]);
-}
-
-// The child would live in another group; neither it nor its parent lives on.
-static int clone_away(void)
-{
-	pid_t child = fork();
-
-	if (!child) {
-		struct clone_args arguments = { .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD };
-		long made;
-
-		arguments.cgroup = open(GROUPS "/other.service", O_RDONLY | O_DIRECTORY);
-		errno = 0;
-		made = syscall(SYS_clone3, &arguments, sizeof arguments);
-		_exit(made < 0 ? FAILED : 0);
-	}
-	return status_of(child);
-}
-
-static void serve(int from, int to)
-{
-	char asked, answer;
-
-	while (read(from, &asked, 1) == 1) {
-		answer = asked == 'x' ? start_program() : asked == 'd' ? write_disk_in_unit() : asked == 'l' ? leave_unit() : clone_away();
-		if (write(to, &answer, 1) != 1)
-			break;
-	}
-	_exit(0);
-}
-
-static int make_helper(int unit)
-{
-	int down[2], up[2];
-	char path[200];
-
-	snprintf(path, sizeof path, GROUPS "/%s", unit_names[unit]);
-	if ((mkdir(path, 0755) && errno != EEXIST) || pipe(down) || pipe(up))
-		return FAILED;
-	errno = 0;
-	helpers[unit].pid = fork();
-	if (!helpers[unit].pid) {
-		close(down[1]);
-		close(up[0]);
-		if (enter_group(unit_names[unit]))
-			_exit(1);
-		serve(down[0], up[1]);
-	}
-	close(down[0]);
-	close(up[1]);
-	helpers[unit].to = down[1];
-	helpers[unit].from = up[0];
-	return 0;
-}
-
-static int ask(int unit, char what)
-{
-	struct pollfd answer = { .fd = helpers[unit].from, .events = POLLIN };
-	unsigned char found;
-
-	if (write(helpers[unit].to, &what, 1) != 1 || poll(&answer, 1, 20000) != 1 || read(answer.fd, &found, 1) != 1)
-		return ETIME;
-	return found;
-}
-
-static int exec_web(void) { return ask(WEB, 'x'); }
-static int exec_inner(void) { return ask(INNER, 'x'); }
-static int exec_other(void) { return ask(OTHER_UNIT, 'x'); }
-static int exec_spared(void) { return ask(SPARED, 'x'); }
-static int leave_web(void) { return ask(WEB, 'l'); }
-static int leave_inner(void) { return ask(INNER, 'l'); }
-static int clone_web(void) { return ask(WEB, 'c'); }
-static int write_disk_web(void) { return ask(WEB, 'd'); }
-
-// As systemd does: the group goes and comes again with another number.
-static int restart_web(void)
-{
-	kill(helpers[INNER].pid, SIGKILL);
-	kill(helpers[WEB].pid, SIGKILL);
-	waitpid(helpers[INNER].pid, 0, 0);
-	waitpid(helpers[WEB].pid, 0, 0);
-	usleep(200000);
-	if (rmdir(GROUPS "/web.service/inner") || rmdir(GROUPS "/web.service"))
-		return FAILED;
-	return make_helper(WEB);
-}
-
-static int until(int (*act)(void), int expected)
+int until(int (*act)(void), int expected)
 {
 	int found = 0;
 
@@ -194,108 +30,6 @@ static int until(int (*act)(void), int expected)
 		usleep(500000);
 	}
 	return found ? found : ETIME;
-}
-
-static int await_denied(void) { return until(exec_web, EPERM); }
-static int await_everything_denied(void) { return until(exec_other, EPERM); }
-static int await_allowed(void) { return until(exec_web, 0); }
-
-static int connect_to(const char *address, int port)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), error = 0;
-	struct pollfd ready = { .fd = fd, .events = POLLOUT };
-	socklen_t length = sizeof error;
-
-	inet_pton(AF_INET, address, &to.sin_addr);
-	if (connect(fd, (void *)&to, sizeof to) && errno != EINPROGRESS)
-		error = errno;
-	else if (poll(&ready, 1, PATIENCE) != 1)
-		error = ETIMEDOUT;
-	else
-		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
-	if (error) {
-		close(fd);
-		errno = error;
-		return -1;
-	}
-	return fd;
-}
-
-// Sends a word of its own and waits for its echo.
-static int talk(int fd)
-{
-	static int number;
-	char word[32], found[4096];
-	struct pollfd answer = { .fd = fd, .events = POLLIN };
-	int length = snprintf(word, sizeof word, "word-%d-%d.", getpid(), ++number);
-
-	if (fd < 0)
-		return FAILED;
-	if (send(fd, word, length, MSG_NOSIGNAL) != length)
-		return FAILED;
-	for (;;) {
-		ssize_t got;
-
-		if (poll(&answer, 1, PATIENCE) != 1)
-			return ETIMEDOUT;
-		got = recv(fd, found, sizeof found - 1, 0);
-		if (got <= 0)
-			return ECONNRESET;
-		found[got] = 0;
-		if (strstr(found, word))
-			return 0;
-	}
-}
-
-static int talk_new(const char *address, int port)
-{
-	int fd = connect_to(address, port), result;
-
-	if (fd < 0)
-		return FAILED;
-	result = talk(fd);
-	close(fd);
-	return result;
-}
-
-static int talk_loopback(void) { return talk(to_loopback); }
-static int talk_sink(void) { return talk(to_sink); }
-static int talk_other(void) { return talk(to_other); }
-static int new_loopback(void) { return talk_new(LOOPBACK, ECHO_PORT); }
-static int new_own_address(void) { return talk_new(OWN_ADDRESS, ECHO_PORT); }
-static int new_sink(void) { return talk_new(SINK, SINK_PORT); }
-static int new_other(void) { return talk_new(OTHER, OTHER_PORT); }
-static int await_cut(void) { return until(new_other, ETIMEDOUT); }
-static int await_whole(void) { return until(new_other, 0); }
-
-// Slow: a cut connection sends again at ever longer intervals.
-static int await_other(void)
-{
-	for (int i = 0; i < 40; i++)
-		if (!talk(to_other))
-			return 0;
-	return ETIMEDOUT;
-}
-
-static int send_datagram(void)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-	inet_pton(AF_INET, OTHER, &to.sin_addr);
-	return sendto(fd, "word", 4, 0, (void *)&to, sizeof to) == 4 ? 0 : FAILED;
-}
-
-// Past IP: a frame for nobody.
-static int send_frame(void)
-{
-	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_protocol = htons(0x88b5), .sll_halen = 6 };
-	int fd = socket(AF_PACKET, SOCK_DGRAM, 0);
-
-	to.sll_ifindex = if_nametoindex("eth0");
-	memset(to.sll_addr, 0xff, 6);
-	return sendto(fd, "word", 4, 0, (void *)&to, sizeof to) == 4 ? 0 : FAILED;
 }
 
 static int is_frozen(const char *group, int expected)
@@ -515,52 +249,6 @@ static int take_off(void)
 	return error ? error : ENOENT;
 }
 
-static int exec_here(void) { return start_program(); }
-
-static void serve_echo(void)
-{
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(ECHO_PORT) };
-	int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (bind(listener, (void *)&at, sizeof at) || listen(listener, 8))
-		_exit(1);
-	for (;;) {
-		int fd = accept(listener, 0, 0);
-		char bytes[4096];
-		ssize_t length;
-
-		if (fork()) {
-			close(fd);
-			continue;
-		}
-		while ((length = recv(fd, bytes, sizeof bytes, 0)) > 0)
-			send(fd, bytes, length, MSG_NOSIGNAL);
-		_exit(0);
-	}
-}
-
-static int up(const char *name, const char *address)
-{
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-	struct ifreq request = {};
-	struct sockaddr_in *at = (void *)&request.ifr_addr;
-
-	snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
-	at->sin_family = AF_INET;
-	if (address) {
-		inet_pton(AF_INET, address, &at->sin_addr);
-		if (ioctl(fd, SIOCSIFADDR, &request))
-			return FAILED;
-		inet_pton(AF_INET, "255.255.255.0", &at->sin_addr);
-		if (ioctl(fd, SIOCSIFNETMASK, &request))
-			return FAILED;
-	}
-	memset(&request.ifr_addr, 0, sizeof request.ifr_addr);
-	request.ifr_flags = IFF_UP | IFF_RUNNING;
-	return ioctl(fd, SIOCSIFFLAGS, &request) ? FAILED : 0;
-}
-
 static int prepare(void)
 {
 	int error = up("lo", 0);
@@ -569,15 +257,7 @@ static int prepare(void)
 		error = up("eth0", OWN_ADDRESS);
 	for (int unit = 0; unit < UNITS && !error; unit++)
 		error = make_helper(unit);
-	if (error)
-		return error;
-	if (!fork())
-		serve_echo();
-	for (int i = 0; i < 50 && (to_loopback = connect_to(LOOPBACK, ECHO_PORT)) < 0; i++)
-		usleep(100000);
-	to_sink = connect_to(SINK, SINK_PORT);
-	to_other = connect_to(OTHER, OTHER_PORT);
-	return to_loopback < 0 || to_sink < 0 || to_other < 0 ? FAILED : 0;
+	return error ? error : connect_all();
 }
 
 // In this order. The number stands before the name, since many are tried again and again.

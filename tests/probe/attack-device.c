@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -190,3 +191,22 @@ int read_implies_exec_32(void)
 
 	return result < 0 ? -result : 0;
 }
+
+int write_disk(void) { return opens(disk, O_WRONLY); }
+int write_slot(void) { return opens(slot, O_RDWR); }
+int write_other_slot(void) { return opens(other_slot, O_RDWR); }
+int write_esp(void) { return opens(esp, O_RDWR); }
+int read_disk(void) { return opens(disk, O_RDONLY); }
+
+int write_own_node(void)
+{
+	struct stat found;
+
+	stat(disk, &found);
+	unlink("/dev/node");
+	if (mknod("/dev/node", S_IFBLK | 0600, found.st_rdev))
+		return FAILED;
+	return opens("/dev/node", O_RDWR);
+}
+
+int swap(void) { return swapon(other_slot, 0) ? FAILED : 0; }

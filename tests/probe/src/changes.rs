@@ -1,5 +1,6 @@
 //! What an intruder with root changes around the verified root, and the watch has to tell: the ESP, EFI variables, the
-//! partition table, mounts, and a program while it is measured. Each is said before it is done.
+//! partition table, mounts, and a program while it is measured. Each is said before it is done. He also mounts over files of
+//! the kernel's that the watch reads, which must not deceive it.
 
 use crate::say;
 use rustix::fs::IFlags;
@@ -20,6 +21,12 @@ const VFAT: &std::ffi::CStr = c"umask=0077,codepage=437,iocharset=ascii,shortnam
 /// `EFI_GLOBAL_VARIABLE` (UEFI 2.10, 3.3).
 const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 const VARIABLES: &str = "/tmp/efivars";
+/// What he mounts over files of the kernel's.
+const OVER: &str = "/tmp/over";
+/// A line of proc_modules(5): no image has a module of that name.
+const PLANTED: &str = "planted 16384 0 - Live 0x0000000000000000\n";
+/// A PCR that nothing extends after the boot.
+const PCR: &str = "/sys/class/tpm/tpm0/pcr-sha256/12";
 /// Name of the first entry of the first copy of the table (UEFI 2.10, 5.3.3).
 const FIRST_NAME: u64 = 2 * 512 + 56;
 
@@ -31,6 +38,8 @@ pub fn perform(word: &str) -> bool {
         "intrude-gpt" => table,
         "intrude-mount" => bind,
         "intrude-violation" => violation,
+        "intrude-over-modules" => || over("/proc/modules", PLANTED),
+        "intrude-over-pcr" => || over(PCR, ""),
         _ => return false,
     };
     say(&format!("PROBE INTRUDER begins {word}"));
@@ -108,6 +117,15 @@ fn table() -> io::Result<()> {
 
 fn bind() -> io::Result<()> {
     Ok(mount_bind("/usr/lib", "/usr/lib")?)
+}
+
+/// Mounts a copy of a file of the kernel's over it, with a line more: what everybody reads there from now on.
+fn over(path: &str, more: &str) -> io::Result<()> {
+    fs::create_dir_all(OVER)?;
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let copy = Path::new(OVER).join(name);
+    fs::write(&copy, fs::read_to_string(path)? + more)?;
+    Ok(mount_bind(&copy, path)?)
 }
 
 /// A program that the image has, and that is written while somebody reads it, after the kernel has measured it: IMA's

@@ -4,6 +4,7 @@ pub mod forge;
 pub mod guest;
 pub mod image_store;
 pub mod images;
+pub mod inputs;
 pub mod serial;
 pub mod stories;
 pub mod syslog;

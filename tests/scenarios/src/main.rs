@@ -8,7 +8,7 @@ use bennu_harness::artefacts::Artefacts;
 use bennu_harness::options::Options;
 use bennu_harness::runner::Runner;
 use bennu_harness::story::Story;
-use bennu_scenarios::{images, stories};
+use bennu_scenarios::{inputs, stories};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -54,7 +54,7 @@ fn run() -> Result<usize> {
     for round in 1..=repeat {
         let runner = Runner {
             stories: &selected,
-            inputs: images::inputs(),
+            inputs: inputs::inputs()?,
             artefacts: Artefacts::in_target(),
             round,
         };

@@ -1,5 +1,6 @@
 //! What an intruder changes around the verified root, one thing after the other: each is told by its name, and nothing is
-//! told before it is changed.
+//! told before it is changed. What he mounts over files of procfs and sysfs deceives everybody but the watch, which reads
+//! them on mounts of its own; as these paths are not verified ones, the mounts themselves are no signal.
 
 use crate::images;
 use crate::serial::*;
@@ -7,7 +8,7 @@ use bennu_harness::prelude::*;
 use bennu_harness::story;
 
 /// What the probe says before a change, and what is told then.
-const CHANGES: [(&str, &str); 7] = [
+const CHANGES: [(&str, &str); 8] = [
     ("begins intrude-esp", "esp-changed (weak): EFI/planted.efi is new"),
     (
         "begins intrude-variables",
@@ -24,8 +25,16 @@ const CHANGES: [(&str, &str); 7] = [
         "begins intrude-violation",
         "ima-violation (weak): /tmp/visitor/visitor was open for writing while it was measured",
     ),
+    // Behind a copy of its old value.
+    ("extends PCR 12", "pcr-changed (strong): PCR 12 is "),
     ("extends PCR 10", "ima-log-mismatch (strong): PCR 10 is "),
 ];
+
+/// What everybody sees once something is mounted over it.
+const MODULES: &str = "PROBE /proc/modules: planted ";
+const PCR: &str = "PROBE /sys/class/tpm/tpm0/pcr-sha256/12: ";
+/// What the watch would say if it had no mounts of its own, or could not read beneath them.
+const BLIND: [&str; 3] = ["kernel files", "kernel modules", "PCRs"];
 
 pub fn stories() -> Vec<Story> {
     vec![story!("changes-that-the-watch-tells", Tier::Fast, changes)]
@@ -70,5 +79,33 @@ fn changes(context: &mut Context) -> Result<()> {
         !lines.iter().any(|line| line.contains("state-purge.")),
         "expected no purge"
     );
+    nothing_hides_from_the_watch(&lines)?;
     expect_line(&lines, "PROBE EXISTS /run/secrets/machine true").map(drop)
+}
+
+/// The control: others read what the intruder mounted. That no module is told and PCR 12 is stands in the lists above.
+fn nothing_hides_from_the_watch(lines: &[String]) -> Result<()> {
+    expect_line(lines, MODULES)?;
+    let at_the_start = pcr(lines, "sha256", 12)?;
+    let shown = expect_line(lines, PCR)?.to_lowercase();
+    ensure!(
+        shown.contains(&at_the_start),
+        "expected PCR 12 to be shown as {at_the_start} still, found {shown}"
+    );
+    let told = expect_line(lines, "bennud: signal pcr-changed (strong): PCR 12 is ")?;
+    let found = told.split("PCR 12 is ").nth(1).unwrap_or_default();
+    ensure!(
+        !found.starts_with(&at_the_start) && found.contains(&format!(", expected {at_the_start}")),
+        "expected another value than {at_the_start}, found {told}"
+    );
+    for subject in BLIND {
+        let blind = lines
+            .iter()
+            .find(|line| line.contains(&format!("bennud: {subject}: cannot be watched")));
+        ensure!(
+            blind.is_none(),
+            "expected {subject} to be watched, found {blind:?}"
+        );
+    }
+    Ok(())
 }

@@ -23,6 +23,11 @@ pub fn stories() -> Vec<Story> {
         story!("drift-of-two-kinds-destroys-the-secrets", Tier::Fast, purge),
         story!("drift-of-two-kinds-flips-the-slot", Tier::Fast, flip),
         story!("drift-on-debian-13", Tier::Full, debian_13),
+        story!(
+            "drift-on-debian-13-kills-a-foreign-program",
+            Tier::Full,
+            kill_on_debian_13
+        ),
     ]
 }
 
@@ -273,5 +278,38 @@ fn debian_13(context: &mut Context) -> Result<()> {
     expect_line(&lines, "certificate 1 of demo 3, boot ")?;
     expect_line(&lines, "state-purge.wipe-keys done at ")?;
     expect_line(&lines, " certificates, signed by the TPM with the key ")?;
+    Ok(())
+}
+
+/// With systemd: of what a unit executes the program that no image has is killed, and nothing else. `bennud` has fewer rights
+/// there than other units, and sees what they execute all the same.
+fn kill_on_debian_13(context: &mut Context) -> Result<()> {
+    let disk = images::disk(&["demo/kill.toml"])?;
+    let mut machine = images::machine_with(context, &disk, 2048)?;
+    let mut on = machine.power_on()?;
+    on.wait_for_without(
+        "bennud: watching for drift; enforced: kill",
+        &["FAILED".into()],
+        MULTI_USER,
+    )?;
+    on.wait_for_without("INTRUDER BEGINS", &["bennud: signal ".into()], MULTI_USER)?;
+    on.wait_for_without("INTRUDER ENDS", &["FAILED".into()], MULTI_USER)?;
+    let lines = texts(&on);
+    for part in [
+        "bennud: signal ima-digest-unknown (strong): /dev/shm/foreign (",
+        ONE_SIGNAL,
+        "bennud: kill done: 1 processes",
+        "bennud: action certificate 0 is signed and on the state volume",
+        // 128 and SIGKILL.
+        "INTRUDER'S PROGRAM ENDED WITH 137",
+        "FOREIGN PROCESSES 0",
+        "BYSTANDERS 1, active",
+        "certificate 0 of demo 3, boot ",
+        "ima-digest-unknown (ima, strong): /dev/shm/foreign (",
+        "kill done at ",
+        "good: 1 certificates, signed by the TPM with the key ",
+    ] {
+        expect_line(&lines, part)?;
+    }
     Ok(())
 }

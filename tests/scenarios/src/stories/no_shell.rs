@@ -5,7 +5,10 @@
 use crate::images;
 use bennu_harness::prelude::*;
 use bennu_harness::{story, tool};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
 
 /// Kinds of ELF files (ELF 1.2, e_type): what the kernel loads as a module, and programs of either kind.
 const RELOCATABLE: u8 = 1;
@@ -25,17 +28,21 @@ const LIST: &str = "lib/modules/list";
 const TEMPLATE: &str = "etc/bennu/state.template";
 const IMA_POLICY: &str = "etc/bennu/ima-policy";
 
-/// Images whose initrds differ, and whether they keep state: a PIN and debug keys bring prompts and trust of their own,
-/// Debian 12 another kernel, the demo a whole system.
-const IMAGES: [(&str, bool); 7] = [
-    ("small/image.toml", false),
-    ("small/state.toml", true),
-    ("small/pin.toml", true),
-    ("small/escrow.toml", true),
-    ("small/debug.toml", true),
-    ("small/bookworm.toml", false),
-    ("demo/image.toml", true),
-];
+/// Files below `images/` that describe no image, by their folder.
+const NO_IMAGES: [(&str, &str); 1] = [("profiles", "what a unit may do: read into an image's gate")];
+
+/// What decides an initrd (`builder/src/steps/initrd.rs`), besides the names and numbers in [`TRUST`] that change nothing
+/// about what is there: where kernel and modules come from, which modules come with them, IMA's rules, the state volume,
+/// and the tables that bring prompts or keys of their own.
+const DECIDES: [&str; 5] = ["state", "ima", "debug", "first_boot", "identity"];
+/// How an image without a state volume says so, in a kind.
+const VOLATILE: &str = "kind = \"volatile\"";
+/// The folder of images that are built in seconds.
+const SMALL: &str = "small/";
+/// The second image of its kind that is looked at.
+const OF_TWO: &str = "small/v2.toml";
+/// As in the builder.
+const MAX_EXTENDS: usize = 8;
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -44,6 +51,7 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
+#[derive(PartialEq, Eq)]
 struct Entry {
     name: String,
     mode: u32,
@@ -55,18 +63,115 @@ fn no_shell(context: &mut Context) -> Result<()> {
     the_check_itself_finds_each_kind(&entries)
 }
 
+/// One image of each kind, since building one takes up to a minute; the others of a kind have the same initrd but for names
+/// and numbers in its trust configuration, which is seen at two of them.
 fn in_any_image(context: &mut Context) -> Result<()> {
-    for (definition, keeps_state) in IMAGES {
-        let entries = inspect(context, definition).context(definition)?;
+    for (kind, definitions) in kinds(&images::top().join("images"))? {
+        let definition = definitions.first().context("a kind without an image")?.as_str();
+        let entries = inspect(context, definition).context(definition.to_owned())?;
         // The control: it is the image's own initrd that was looked at.
+        let keeps_state = !kind.contains(VOLATILE);
         let has_template = entries.iter().any(|entry| entry.name == TEMPLATE);
         ensure!(
             has_template == keeps_state,
             "{definition}: expected a template of a state volume: {keeps_state}, found {has_template}"
         );
-        the_check_itself_finds_each_kind(&entries).context(definition)?;
+        the_check_itself_finds_each_kind(&entries).context(definition.to_owned())?;
+        if definitions.iter().any(|other| other == OF_TWO) {
+            let other = inspect(context, OF_TWO).context(OF_TWO)?;
+            let rest = |entries: Vec<Entry>| entries.into_iter().filter(|e| e.name != TRUST);
+            ensure!(
+                definition != OF_TWO && rest(entries).eq(rest(other)),
+                "expected the initrds of {definition} and {OF_TWO} to differ in {TRUST} alone"
+            );
+        }
     }
     Ok(())
+}
+
+/// Every image below `folder` by its kind. The first of a kind is a small one if there is one, and extends fewest others:
+/// what the other stories boot.
+fn kinds(folder: &Path) -> Result<BTreeMap<String, Vec<String>>> {
+    let mut kinds: BTreeMap<String, Vec<(bool, usize, String)>> = BTreeMap::new();
+    for path in definitions(folder)? {
+        let (definition, depth) = resolved(&path, 0)?;
+        let name = images::text(path.strip_prefix(folder)?);
+        let kind = kind(&definition).with_context(|| name.clone())?;
+        kinds
+            .entry(kind)
+            .or_default()
+            .push((!name.starts_with(SMALL), depth, name));
+    }
+    let in_order = |mut images: Vec<(bool, usize, String)>| {
+        images.sort();
+        images.into_iter().map(|(_, _, name)| name).collect()
+    };
+    Ok(kinds
+        .into_iter()
+        .map(|(kind, all)| (kind, in_order(all)))
+        .collect())
+}
+
+/// Every TOML file below `folder` that is not in one of [`NO_IMAGES`].
+fn definitions(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(|| images::text(folder))? {
+        let path = entry?.path();
+        let is_none = NO_IMAGES.iter().any(|(name, _)| path.ends_with(name));
+        if path.is_dir() && !is_none {
+            found.extend(definitions(&path)?);
+        } else if path.extension() == Some(OsStr::new("toml")) {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+/// A definition with what it extends, and how many those are: tables are merged, lists appended, other values replaced.
+fn resolved(path: &Path, depth: usize) -> Result<(Table, usize)> {
+    ensure!(depth <= MAX_EXTENDS, "{}: extends a circle", path.display());
+    let text = std::fs::read_to_string(path).with_context(|| images::text(path))?;
+    let mut over: Table = text.parse().with_context(|| images::text(path))?;
+    let Some(base) = over.remove("extends") else {
+        return Ok((over, 0));
+    };
+    let base = base.as_str().context("extends: expected a path")?;
+    let base = path.parent().context("a file in no folder")?.join(base);
+    let (mut all, below) = resolved(&base, depth + 1)?;
+    merge(&mut all, over);
+    Ok((all, below + 1))
+}
+
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
+            (Some(Value::Array(base)), Value::Array(over)) => base.extend(over),
+            (_, value) => drop(base.insert(key, value)),
+        }
+    }
+}
+
+/// The members of a definition that decide its initrd, as text.
+fn kind(definition: &Table) -> Result<String> {
+    let of_table = |table: &str, member: &str| definition.get(table)?.get(member).cloned();
+    let mut kind = Table::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            kind.insert(name.to_owned(), value);
+        }
+    };
+    put("source", of_table("boot", "source"));
+    if of_table("boot", "source").is_none() {
+        for member in ["kind", "suite", "path"] {
+            put(member, of_table("root", member));
+        }
+    }
+    put("modules", of_table("boot", "modules"));
+    for name in DECIDES {
+        put(name, definition.get(name).cloned());
+    }
+    Ok(toml::to_string(&kind)?)
 }
 
 /// What an image's initrd holds; refused where that is more than may be there.
@@ -224,5 +329,71 @@ fn entries(archive: &[u8]) -> Result<Vec<Entry>> {
         let mode = u32::try_from(mode)?;
         entries.push(Entry { name, mode, content });
         at = (start + size).next_multiple_of(4);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn every_image_is_of_a_kind_and_what_is_none_is_in_a_folder_that_says_so() {
+        let folder = images::top().join("images");
+        let kinds = kinds(&folder).unwrap();
+        let of_kinds: usize = kinds.values().map(Vec::len).sum();
+        let mut others = 0;
+        for name in ["bench", "demo", "small"] {
+            for entry in fs::read_dir(folder.join(name)).unwrap() {
+                let path = entry.unwrap().path();
+                others += usize::from(path.extension() == Some(OsStr::new("toml")));
+            }
+        }
+        assert_eq!(of_kinds, others);
+        for (name, _) in NO_IMAGES {
+            assert!(folder.join("small").join(name).is_dir(), "{name}");
+        }
+        assert!((7..=16).contains(&kinds.len()), "each is built: {kinds:#?}");
+        let of_two = kinds
+            .values()
+            .find(|all| all.iter().any(|one| one == OF_TWO))
+            .unwrap();
+        assert_ne!(of_two[0], OF_TWO);
+    }
+
+    #[test]
+    fn an_image_is_of_another_kind_when_something_that_decides_its_initrd_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        fs::create_dir(folder.path().join("profiles")).unwrap();
+        put("profiles/no-image.toml", "[root]\n");
+        put(
+            "image.toml",
+            "[root]\nkind = \"debian\"\nsuite = \"trixie\"\n[boot]\nmodules = [\"a\"]\n",
+        );
+        put(
+            "later.toml",
+            "extends = \"image.toml\"\n[image]\nversion = \"2\"\n",
+        );
+        let found =
+            |kinds: &BTreeMap<String, Vec<String>>| -> Vec<Vec<String>> { kinds.values().cloned().collect() };
+        let before = kinds(folder.path()).unwrap();
+        assert_eq!(found(&before), [["image.toml", "later.toml"]], "control");
+        for (table, line) in [
+            ("root", "suite = \"bookworm\""),
+            ("boot", "modules = [\"b\"]"),
+            ("boot.source", "kind = \"debian\""),
+            ("ima", "policy = \"none\""),
+            ("state", "pin = true"),
+            ("debug", "keys = [\"debug.pub\"]"),
+        ] {
+            put(
+                "other.toml",
+                &format!("extends = \"later.toml\"\n[{table}]\n{line}\n"),
+            );
+            let kinds = kinds(folder.path()).unwrap();
+            assert_eq!(kinds.len(), 2, "{table}: {kinds:#?}");
+            assert!(found(&kinds).contains(&vec!["other.toml".to_owned()]), "{table}");
+        }
     }
 }
