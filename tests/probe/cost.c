@@ -9,10 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-struct look {
-	unsigned long long at_ns, on_cpu_ns, clock_ticks, rss_kib, peak_kib;
-};
-
 static int read_text(const char *path, char *text, size_t bytes)
 {
 	FILE *file = fopen(path, "re");
@@ -48,46 +44,70 @@ static int find(const char *name)
 	return found;
 }
 
-static unsigned long long threads_ns(int pid)
+// Most threads that are told apart.
+#define MOST_THREADS 64
+
+struct thread {
+	int id;
+	unsigned long long ns;
+	char name[32];
+};
+
+struct look {
+	unsigned long long at_ns, on_cpu_ns, clock_ticks, rss_kib, peak_kib;
+	struct thread threads[MOST_THREADS];
+	size_t number;
+};
+
+static size_t look_at_threads(int pid, struct thread *found)
 {
-	unsigned long long sum = 0;
 	char path[300], text[128];
 	struct dirent *entry;
+	size_t number = 0;
 	DIR *threads;
 
 	snprintf(path, sizeof path, "/proc/%d/task", pid);
 	threads = opendir(path);
-	while (threads && (entry = readdir(threads))) {
+	while (threads && number < MOST_THREADS && (entry = readdir(threads))) {
+		struct thread *thread = &found[number];
+
 		snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", pid, entry->d_name);
-		if (atoi(entry->d_name) && !read_text(path, text, sizeof text))
-			sum += strtoull(text, 0, 10);
+		thread->id = atoi(entry->d_name);
+		if (!thread->id || read_text(path, text, sizeof text))
+			continue;
+		thread->ns = strtoull(text, 0, 10);
+		snprintf(path, sizeof path, "/proc/%d/task/%s/comm", pid, entry->d_name);
+		if (read_text(path, thread->name, sizeof thread->name))
+			continue;
+		thread->name[strcspn(thread->name, "\n")] = 0;
+		number++;
 	}
 	if (threads)
 		closedir(threads);
-	return sum;
+	return number;
 }
 
-// Since the threads began: which of them it is that costs.
-static void show_threads(int pid)
+static unsigned long long sum(const struct thread *threads, size_t number)
 {
-	char path[300], text[128], comm[32];
-	struct dirent *entry;
-	DIR *threads;
+	unsigned long long ns = 0;
 
-	snprintf(path, sizeof path, "/proc/%d/task", pid);
-	threads = opendir(path);
-	while (threads && (entry = readdir(threads))) {
-		snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", pid, entry->d_name);
-		if (!atoi(entry->d_name) || read_text(path, text, sizeof text))
-			continue;
-		snprintf(path, sizeof path, "/proc/%d/task/%s/comm", pid, entry->d_name);
-		if (read_text(path, comm, sizeof comm))
-			continue;
-		comm[strcspn(comm, "\n")] = 0;
-		printf("MEASURE THREAD %s %llu\n", comm, strtoull(text, 0, 10));
+	while (number--)
+		ns += threads[number].ns;
+	return ns;
+}
+
+// What each of the threads of now has cost since `before`.
+static void show_threads(const struct look *before, const struct look *after)
+{
+	for (size_t now = 0; now < after->number; now++) {
+		const struct thread *thread = &after->threads[now];
+		unsigned long long ns = thread->ns;
+
+		for (size_t then = 0; then < before->number; then++)
+			if (before->threads[then].id == thread->id)
+				ns -= before->threads[then].ns;
+		printf("MEASURE THREAD %llu %s\n", ns, thread->name);
 	}
-	if (threads)
-		closedir(threads);
 }
 
 static unsigned long long member(const char *status, const char *name)
@@ -116,7 +136,8 @@ static int look_at(int pid, struct look *look)
 	if (!rest || sscanf(rest + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) != 2)
 		return -1;
 	look->clock_ticks = user + system;
-	look->on_cpu_ns = threads_ns(pid);
+	look->number = look_at_threads(pid, look->threads);
+	look->on_cpu_ns = sum(look->threads, look->number);
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	look->at_ns = now.tv_sec * 1000000000ULL + now.tv_nsec;
 	return 0;
@@ -137,7 +158,7 @@ int show_cost(const char *name, unsigned int seconds)
 		;
 	if (look_at(pid, &after))
 		return -1;
-	show_threads(pid);
+	show_threads(&before, &after);
 	printf("MEASURE COST %s %llu %llu %llu %llu %llu\n", name, after.at_ns - before.at_ns,
 	       after.on_cpu_ns - before.on_cpu_ns, after.clock_ticks - before.clock_ticks, after.rss_kib, after.peak_kib);
 	return 0;

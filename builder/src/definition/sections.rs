@@ -244,6 +244,8 @@ partial! {
         strong_window_s: u32,
         /// MiB of both slots that are read and judged in a second, at most; 0: none.
         scrub_mib_per_s: u32,
+        /// Thousandths of one processor that it spends with that, at most.
+        scrub_processor_permille: u32,
     } lists {
         /// Actions that are done and not only told.
         enforce: EnforcedAction,

@@ -13,6 +13,8 @@ pub struct DriftPlan {
     pub interval_ms: u32,
     /// MiB of both slots that are read and judged in a second, at most.
     pub scrub_mib_per_s: u32,
+    /// Thousandths of one processor that the scrub spends, at most.
+    pub scrub_processor_permille: u32,
     /// What is done, each once; in dry run everything else.
     pub enforced: Vec<EnforcedAction>,
     /// Seconds that a weak signal counts.
@@ -65,6 +67,14 @@ impl Checker<'_> {
                 "0 to 1024",
                 section.scrub_mib_per_s.unwrap_or(drift::DEFAULT_SCRUB_MIB_PER_S),
                 drift::SCRUB_MIB_PER_S,
+            )?,
+            scrub_processor_permille: self.within(
+                "drift.scrub_processor_permille",
+                "1 to 1000",
+                section
+                    .scrub_processor_permille
+                    .unwrap_or(drift::DEFAULT_SCRUB_PROCESSOR_PERMILLE),
+                drift::SCRUB_PROCESSOR_PERMILLE,
             )?,
             enforced: enforced.into_iter().collect(),
             weak_window_s,

@@ -193,6 +193,7 @@ impl Editor<'_> {
             schema: DriftConfig::SCHEMA,
             interval_ms: plan.drift.interval_ms,
             scrub_mib_per_s: plan.drift.scrub_mib_per_s,
+            scrub_processor_permille: plan.drift.scrub_processor_permille,
             enforced: plan.drift.enforced.clone(),
             weak_window_s: plan.drift.weak_window_s,
             strong_window_s: plan.drift.strong_window_s,

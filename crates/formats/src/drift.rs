@@ -26,6 +26,10 @@ pub const MAX_SPARED: usize = 16;
 pub const MAX_SPARED_BYTES: usize = 255;
 /// MiB of both slots that are read and judged in a second, at most, where the image says nothing.
 pub const DEFAULT_SCRUB_MIB_PER_S: u32 = 1;
+/// Range of `scrub_processor_permille`.
+pub const SCRUB_PROCESSOR_PERMILLE: RangeInclusive<u32> = 1..=1000;
+/// Two thousandths: with the SHA instructions of x86 as many bytes as [`DEFAULT_SCRUB_MIB_PER_S`] allows.
+pub const DEFAULT_SCRUB_PROCESSOR_PERMILLE: u32 = 2;
 /// The bounds of that; 0 reads nothing.
 pub const SCRUB_MIB_PER_S: std::ops::RangeInclusive<u32> = 0..=1024;
 
@@ -90,6 +94,8 @@ pub struct DriftConfig {
     pub interval_ms: u32,
     /// MiB of both slots that are read and judged in a second, at most; 0: none.
     pub scrub_mib_per_s: u32,
+    /// Thousandths of one processor that it spends with that, at most.
+    pub scrub_processor_permille: u32,
     /// What is enforced.
     pub enforced: Vec<EnforcedAction>,
     /// Seconds that a weak signal counts.
@@ -118,6 +124,13 @@ impl Document for DriftConfig {
                 "scrub_mib_per_s",
                 "0 to 1024",
                 self.scrub_mib_per_s,
+            ));
+        }
+        if !SCRUB_PROCESSOR_PERMILLE.contains(&self.scrub_processor_permille) {
+            return Err(Self::bad_value(
+                "scrub_processor_permille",
+                "1 to 1000",
+                self.scrub_processor_permille,
             ));
         }
         if self.enforced.len() > EnforcedAction::ALL.len() {

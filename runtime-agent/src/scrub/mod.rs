@@ -2,7 +2,7 @@
 //! reads does not go bad unseen until the day on which it is needed.
 //!
 //! A thread of `bennud` reads one group of 512 KiB after the other, with idle priority and at most so many MiB a second
-//! (`[drift] scrub_mib_per_s`), past the page cache. Blocks are judged by the slot's own hash tree, the tree by the root
+//! (`[drift] scrub_mib_per_s`) and so much of a processor (`scrub_processor_permille`), past the page cache. Blocks are judged by the slot's own hash tree, the tree by the root
 //! hash of the manifest, the manifest by the release keys. Written: `/run/bennu/scrub.json`. What is bad is told on the
 //! console at once, and becomes a signal of the watch: for the running slot with its first block, for the other one when
 //! all of it was read, so that one repair sees everything. The UKIs are judged by the watch itself
@@ -15,6 +15,7 @@ mod pass;
 pub mod report;
 pub mod words;
 
+pub use pace::Pace;
 pub use pass::{Outside, Reader};
 
 use crate::console::Console;
@@ -194,7 +195,10 @@ impl Scrubber {
                 slot,
                 data: &data,
                 hash: &hash,
-                mib_per_s: config.scrub_mib_per_s,
+                pace: Pace {
+                    mib_per_s: config.scrub_mib_per_s,
+                    processor_permille: config.scrub_processor_permille,
+                },
             };
             let mut outside = Thread {
                 scrubber: self,

@@ -1,7 +1,8 @@
 //! One pass over one slot, from where the last one stopped.
 
+use super::Scrubber;
+use super::pace::{Pace, Taken};
 use super::report::{BadKind, Pass};
-use super::{Scrubber, pace};
 use crate::slots::{Slot, Which};
 use bennu_linux::kmsg::Level;
 use bennu_linux::time;
@@ -35,7 +36,7 @@ pub struct Reader<'a, D: ?Sized, H: ?Sized> {
     /// Its hash tree with the superblock.
     pub hash: &'a H,
     /// At most.
-    pub mib_per_s: u32,
+    pub pace: Pace,
 }
 
 /// What a pass counts.
@@ -66,7 +67,7 @@ impl<D: ReadAt + ?Sized, H: ReadAt + ?Sized> Reader<'_, D, H> {
             let Some((group, _)) = next.filter(|(next, groups)| next < groups) else {
                 break;
             };
-            let before = time::monotonic();
+            let (before, processor) = (time::monotonic(), time::of_thread());
             let checked = {
                 let _alone = self.scrubber.hold_disk();
                 // What was held in memory before a repair wrote is old.
@@ -77,12 +78,11 @@ impl<D: ReadAt + ?Sized, H: ReadAt + ?Sized> Reader<'_, D, H> {
                 scrub.group(group)
             };
             self.note(group, &checked, &mut counts, outside);
-            let now = time::monotonic();
-            outside.rest(pace::rest(
-                checked.bytes,
-                self.mib_per_s,
-                now.saturating_sub(before),
-            ));
+            outside.rest(self.pace.rest(Taken {
+                bytes: checked.bytes,
+                time: time::monotonic().saturating_sub(before),
+                processor: time::of_thread().saturating_sub(processor),
+            }));
         }
         self.end(&counts, outside);
     }

@@ -101,7 +101,10 @@ impl Disk {
             slot: &self.slot,
             data: &data,
             hash: &self.hash,
-            mib_per_s: 1,
+            pace: Pace {
+                mib_per_s: 1,
+                processor_permille: 1000,
+            },
         };
         reader.pass(outside);
     }

@@ -14,12 +14,19 @@ use crate::session::{Auth, Encrypted, Session, SessionKind};
 use crate::transport::Transport;
 use crate::wire::Writer;
 use crate::{HashAlg, RsaPublic};
+use zeroize::Zeroizing;
 
 /// Proof made by one TPM for itself that it has verified a signature (TPMT_TK_VERIFIED).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedTicket {
     hierarchy: u32,
     digest: Vec<u8>,
+}
+
+/// What both sides gave a new session.
+struct Nonces<'a> {
+    tpm: &'a [u8],
+    caller: &'a [u8; 32],
 }
 
 impl<T: Transport> Client<T> {
@@ -33,17 +40,39 @@ impl<T: Transport> Client<T> {
     /// [`TpmError`]; [`TpmError::SrkNotOnCurve`] when the key is no point of P-256.
     pub fn start_session(&mut self, srk: &StorageKey, kind: SessionKind) -> Result<Session, TpmError> {
         let salt = salt_for(&srk.public().point)?;
+        let encryption = |writer: Writer| writer.u16(alg::AES).u16(128).u16(alg::CFB);
+        self.start(srk.as_handle(), &salt.encrypted, kind, encryption, |nonces| {
+            kdf_a(salt.value.as_ref(), b"ATH", nonces.tpm, nonces.caller)
+        })
+    }
+
+    /// Starts a policy session with no salt and no encryption, in which the TPM says whether it would fulfil a policy, and
+    /// nothing else: it has none of the TPM's keys, so that no command is authorized by it. Flush it when done.
+    ///
+    /// # Errors
+    ///
+    /// [`TpmError`].
+    pub(crate) fn start_questions(&mut self) -> Result<Session, TpmError> {
+        let nobody = Handle::plain(rh::NULL);
+        let no_encryption = |writer: Writer| writer.u16(alg::NULL);
+        self.start(nobody, &[], SessionKind::Policy, no_encryption, |_| {
+            Zeroizing::new([0; 32])
+        })
+    }
+
+    fn start(
+        &mut self,
+        salted_to: Handle,
+        salt: &[u8],
+        kind: SessionKind,
+        encryption: impl FnOnce(Writer) -> Writer,
+        key: impl FnOnce(Nonces<'_>) -> Zeroizing<[u8; 32]>,
+    ) -> Result<Session, TpmError> {
         let mut nonce_caller = [0; 32];
         fill_random(&mut nonce_caller)?;
-        let parameters = Writer::new()
-            .sized(&nonce_caller)
-            .sized(&salt.encrypted)
-            .u8(kind.id())
-            .u16(alg::AES)
-            .u16(128)
-            .u16(alg::CFB)
-            .u16(alg::SHA256);
-        let handles = [srk.as_handle(), Handle::plain(rh::NULL)];
+        let parameters = Writer::new().sized(&nonce_caller).sized(salt).u8(kind.id());
+        let parameters = encryption(parameters).u16(alg::SHA256);
+        let handles = [salted_to, Handle::plain(rh::NULL)];
         let call = Call::new(
             "TPM2_StartAuthSession",
             cc::START_AUTH_SESSION,
@@ -54,7 +83,10 @@ impl<T: Transport> Client<T> {
         let session = reply
             .decode(|reader| Ok(reader.sized_max(64, "session nonce")?.to_vec()))
             .map(|nonce_tpm| {
-                let key = kdf_a(salt.value.as_ref(), b"ATH", &nonce_tpm, &nonce_caller);
+                let key = key(Nonces {
+                    tpm: &nonce_tpm,
+                    caller: &nonce_caller,
+                });
                 Session::new(reply.handle, kind, key, &nonce_tpm, nonce_caller)
             });
         match session {

@@ -37,21 +37,17 @@ impl<T: Transport> Client<T> {
     }
 
     /// Whether the TPM would fulfil `policy` in a session now: what every object that is sealed under it needs. No object
-    /// is looked at, so this also says it of a machine that has sealed nothing yet.
+    /// is looked at, so this also says it of a machine that has sealed nothing yet, and nothing is salted to the storage key,
+    /// which may be a stranger's.
     ///
     /// # Errors
     ///
     /// [`UnsealError::PcrMismatch`] behind the latch; else as [`Self::would_open`].
     pub fn would_authorize(&mut self, policy: &ReleasePolicy) -> Result<(), UnsealError> {
-        let srk = self.storage_key()?;
-        let act = self.would_authorize_under(&srk, policy);
-        self.release_storage_key(&srk, act)
-    }
-
-    fn would_authorize_under(&mut self, srk: &StorageKey, policy: &ReleasePolicy) -> Result<(), UnsealError> {
         let ticket = self.verify_release(policy)?;
-        let session = self.start_release_session(srk, policy, &ticket)?;
-        Ok(self.flush(session.handle())?)
+        let session = self.start_questions()?;
+        let act = self.fulfil(&session, policy, &ticket);
+        self.flush_after(session.handle(), act)
     }
 
     fn would_open_under(

@@ -93,6 +93,21 @@ impl Traffic {
             .count()
     }
 
+    /// How many sessions the guest started that are salted to a key (TPM2_StartAuthSession, Part 3, 11.1: `tpmKey` is the
+    /// first handle).
+    #[must_use]
+    pub fn salted_sessions(&self) -> usize {
+        const RH_NULL: [u8; 4] = 0x4000_0007_u32.to_be_bytes();
+        self.messages
+            .iter()
+            .filter(|message| {
+                message.origin == Origin::Guest
+                    && TpmCommand::of(&message.bytes) == Some(TpmCommand::START_AUTH_SESSION)
+                    && message.bytes.get(10..14) != Some(&RH_NULL)
+            })
+            .count()
+    }
+
     /// How many requests of the guest extended this PCR.
     #[must_use]
     pub fn extends_of(&self, pcr: u32) -> usize {

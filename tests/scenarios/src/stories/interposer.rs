@@ -5,6 +5,7 @@ use crate::images;
 use crate::serial::*;
 use bennu_harness::prelude::*;
 use bennu_harness::story;
+use std::time::Duration;
 
 pub fn stories() -> Vec<Story> {
     vec![story!(
@@ -16,8 +17,16 @@ pub fn stories() -> Vec<Story> {
 
 fn swapped_storage_key(context: &mut Context) -> Result<()> {
     let mut machine = images::machine(context, &images::small()?)?;
-    let first = boot_to_probe(&mut machine)?;
+    machine.set_tpm_faults(Some(vec![TpmFault::Record]));
+    let mut on = machine.power_on()?;
+    let tpm = on.tpm_watch()?;
+    on.wait_for_without("PROBE END", &["FAILED".into(), "HALTED".into()], INITRD)?;
+    on.wait_exit(Duration::from_secs(60))?;
+    let first = texts(&on);
+    drop(on);
     expect_version(&first, "2")?;
+    let control = tpm.traffic().salted_sessions();
+    ensure!(control > 0, "control: expected sessions salted to our own key");
     let blob = machine.disk()?.esp()?.get("/bennu/secrets/tpm.owner.sealed")?;
     // Its Name stands behind magic and version (docs/spec).
     let name = hex::encode(
@@ -40,9 +49,11 @@ fn swapped_storage_key(context: &mut Context) -> Result<()> {
         "expected a swapped key and no trouble of the rig, found {} and {trouble:?}",
         tpm.struck(0)
     );
-    // Nothing was salted to the stranger's key.
-    let sessions = tpm.traffic().count(TpmCommand::START_AUTH_SESSION);
-    ensure!(sessions == 0, "expected no session, found {sessions}");
+    let sessions = tpm.traffic().salted_sessions();
+    ensure!(
+        sessions == 0,
+        "expected no session salted to the stranger's key, found {sessions}"
+    );
 
     machine.set_tpm_faults(None);
     let after = boot_to_probe(&mut machine)?;

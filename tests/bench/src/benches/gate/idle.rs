@@ -7,6 +7,7 @@ use super::STANDS;
 use crate::benches::Session;
 use crate::guest::{self, Guest};
 use crate::host;
+use crate::product;
 use crate::report::{Row, Unit};
 use anyhow::{Context as _, Result, bail, ensure};
 use bennu_harness::machine::GuestClock;
@@ -14,6 +15,9 @@ use bennu_harness::machine::GuestClock;
 const NAME: &str = "bennud-idle";
 pub(super) const DEFINITION: &str = "images/bench/idle.toml";
 const RESULT: &str = "MEASURE COST bennud ";
+const THREAD: &str = "MEASURE THREAD ";
+/// Threads that are told of.
+const MOST_THREADS: usize = 5;
 const MOST_PERCENT: f64 = 0.5;
 const MOST_BYTES: f64 = 40.0 * 1024.0 * 1024.0;
 /// Shorter is no measurement.
@@ -42,8 +46,23 @@ pub fn rows(session: &Session) -> Result<Vec<Row>> {
     )?;
     let lines = guest.boot_and_cut("IDLE END")?;
     let lines: Vec<String> = lines.into_iter().map(|(_, text)| text).collect();
+    let console = product::top().join("target/bench/idle-console.txt");
+    std::fs::write(&console, lines.join("\n")).with_context(|| console.display().to_string())?;
     guest::word_after(&lines, STANDS).context("the gate did not stand")?;
-    Ok(rows_of(&cost(&lines)?))
+    Ok(rows_of(&cost(&lines)?, &threads(&lines)))
+}
+
+/// What the busiest threads cost, in words.
+fn threads(lines: &[String]) -> String {
+    let mut found: Vec<(f64, &str)> = (lines.iter())
+        .filter_map(|line| line.split_once(THREAD)?.1.trim().split_once(' '))
+        .filter_map(|(ns, name)| Some((ns.parse::<f64>().ok()? / 1e6, name)))
+        .collect();
+    found.sort_by(|one, other| other.0.total_cmp(&one.0));
+    let words: Vec<String> = (found.iter().take(MOST_THREADS))
+        .map(|(ms, name)| format!("{name} {ms:.0} ms"))
+        .collect();
+    words.join(", ")
 }
 
 fn cost(lines: &[String]) -> Result<Cost> {
@@ -65,9 +84,10 @@ fn cost(lines: &[String]) -> Result<Cost> {
     })
 }
 
-fn rows_of(cost: &Cost) -> Vec<Row> {
+fn rows_of(cost: &Cost, threads: &str) -> Vec<Row> {
     let note = format!(
-        "{DEFINITION}: {:.0} s of guest time; a processor of 10^9 instructions a second; most memory so far {:.1} MiB",
+        "{DEFINITION}: {:.0} s of guest time; a processor of 10^9 instructions a second; most memory so far {:.1} MiB; \
+         {threads}",
         cost.seconds,
         cost.peak_bytes / f64::from(1u32 << 20)
     );
@@ -93,6 +113,17 @@ mod tests {
             (found.resident_bytes, found.peak_bytes),
             (10.0 * 1048576.0, 20.0 * 1048576.0)
         );
+    }
+
+    #[test]
+    fn the_busiest_threads_are_named() {
+        let lines = [
+            "[ 9.1] MEASURE THREAD 2000000 gate",
+            "MEASURE THREAD 30000000 scrub of slots",
+            "MEASURE",
+        ];
+        let lines = lines.map(str::to_owned);
+        assert_eq!(threads(&lines), "scrub of slots 30 ms, gate 2 ms");
     }
 
     #[test]
