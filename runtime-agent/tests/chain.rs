@@ -54,6 +54,7 @@ fn clean() -> WatchStatus {
         rule: "drift.calm".into(),
         signals: Vec::new(),
         blind: Vec::new(),
+        cost_us: std::collections::BTreeMap::new(),
     }
 }
 

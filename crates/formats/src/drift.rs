@@ -26,12 +26,12 @@ pub const MAX_SPARED: usize = 16;
 pub const MAX_SPARED_BYTES: usize = 255;
 /// MiB of both slots that are read and judged in a second, at most, where the image says nothing.
 pub const DEFAULT_SCRUB_MIB_PER_S: u32 = 1;
-/// Range of `scrub_processor_permille`.
-pub const SCRUB_PROCESSOR_PERMILLE: RangeInclusive<u32> = 1..=1000;
-/// Two thousandths: with the SHA instructions of x86 as many bytes as [`DEFAULT_SCRUB_MIB_PER_S`] allows.
-pub const DEFAULT_SCRUB_PROCESSOR_PERMILLE: u32 = 2;
 /// The bounds of that; 0 reads nothing.
 pub const SCRUB_MIB_PER_S: std::ops::RangeInclusive<u32> = 0..=1024;
+/// Thousandths of a processor: with the SHA instructions of x86 it keeps up with [`DEFAULT_SCRUB_MIB_PER_S`].
+pub const DEFAULT_SCRUB_PROCESSOR_PERMILLE: u32 = 2;
+/// The bounds of that.
+pub const SCRUB_PROCESSOR_PERMILLE: std::ops::RangeInclusive<u32> = 1..=1000;
 
 /// An action that an image enforces; all others are told and not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
