@@ -15,6 +15,7 @@ pub mod interface;
 pub mod live;
 pub mod memory;
 pub mod objects;
+pub mod others;
 pub mod programs;
 pub mod respond;
 

@@ -27,7 +27,6 @@ pub struct WatchReport {
     /// What cannot be watched.
     pub blind: Vec<String>,
     /// What looking has cost since `bennud` started, microseconds on a processor by subject.
-    #[serde(default)]
     pub cost_us: BTreeMap<String, u64>,
 }
 

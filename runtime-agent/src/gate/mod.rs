@@ -181,12 +181,13 @@ pub fn set_up(config: &GateConfig, handover: &Handover) -> Result<String, NoGate
         network: answers.contains(&EnforcedAction::CutNetwork),
         denies: answers.contains(&EnforcedAction::Deny),
     };
+    let beside = neighbours::all();
     let gate = Gate::set_up(&settings, pins, &Machine).inspect_err(|_| {
         // Half a gate is none. Where it decides already it refuses this, and stays.
         let _stays = mount::unmount(pins, Unmount::Lazily);
     })?;
     prove(&gate)?;
-    Ok(told(config, root, &settings))
+    Ok(told(config, root, &settings, beside))
 }
 
 /// Only an image that enforces `cut-network` pays for a look at each packet, only one that enforces `deny` for one at
@@ -211,8 +212,8 @@ impl Kernel for Machine {
 }
 
 /// One sentence about a gate that was set up.
-fn told(config: &GateConfig, root: Device, settings: &Settings) -> String {
-    let beside = neighbours::words(Path::new(neighbours::IPE)).map(|words| format!("; {words}"));
+fn told(config: &GateConfig, root: Device, settings: &Settings, beside: Option<String>) -> String {
+    let beside = beside.map(|words| format!("; {words}"));
     format!(
         "gate stands: {}, root {root}, {} hooks, {} devices guarded, {} programs with rights, {} interpreters \
          confined, {} units with profiles{}{}",

@@ -48,8 +48,8 @@ impl Groups {
             .named_by("self")?
             .ok_or("/proc/self/cgroup: expected a file, found none")?;
         match group.holds_this_process() {
-            Ok(true) if !group.path().as_os_str().is_empty() => Ok(group),
-            Ok(_) => Err(format!(
+            Ok(true) => Ok(group),
+            Ok(false) => Err(format!(
                 "our own control group: procfs names /{}, expected bennud in its list, found it not there",
                 group.path().display()
             )),
@@ -129,6 +129,11 @@ pub(super) mod tests {
             belongs(kept.path(), "self", shown);
             assert!(groups.own().is_err(), "{shown}");
         }
+        // Without systemd it is in the root, and so in none of the groups that are acted on.
+        let list = format!("1\n{}\n", std::process::id());
+        fs::write(kept.path().join("groups/cgroup.procs"), list).unwrap();
+        belongs(kept.path(), "self", "");
+        assert_eq!(groups.own().unwrap().path(), Path::new(""));
         assert_eq!(
             without_a_mount().own().unwrap_err(),
             "/proc/self/cgroup: expected a file, found none"
