@@ -1,7 +1,8 @@
 //! Carrying a decision out, in its order.
 
+use super::kill::{self, Named};
 use super::limit::within;
-use super::{Acted, Warden, freeze, kill, network, other, purge, repair, report};
+use super::{Acted, Warden, freeze, network, other, purge, repair, report};
 use crate::esp::{Access, with_esp};
 use crate::health::command;
 use crate::mark::{self, Slot};
@@ -79,8 +80,8 @@ impl Warden {
 
     /// Takes one action; gives what became of it.
     pub(super) fn act(&mut self, action: Action, rule: &str, world: &mut impl Surroundings) -> Vec<Acted> {
-        let named = self.named_programs();
-        if action == Action::Kill && named.is_empty() {
+        let named = self.named();
+        if action == Action::Kill && named.is_nobody() {
             // Nobody to kill is no act, and costs nothing of its budget.
             return Vec::new();
         }
@@ -102,7 +103,7 @@ impl Warden {
                 let whom = self.concerned_now();
                 self.deny(&whom, world)
             }
-            Action::Kill => limited(world, move || kill::programs(&named)),
+            Action::Kill => limited(world, move || kill::kill(&named)),
             Action::FreezeCgroup => self.freeze(world),
             Action::CutNetwork => {
                 let plan = self.sinks.plan();
@@ -127,9 +128,18 @@ impl Warden {
     }
 
     /// What signals name that are not answered yet.
-    fn named_programs(&self) -> Vec<String> {
+    fn named(&self) -> Named {
         let new = self.known.iter().filter(|known| !known.seen.answered);
-        new.filter_map(|known| known.sighting.program.clone()).collect()
+        let sightings = new.map(|known| &known.sighting);
+        Named {
+            programs: sightings
+                .clone()
+                .filter_map(|seen| seen.program.clone())
+                .collect(),
+            processes: sightings
+                .filter_map(|seen| Some((seen.process?, seen.at_ms?)))
+                .collect(),
+        }
     }
 
     /// What is frozen is written down before it is: somebody has to let it go on.

@@ -1,23 +1,59 @@
-//! Killing what a signal names: every process that executes a file of that name and is not ours.
+//! Killing what a signal names: every process that executes a file of that name, and the process that the gate saw; none of
+//! ours.
 
 use crate::kernel_files::proc_path;
-use rustix::process::{Pid, Signal, kill_process};
+use bennu_linux::bounded;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use std::path::Path;
 use std::{fs, io};
 
-/// Kills the programs with these paths.
+/// Most bytes of a process's `stat`.
+const STAT_LIMIT: usize = 4096;
+/// Clock ticks of procfs in a second (`USER_HZ`: 100 on every architecture that we build for).
+const TICK_MS: u64 = 10;
+
+/// Whom signals name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Paths of programs.
+    pub programs: Vec<String>,
+    /// Processes, and when each was seen, in milliseconds since the machine started: one that began later is another one
+    /// with the same number.
+    pub processes: Vec<(u32, u64)>,
+}
+
+impl Named {
+    /// Whether there is nobody to kill.
+    pub fn is_nobody(&self) -> bool {
+        self.programs.is_empty() && self.processes.is_empty()
+    }
+}
+
+/// Kills them. One that has ended by itself is none.
 ///
 /// # Errors
 /// The list of processes cannot be read, or one was not killed; in words.
-pub fn programs(programs: &[String]) -> Result<String, String> {
-    if programs.is_empty() {
-        return Ok("no program was named".to_owned());
+pub fn kill(named: &Named) -> Result<String, String> {
+    if named.is_nobody() {
+        return Ok("nobody was named".to_owned());
     }
     let mut killed = 0;
     let mut failed = None;
-    for pid in processes(programs)? {
+    for (number, at_ms) in &named.processes {
+        match kill_seen(*number, *at_ms) {
+            Ok(true) => killed += 1,
+            Ok(false) => {}
+            Err(error) => failed = Some(format!("process {number}: {error}")),
+        }
+    }
+    let of_programs = match named.programs.as_slice() {
+        [] => Vec::new(),
+        programs => processes(programs)?,
+    };
+    for pid in of_programs {
         match kill_process(pid, Signal::KILL) {
             Ok(()) => killed += 1,
+            Err(rustix::io::Errno::SRCH) => {}
             Err(error) => failed = Some(format!("process {}: {error}", pid.as_raw_nonzero())),
         }
     }
@@ -25,6 +61,46 @@ pub fn programs(programs: &[String]) -> Result<String, String> {
         None => Ok(format!("{killed} processes")),
         Some(why) => Err(why),
     }
+}
+
+/// Kills the process with this number if it is the one that was seen; gives whether it was there. Held by a descriptor, so
+/// that what is looked at is what is killed.
+fn kill_seen(number: u32, at_ms: u64) -> io::Result<bool> {
+    let pid = i32::try_from(number).ok().and_then(Pid::from_raw);
+    let Some(pid) = pid.filter(|pid| !pid.is_init() && *pid != rustix::process::getpid()) else {
+        return Ok(false);
+    };
+    let gone = |error: &io::Error| {
+        error.kind() == io::ErrorKind::NotFound
+            || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+    };
+    let held = match pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from) {
+        Ok(held) => held,
+        Err(error) if gone(&error) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let stat = match bounded::read_text(&proc_path(number.to_string()).join("stat"), STAT_LIMIT) {
+        Ok(stat) => stat,
+        Err(error) if error.is_absent() => return Ok(false),
+        Err(error) => return Err(io::Error::other(error.to_string())),
+    };
+    let began_ms = began_ms(&stat).ok_or_else(|| io::Error::other("its stat has no start time"))?;
+    if began_ms > at_ms {
+        return Ok(false);
+    }
+    match pidfd_send_signal(&held, Signal::KILL).map_err(io::Error::from) {
+        Ok(()) => Ok(true),
+        Err(error) if gone(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// When a process began, in milliseconds since the machine started: member 22 of its `stat` (proc(5)), counted from behind
+/// the name, which may hold anything.
+fn began_ms(stat: &str) -> Option<u64> {
+    let (_, members) = stat.rsplit_once(')')?;
+    let ticks: u64 = members.split_whitespace().nth(19)?.parse().ok()?;
+    ticks.checked_mul(TICK_MS)
 }
 
 /// Processes that execute one of these programs; neither PID 1 nor this one.
@@ -81,5 +157,30 @@ mod tests {
         }
         assert!(!same(Path::new("/run/x/intruders"), "/run/x/intruder"));
         assert!(!same(Path::new("/run/x/a"), ""));
+    }
+
+    #[test]
+    fn the_process_that_was_seen_is_killed_and_a_later_one_with_its_number_is_not() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let now_ms = bennu_linux::time::since_boot_ms();
+        assert!(
+            !kill_seen(child.id(), now_ms.saturating_sub(60_000)).unwrap(),
+            "it began later"
+        );
+        assert!(child.try_wait().unwrap().is_none());
+        assert!(kill_seen(child.id(), now_ms + 1000).unwrap());
+        assert!(!child.wait().unwrap().success());
+        for nobody in [0, 1, std::process::id(), child.id(), u32::MAX] {
+            assert!(!kill_seen(nobody, u64::MAX).unwrap(), "{nobody}");
+        }
+    }
+
+    #[test]
+    fn the_start_of_a_process_is_read_behind_its_name() {
+        let members = (3..=30).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
+        assert_eq!(began_ms(&format!("7 (a) 1 (b) c) {members}")), Some(220));
+        for wrong in ["", "7 (sleep", "7 (sleep) 1 2 3"] {
+            assert_eq!(began_ms(wrong), None, "{wrong}");
+        }
     }
 }

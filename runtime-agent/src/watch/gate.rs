@@ -135,10 +135,13 @@ fn sighting(denial: &Denial) -> Sighting {
         denial.pid,
         denial.uid
     );
+    let signal = signal(denial.kind);
     Sighting {
         cgroup: Some(denial.cgroup),
         at_ms: Some(denial.at_ms),
-        ..Sighting::new(signal(denial.kind), words)
+        // A program that was not let start is none of a process's.
+        process: (signal == Signal::GateTampering).then_some(denial.pid),
+        ..Sighting::new(signal, words)
     }
 }
 

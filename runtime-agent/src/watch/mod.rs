@@ -46,6 +46,8 @@ pub struct Sighting {
     pub detail: String,
     /// The program that it is about, for killing.
     pub program: Option<String>,
+    /// The process that did it, for killing; it began before `at_ms`.
+    pub process: Option<u32>,
     /// Id of the control group of the process that it is about.
     pub cgroup: Option<u64>,
     /// When it came, by the kernel, milliseconds since the machine started; none for what is compared at each round.
@@ -60,6 +62,7 @@ impl Sighting {
             signal,
             detail: detail.as_ref().chars().take(240).map(printable).collect(),
             program: None,
+            process: None,
             cgroup: None,
             at_ms: None,
         }
@@ -72,6 +75,7 @@ impl Sighting {
             detail,
             program,
             cgroup,
+            process: _,
             at_ms: _,
         } = other;
         (self.signal, &self.detail, &self.program, self.cgroup) == (*signal, detail, program, *cgroup)

@@ -253,6 +253,12 @@ fn debian_13(context: &mut Context) -> Result<()> {
             MULTI_USER,
         )?;
         on.wait_for_without(GATE_ALONE, &["state-purge".into()], MULTI_USER)?;
+        on.wait_for_without(
+            "bennud: kill done: 1 processes",
+            &["state-purge".into()],
+            MULTI_USER,
+        )?;
+        on.wait_for("INTRUDER WAS ENDED", MULTI_USER)?;
         on.wait_for("INTRUDER SEES THE SECRET", MULTI_USER)?;
         on.wait_for(GATE_AND_TPM, MULTI_USER)?;
         for step in [
