@@ -345,23 +345,6 @@ impl Warden {
         self.known.iter().map(|known| known.seen).collect()
     }
 
-    fn tell_of(&mut self, sighting: &Sighting, world: &mut impl Surroundings) {
-        let row = sighting.signal.row();
-        let words = format!("signal {} ({}): {}", row.name, row.weight.name(), sighting.detail);
-        world.say(Level::Warning, &words);
-        self.note(
-            json!({
-                "event": "signal",
-                "severity": report::severity_of(row.weight),
-                "signal": row.name,
-                "source": row.source.name(),
-                "weight": row.weight.name(),
-                "detail": sighting.detail,
-            }),
-            world,
-        );
-    }
-
     fn decide(&self, other: &Found) -> Decision {
         drift::decide(&self.facts(&self.signals(), other))
     }

@@ -1,14 +1,15 @@
-//! Lines of the record log and their heads, with time limits: a log that hangs costs its lines, and no act.
+//! What is told, lines of the record log and their heads, with time limits: a log that hangs costs its lines, and no act.
 
-use super::Warden;
 use super::limit::Late;
 use super::signer::TPM_LIMIT;
+use super::{Warden, report};
 use crate::records::Journal;
 use crate::surroundings::Surroundings;
+use crate::watch::Sighting;
 use bennu_alert::Cursor;
 use bennu_formats::{Sha256Digest, paths};
 use bennu_linux::kmsg::Level;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,6 +38,24 @@ fn awaited(cursor_before: Option<u64>, line: Option<u64>) -> Option<u64> {
 }
 
 impl Warden {
+    /// Tells of a new sighting, and writes its line.
+    pub(super) fn tell_of(&mut self, sighting: &Sighting, world: &mut impl Surroundings) {
+        let row = sighting.signal.row();
+        let words = format!("signal {} ({}): {}", row.name, row.weight.name(), sighting.detail);
+        world.say(Level::Warning, &words);
+        self.note(
+            json!({
+                "event": "signal",
+                "severity": report::severity_of(row.weight),
+                "signal": row.name,
+                "source": row.source.name(),
+                "weight": row.weight.name(),
+                "detail": sighting.detail,
+            }),
+            world,
+        );
+    }
+
     /// Writes the line of the decision, which certificates name from now on. Where it cannot be written they name the last one
     /// that was, and no server can confirm it.
     pub(super) fn note_decision(&mut self, body: Value, world: &mut impl Surroundings) {

@@ -258,8 +258,8 @@ fn debian_13(context: &mut Context) -> Result<()> {
             &["state-purge".into()],
             MULTI_USER,
         )?;
-        on.wait_for("INTRUDER WAS ENDED", MULTI_USER)?;
         on.wait_for("INTRUDER SEES THE SECRET", MULTI_USER)?;
+        expect_line(&texts(&on), "INTRUDER WAS ENDED")?;
         on.wait_for(GATE_AND_TPM, MULTI_USER)?;
         for step in [
             "freeze",
