@@ -6,7 +6,7 @@
 use crate::error::EspError;
 use crate::files::MAX_DIRECTORY_ENTRIES;
 use bennu_formats::names::UkiFileName;
-use bennu_formats::{Sha256Digest, paths};
+use bennu_formats::{ImageId, ImageVersion, Sha256Digest, paths};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -89,6 +89,12 @@ fn named<T>(root: &Path, found: Vec<(PathBuf, T)>) -> BTreeMap<String, T> {
         .collect()
 }
 
+/// The name under which a census has a version's boot entry, if there is one alone.
+#[must_use]
+pub fn entry_in_census(id: &ImageId, version: &ImageVersion) -> String {
+    format!("{}/{id}_{version}.efi", paths::ESP_UKI_DIRECTORY)
+}
+
 fn without_counter(path: &Path) -> PathBuf {
     let entry = path
         .file_name()
@@ -101,10 +107,14 @@ fn without_counter(path: &Path) -> PathBuf {
     }
 }
 
+/// That of the bytes alone, but for a file of which not all are hashed: there the length comes first.
 fn digest(path: &Path) -> io::Result<Sha256Digest> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
-    let mut hasher = Sha256::new_with_prefix(length.to_le_bytes());
+    let mut hasher = Sha256::new();
+    if length > MAX_HASHED_BYTES {
+        hasher.update(length.to_le_bytes());
+    }
     io::copy(&mut io::Read::take(file, MAX_HASHED_BYTES), &mut hasher)?;
     Ok(Sha256Digest(hasher.finalize().into()))
 }

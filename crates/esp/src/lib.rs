@@ -12,7 +12,7 @@ mod record;
 mod reset;
 mod volume;
 
-pub use census::{Census, Listing};
+pub use census::{Census, Listing, entry_in_census};
 pub use certificates::About;
 pub use error::EspError;
 pub use files::MAX_DIRECTORY_ENTRIES;

@@ -9,6 +9,7 @@ use bennu_linux::time;
 use bennu_policy::drift::Signal;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Protective MBR, header and 128 entries, in bytes; the backup at the end has one sector less (UEFI 2.10, 5.3).
@@ -66,9 +67,14 @@ impl Subject for Table {
     }
 }
 
+/// Digests of the ESP's files as the last look found them: read when a name, length or time became another one, or at most
+/// half an hour ago. Empty where that look failed.
+pub type Digests = Arc<Mutex<Census>>;
+
 /// Files of the ESP.
 pub struct Files {
     esp: BlockDevice,
+    digests: Digests,
     first: Baseline<Census>,
     last: Option<WholeLook>,
 }
@@ -90,12 +96,20 @@ impl WholeLook {
 
 impl Files {
     /// Of the ESP of this start.
-    pub fn of(handover: &Handover) -> Self {
+    pub fn of(handover: &Handover, digests: Digests) -> Self {
         Self {
             esp: handover.esp.clone(),
+            digests,
             first: Baseline::default(),
             last: None,
         }
+    }
+}
+
+impl Files {
+    /// Whoever panicked left digests that were found, or none.
+    fn digests(&self) -> MutexGuard<'_, Census> {
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,6 +140,7 @@ impl Subject for Files {
     }
 
     fn look(&mut self) -> Look {
+        let known = std::mem::take(&mut *self.digests());
         let now = time::monotonic();
         let last = self.last.as_ref();
         let found = with_esp(&self.esp, Access::ReadOnly, |esp| {
@@ -142,6 +157,7 @@ impl Subject for Files {
             Ok(found) => found,
             Err(words) => return Ok(vec![Sighting::new(Signal::EspChanged, words)]),
         };
+        *self.digests() = census.as_ref().map_or(known, Clone::clone);
         if let Some(census) = census {
             let compared = self.first.first(census);
             self.last = Some(WholeLook {

@@ -122,6 +122,7 @@ impl Watch {
         scrubber: &Scrubber,
         witness: &Witness,
     ) -> Self {
+        let digests = disk::Digests::default();
         let subjects: Vec<Box<dyn Subject>> = vec![
             Box::new(sight::Sight(kernel.clone())),
             Box::new(tpm::Pcrs::of(handover, kernel.clone())),
@@ -136,9 +137,9 @@ impl Watch {
             Box::new(ended::Agent::of(handover)),
             Box::new(clock::Clock::default()),
             Box::new(disk::Table::of(handover)),
-            Box::new(disk::Files::of(handover)),
+            Box::new(disk::Files::of(handover, digests.clone())),
             Box::new(scrub::Blocks(scrubber.clone())),
-            Box::new(scrub::Ukis::of(handover, scrubber.clone())),
+            Box::new(scrub::Ukis::of(handover, scrubber.clone(), digests)),
             Box::new(firmware::Variables::of(kernel.clone())),
         ];
         let watching = |subject| Watching {

@@ -1,12 +1,14 @@
 //! What the background scrub found, and the UKIs of both slots against their manifests.
 
+use super::disk::Digests;
 use super::{Look, Sighting, Subject};
 use crate::esp::{Access, EspAccessError, with_esp};
 use crate::scrub::{Scrubber, Uki};
-use bennu_esp::{Esp, EspError};
+use bennu_esp::{Esp, EspError, entry_in_census};
 use bennu_formats::handover::{BlockDevice, Handover};
 use bennu_formats::{ImageId, Sha256Digest};
 use bennu_policy::drift::Signal;
+use std::sync::PoisonError;
 
 /// The scrub.
 pub struct Blocks(pub Scrubber);
@@ -25,6 +27,7 @@ impl Subject for Blocks {
 pub struct Ukis {
     scrubber: Scrubber,
     esp: BlockDevice,
+    digests: Digests,
     id: ImageId,
     looked: u64,
     last: Vec<Sighting>,
@@ -32,14 +35,25 @@ pub struct Ukis {
 
 impl Ukis {
     /// Of this machine.
-    pub fn of(handover: &Handover, scrubber: Scrubber) -> Self {
+    pub fn of(handover: &Handover, scrubber: Scrubber, digests: Digests) -> Self {
         Self {
             scrubber,
             esp: handover.esp.clone(),
+            digests,
             id: handover.image_id.clone(),
             looked: 0,
             last: Vec::new(),
         }
+    }
+
+    /// Those that the look at the ESP has read; none where one is missing there.
+    fn known(&self, wanted: &[Uki]) -> Option<Vec<(Uki, Option<Sha256Digest>)>> {
+        let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |uki: &Uki| {
+            let digest = digests.get(&entry_in_census(&self.id, &uki.version))?;
+            Some((uki.clone(), Some(*digest)))
+        };
+        wanted.iter().map(known).collect()
     }
 
     fn read(&self, wanted: &[Uki]) -> Result<Vec<(Uki, Option<Sha256Digest>)>, EspAccessError> {
@@ -81,7 +95,10 @@ impl Subject for Ukis {
     fn look(&mut self) -> Look {
         let (round, wanted) = self.scrubber.ukis();
         if round != self.looked {
-            let found = self.read(&wanted).map_err(|error| error.to_string())?;
+            let found = match self.known(&wanted) {
+                Some(known) => known,
+                None => self.read(&wanted).map_err(|error| error.to_string())?,
+            };
             self.looked = round;
             self.last = found
                 .iter()
@@ -133,6 +150,8 @@ mod tests {
         let esp = Esp::at(dir.path());
         let id: ImageId = "small".parse().unwrap();
         assert_eq!(found(&esp, &id, &uki).unwrap(), Some(uki.sha256));
+        let of_the_census = esp.census().unwrap();
+        assert_eq!(of_the_census[&entry_in_census(&id, &uki.version)], uki.sha256);
         let other = Uki {
             version: "3".parse().unwrap(),
             ..uki
