@@ -87,9 +87,10 @@ impl Contents {
     /// once. So whoever forges memories does not open the network again and again: it is cut once more at most, and stays
     /// cut. What the gate does at this moment stays, too, and so does what is frozen: a group that somebody else froze where
     /// `bennud` would have cannot be told from one of its own ([`freeze::frozen`]), and to stay frozen is right for both.
-    /// Such groups are in force and remembered as any that `bennud` froze, and are let go on when that ends. Everything else begins anew: if it counted as spent, removing a
-    /// file would keep the secrets open for the rest of the boot. That makes no loop: a second purge finds nothing left to
-    /// destroy, a flip and a fail-safe end the boot that their budgets are for, what is killed has to be started again, what
+    /// Such groups are in force and remembered as any that `bennud` froze, and are let go on when that ends.
+    ///
+    /// Everything else begins anew: if it counted as spent, removing a file would keep the secrets open for the rest of the boot.
+    /// That makes no loop: a second purge finds nothing left to destroy, a flip and a fail-safe end the boot that their budgets are for, what is killed has to be started again, what
     /// is repaired has to be broken again, and each time takes the death of `bennud`, of which the sixth in ten minutes
     /// restarts the machine.
     fn after_a_loss(in_sight: InSight) -> Self {

@@ -15,6 +15,15 @@ pub fn boot_to_probe(machine: &mut Machine) -> Result<Vec<String>> {
     Ok(texts(&on))
 }
 
+/// As [`boot_to_probe`], with what the rig at the TPM saw.
+pub fn boot_to_probe_watched(machine: &mut Machine) -> Result<(Vec<String>, TpmWatch)> {
+    let mut on = machine.power_on()?;
+    let tpm = on.tpm_watch()?;
+    on.wait_for_without("PROBE END", &["FAILED".into(), "HALTED".into()], INITRD)?;
+    on.wait_exit(INITRD)?;
+    Ok((texts(&on), tpm))
+}
+
 /// Powers on, expects the start to fail with `code` and to restart by itself; gives the line.
 pub fn boot_that_fails(machine: &mut Machine, code: &str) -> Result<String> {
     let mut on = machine.power_on()?;

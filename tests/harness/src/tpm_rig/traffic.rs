@@ -85,12 +85,18 @@ impl Traffic {
     /// How many requests of the guest were this command.
     #[must_use]
     pub fn count(&self, command: TpmCommand) -> usize {
+        self.requests(command).count()
+    }
+
+    fn requests(&self, command: TpmCommand) -> impl Iterator<Item = &Message> {
+        self.of_the_guest()
+            .filter(move |message| TpmCommand::of(&message.bytes) == Some(command))
+    }
+
+    fn of_the_guest(&self) -> impl Iterator<Item = &Message> {
         self.messages
             .iter()
-            .filter(|message| {
-                message.origin == Origin::Guest && TpmCommand::of(&message.bytes) == Some(command)
-            })
-            .count()
+            .filter(|message| message.origin == Origin::Guest)
     }
 
     /// How many sessions the guest started that are salted to a key (TPM2_StartAuthSession, Part 3, 11.1: `tpmKey` is the
@@ -98,24 +104,15 @@ impl Traffic {
     #[must_use]
     pub fn salted_sessions(&self) -> usize {
         const RH_NULL: [u8; 4] = 0x4000_0007_u32.to_be_bytes();
-        self.messages
-            .iter()
-            .filter(|message| {
-                message.origin == Origin::Guest
-                    && TpmCommand::of(&message.bytes) == Some(TpmCommand::START_AUTH_SESSION)
-                    && message.bytes.get(10..14) != Some(&RH_NULL)
-            })
+        self.requests(TpmCommand::START_AUTH_SESSION)
+            .filter(|message| message.bytes.get(10..14) != Some(&RH_NULL))
             .count()
     }
 
     /// How many requests of the guest extended this PCR.
     #[must_use]
     pub fn extends_of(&self, pcr: u32) -> usize {
-        let guests = self
-            .messages
-            .iter()
-            .filter(|message| message.origin == Origin::Guest);
-        guests
+        self.of_the_guest()
             .filter(|message| extended(&message.bytes) == Some(pcr))
             .count()
     }

@@ -34,12 +34,7 @@ fn concurrent_extend(context: &mut Context) -> Result<()> {
 
     // A few times: it opens all the same.
     machine.set_tpm_faults(Some(extends(3)));
-    let mut on = machine.power_on()?;
-    let tpm = on.tpm_watch()?;
-    on.wait_for_without("PROBE END", &["FAILED".into(), "HALTED".into()], INITRD)?;
-    on.wait_exit(INITRD)?;
-    let first = texts(&on);
-    drop(on);
+    let (first, tpm) = boot_to_probe_watched(&mut machine)?;
     expect_version(&first, "2")?;
     expect_line(&first, "unsealed secret machine (32 bytes)")?;
     expect_struck(&tpm, 3, 4)?;

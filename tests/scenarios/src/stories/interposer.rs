@@ -5,7 +5,6 @@ use crate::images;
 use crate::serial::*;
 use bennu_harness::prelude::*;
 use bennu_harness::story;
-use std::time::Duration;
 
 pub fn stories() -> Vec<Story> {
     vec![story!(
@@ -18,12 +17,7 @@ pub fn stories() -> Vec<Story> {
 fn swapped_storage_key(context: &mut Context) -> Result<()> {
     let mut machine = images::machine(context, &images::small()?)?;
     machine.set_tpm_faults(Some(vec![TpmFault::Record]));
-    let mut on = machine.power_on()?;
-    let tpm = on.tpm_watch()?;
-    on.wait_for_without("PROBE END", &["FAILED".into(), "HALTED".into()], INITRD)?;
-    on.wait_exit(Duration::from_secs(60))?;
-    let first = texts(&on);
-    drop(on);
+    let (first, tpm) = boot_to_probe_watched(&mut machine)?;
     expect_version(&first, "2")?;
     let control = tpm.traffic().salted_sessions();
     ensure!(control > 0, "control: expected sessions salted to our own key");

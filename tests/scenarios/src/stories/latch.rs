@@ -61,12 +61,7 @@ fn refused(machine: &mut Machine, forbidden: &[Marker]) -> Result<()> {
 fn does_not_close(context: &mut Context) -> Result<()> {
     let mut machine = images::machine(context, &images::small()?)?;
     machine.set_tpm_faults(Some(vec![TpmFault::Record]));
-    let mut on = machine.power_on()?;
-    let tpm = on.tpm_watch()?;
-    on.wait_for_without("PROBE END", &["FAILED".into(), "HALTED".into()], INITRD)?;
-    on.wait_exit(INITRD)?;
-    let first = texts(&on);
-    drop(on);
+    let (first, tpm) = boot_to_probe_watched(&mut machine)?;
     expect_version(&first, "2")?;
     let eleven = u32::try_from(tpm.traffic().extends_of(11))?;
     ensure!(

@@ -149,16 +149,13 @@ fn recovery_bytes(letters: &str) -> Result<Vec<u8>> {
 
 /// A start with a listener: what the console said, and what was heard.
 fn listen(machine: &mut Machine) -> Result<(Vec<String>, Traffic)> {
-    let mut on = machine.power_on()?;
-    let tpm = on.tpm_watch()?;
-    on.wait_for_without("PROBE END", &["FAILED".into(), "HALTED".into()], INITRD)?;
-    on.wait_exit(INITRD)?;
+    let (lines, tpm) = boot_to_probe_watched(machine)?;
     let trouble = tpm.trouble();
     ensure!(
         trouble.is_empty(),
         "expected no trouble of the rig, found {trouble:?}"
     );
-    Ok((texts(&on), tpm.traffic()))
+    Ok((lines, tpm.traffic()))
 }
 
 /// The secret's bytes, as the root of this story shows them.
