@@ -17,9 +17,13 @@ pub(crate) struct Maps<'k, K> {
 impl<K: Kernel> Maps<'_, K> {
     pub(crate) fn data(&self, name: &'static str) -> Result<&MapData, GateError> {
         match self.object.map(name) {
-            Some(Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data)) => {
-                Ok(data)
-            }
+            Some(
+                Map::Array(data)
+                | Map::HashMap(data)
+                | Map::LruHashMap(data)
+                | Map::PerCpuArray(data)
+                | Map::RingBuf(data),
+            ) => Ok(data),
             _ => Err(GateError::NoMap(name)),
         }
     }

@@ -34,7 +34,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 /// Maps that user space cannot write once the gate stands. Not the rings: their readers write how far they have come.
-const FROZEN: [&str; 13] = [
+const FROZEN: [&str; 15] = [
     "config",
     "programs",
     "devices",
@@ -47,6 +47,8 @@ const FROZEN: [&str; 13] = [
     "executables",
     "addresses",
     "peers",
+    "known_units",
+    "known_peers",
     "trace_counters",
 ];
 /// The others: what `bennud` raises and adds to, what it does about drift, the marks of its memory, and the rings.

@@ -23,6 +23,15 @@ static const char *const hooks[] = {
 	"bpf_lsm_file_mprotect",
 	"bpf_lsm_file_open",
 	"bpf_lsm_file_ioctl",
+	0,
+};
+
+// What profiles add.
+static const char *const socket_hooks[] = {
+	"bpf_lsm_socket_create",
+	"bpf_lsm_socket_connect",
+	"bpf_lsm_unix_stream_connect",
+	0,
 };
 
 static char *types;
@@ -112,13 +121,20 @@ static int attach(const char *hook)
 	return syscall(SYS_bpf, BPF_RAW_TRACEPOINT_OPEN, &attach, sizeof attach);
 }
 
-int attach_nothing(void)
+static int attach_all(const char *const *hook)
+{
+	for (; *hook; hook++)
+		if (attach(*hook) < 0)
+			return -1;
+	return 0;
+}
+
+int attach_nothing(int with_profiles)
 {
 	if (read_types() || types_bytes < sizeof(struct btf_header))
 		return -1;
-	for (unsigned long i = 0; i < sizeof hooks / sizeof *hooks; i++)
-		if (attach(hooks[i]) < 0)
-			return -1;
+	if (attach_all(hooks) || (with_profiles && attach_all(socket_hooks)))
+		return -1;
 	free(types);
 	return 0;
 }

@@ -2,7 +2,8 @@
 //
 //   bennu-measure count LABEL ROUNDS [UNIT]   measures, in that unit's control group
 //   bennu-measure stray UNIT           says how a connection ends that the unit's profile does not allow
-//   bennu-measure limit LABEL ROUNDS   measures with a program that does nothing attached where the gate's are
+//   bennu-measure limit LABEL ROUNDS [UNIT]   measures with programs that do nothing attached where the gate's are;
+//                                             with UNIT also where those for profiles are
 //   bennu-measure burst COUNT          executes that many programs, one after the other
 //   bennu-measure cost NAME SECONDS    what a running program costs in that time
 //
@@ -264,9 +265,11 @@ int main(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], NOTHING))
 		return 0;
 	stay_in_place(argv);
-	if (argc == 4 && !strcmp(argv[1], "limit")) {
-		if (attach_nothing())
+	if ((argc == 4 || argc == 5) && !strcmp(argv[1], "limit")) {
+		if (attach_nothing(argc == 5))
 			fail("limit");
+		if (argc == 5)
+			enter(argv[4]);
 		count(argv[2], atol(argv[3]));
 	} else if ((argc == 4 || argc == 5) && !strcmp(argv[1], "count")) {
 		if (argc == 5)
@@ -282,7 +285,7 @@ int main(int argc, char **argv)
 		if (show_cost(argv[2], atoi(argv[3])))
 			fail("cost");
 	} else {
-		fprintf(stderr, "usage: %s count LABEL ROUNDS [UNIT], limit LABEL ROUNDS, stray UNIT, burst COUNT, or cost NAME SECONDS\n", argv[0]);
+		fprintf(stderr, "usage: %s count LABEL ROUNDS [UNIT], limit LABEL ROUNDS [UNIT], stray UNIT, burst COUNT, or cost NAME SECONDS\n", argv[0]);
 		return 2;
 	}
 	return 0;

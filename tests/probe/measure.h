@@ -12,8 +12,9 @@ uint64_t now_ns(void);
 // Starts a child that executes this program, which ends at once, and waits for it; ends this program if that fails.
 void execute_once(void);
 
-// Attaches programs that do nothing where the gate's are, for as long as this process lives; -1 and errno if that fails.
-int attach_nothing(void);
+// Attaches programs that do nothing where the gate's are, with or without profiles, for as long as this process lives; -1
+// and errno if that fails.
+int attach_nothing(int with_profiles);
 
 // Looks at the process with this name, sleeps that many seconds, looks again and prints
 // `MEASURE COST <name> <elapsed ns> <ns on a processor> <clock ticks, user and system> <VmRSS KiB> <VmHWM KiB>`.

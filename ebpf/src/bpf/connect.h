@@ -28,35 +28,37 @@ struct target {
 	u64 address[2];
 };
 
-/* struct sockaddr_in and sockaddr_in6, from linux/in.h and linux/in6.h. */
-#define PORT_OFFSET 2
-#define IPV4_OFFSET 4
-#define IPV6_OFFSET 8
+/* struct sockaddr_in and sockaddr_in6, from linux/in.h and linux/in6.h: both begin like this. */
+struct wire_address {
+	u16 family;
+	u16 port;
+	u32 ipv4;
+	u64 ipv6[2];
+};
 
 /* `address` is a sockaddr_storage of the kernel's. An IPv4 socket takes AF_UNSPEC for AF_INET when it sends. */
-INLINE int read_target(struct target *to, struct socket *socket, const u8 *address, int sends)
+INLINE int read_target(struct target *to, struct sock *sk, const void *address, int sends)
 {
-	struct sock *sk = socket->sk;
-	u16 family = AF_UNSPEC, port = 0;
+	struct wire_address wire;
 	u8 *bytes = (u8 *)to->address;
 
 	__builtin_memset(to, 0, sizeof(*to));
-	if (!sk || read_kernel(&family, sizeof(family), address))
+	if (read_kernel(&wire, sizeof(wire), address))
 		return 0;
-	if (family == AF_UNSPEC && sends && sk->__sk_common.skc_family == AF_INET)
-		family = AF_INET;
-	to->family = family;
+	to->family = wire.family;
+	if (to->family == AF_UNSPEC && sends && sk->__sk_common.skc_family == AF_INET)
+		to->family = AF_INET;
 	to->protocol = sk->sk_protocol;
-	if (family != AF_INET && family != AF_INET6)
+	if (to->family != AF_INET && to->family != AF_INET6)
 		return 1;
-	read_kernel(&port, sizeof(port), address + PORT_OFFSET);
-	to->port = __builtin_bswap16(port);
-	if (family == AF_INET6) {
-		read_kernel(bytes, 16, address + IPV6_OFFSET);
+	to->port = __builtin_bswap16(wire.port);
+	if (to->family == AF_INET6) {
+		to->address[0] = wire.ipv6[0];
+		to->address[1] = wire.ipv6[1];
 		return 1;
 	}
 	bytes[10] = bytes[11] = 0xff;
-	read_kernel(bytes + 12, 4, address + IPV4_OFFSET);
+	__builtin_memcpy(bytes + 12, &wire.ipv4, 4);
 	return 1;
 }
 
@@ -93,9 +95,11 @@ INLINE int judge_target(struct gate_config *set, struct target *to)
 	if (!profile || to->family == AF_UNSPEC || to->family == AF_UNIX || to->family == AF_NETLINK)
 		return 0;
 	stage = stage_of(profile, RULE_CONNECT);
-	if (!stage || is_executor(set))
+	if (!stage)
 		return 0;
 	if ((to->family == AF_INET || to->family == AF_INET6) && is_address_allowed(profile, to))
+		return 0;
+	if (is_executor(set))
 		return 0;
 	outcome = outcome_of(set, stage);
 	event = begin_event(outcome, KIND_CONNECT, 0, 0, to->family << 16 | to->port);
@@ -111,13 +115,17 @@ SEC("lsm/socket_connect")
 int connect_socket(u64 *ctx)
 {
 	struct socket *socket = (void *)ctx[0];
-	struct gate_config *set = gate();
+	struct sock *sk = socket->sk;
+	struct gate_config *set;
 	struct target to;
 
+	/* Unix sockets have hooks that know the other side. */
+	if (!sk || sk->__sk_common.skc_family == AF_UNIX)
+		return 0;
+	set = gate();
 	if (!set || !(set->features & (FEATURE_PROFILES | FEATURE_TRACE)))
 		return 0;
-	/* Unix sockets have hooks that know the other side. */
-	if (!read_target(&to, socket, (void *)ctx[1], 0) || to.family == AF_UNIX || to.family == AF_UNSPEC)
+	if (!read_target(&to, sk, (void *)ctx[1], 0) || to.family == AF_UNIX || to.family == AF_UNSPEC)
 		return 0;
 	if (set->features & FEATURE_TRACE)
 		trace_connect(set, to.family, to.port, to.protocol, to.address, 0, 0);
@@ -148,6 +156,7 @@ int send_message(u64 *ctx)
 	struct socket *socket = (void *)ctx[0];
 	struct msghdr *message = (void *)ctx[1];
 	struct gate_config *set = gate();
+	struct sock *sk = socket->sk;
 	struct target to;
 	void *name;
 
@@ -158,7 +167,7 @@ int send_message(u64 *ctx)
 	if (!(set->features & FEATURE_PROFILES))
 		return 0;
 	name = message->msg_name;
-	if (!name || !read_target(&to, socket, name, 1))
+	if (!name || !sk || !read_target(&to, sk, name, 1))
 		return 0;
 	return judge_target(set, &to);
 }
@@ -191,48 +200,67 @@ int create_socket(u64 *ctx)
 #define UNIX_PATH_OFFSET 6
 #define UNIX_PATH_BYTES 108
 
-INLINE int judge_peer(struct gate_config *set, struct sock *other, int connects)
+/* The name that a Unix socket was bound to; zero: it has none, or none yet. */
+INLINE int read_peer(struct peer_key *key, struct sock *socket)
 {
-	u32 profile, stage, outcome;
 	struct unix_address *address;
-	struct gate_event *event;
-	struct peer_key key;
 	const char *path;
 	char first = 0;
 	u32 bytes = 0;
 
-	if (read_kernel(&address, sizeof(address), &((struct unix_sock *)other)->addr) || !address)
-		return 0; /* a pair, or a descriptor that somebody handed over */
-	__builtin_memset(&key, 0, sizeof(key));
+	if (read_kernel(&address, sizeof(address), &((struct unix_sock *)socket)->addr) || !address)
+		return 0;
+	__builtin_memset(key, 0, sizeof(*key));
 	path = (const char *)&address->len + UNIX_PATH_OFFSET;
 	read_kernel(&first, 1, path);
 	if (first) {
-		read_kernel_text(key.name, UNIX_PATH_BYTES, path);
-	} else {
-		/* The name of an abstract socket is as long as it is, without a zero at its end. */
-		read_kernel(&bytes, sizeof(bytes), &address->len);
-		key.abstract = 1;
-		read_kernel(key.name, (bytes - ABSTRACT_HEAD) & (PEER_BYTES - 1), path + 1);
+		read_kernel_text(key->name, UNIX_PATH_BYTES, path);
+		return 1;
 	}
-	if (set->features & FEATURE_TRACE && connects)
-		trace_connect(set, AF_UNIX, 0, 0, 0, key.name, key.abstract);
-	if (!(set->features & FEATURE_PROFILES))
-		return 0;
-	profile = current_profile();
-	stage = profile ? stage_of(profile, RULE_CONNECT) : STAGE_NONE;
-	if (!stage || is_executor(set))
-		return 0;
-	key.profile = profile;
-	if (map_lookup(&peers, &key))
-		return 0;
-	outcome = outcome_of(set, stage);
-	event = begin_event(outcome, KIND_CONNECT, 0, 0, AF_UNIX << 16 | key.abstract);
+	/* The name of an abstract socket is as long as it is, without a zero at its end. */
+	read_kernel(&bytes, sizeof(bytes), &address->len);
+	key->abstract = 1;
+	read_kernel(key->name, (bytes - ABSTRACT_HEAD) & (PEER_BYTES - 1), path + 1);
+	return 1;
+}
+
+/* Records; gives what the hook is to return. */
+INLINE int deny_peer(struct gate_config *set, struct peer_key *key, u32 stage)
+{
+	u32 outcome = outcome_of(set, stage);
+	struct gate_event *event = begin_event(outcome, KIND_CONNECT, 0, 0, AF_UNIX << 16 | key->abstract);
+
 	if (event) {
-		event->profile = profile;
-		__builtin_memcpy(event->peer, key.name, sizeof(event->peer));
+		event->profile = key->profile;
+		__builtin_memcpy(event->peer, key->name, sizeof(event->peer));
 		ring_submit(event, 0);
 	}
 	return outcome == OUTCOME_DENIED ? -EPERM : 0;
+}
+
+INLINE int judge_peer(struct gate_config *set, struct sock *other, int connects)
+{
+	struct known_peer pair = { current_cgroup(), socket_cookie(other) };
+	int is_traced = connects && set->features & FEATURE_TRACE;
+	struct peer_key key;
+	u32 stage, yes = 1;
+
+	if (!is_traced && map_lookup(&known_peers, &pair))
+		return 0;
+	/* Without a name: a pair, or a descriptor that somebody handed over. */
+	if (!read_peer(&key, other))
+		return 0;
+	if (is_traced)
+		trace_connect(set, AF_UNIX, 0, 0, 0, key.name, key.abstract);
+	if (!(set->features & FEATURE_PROFILES))
+		return 0;
+	key.profile = current_profile();
+	if (!key.profile || map_lookup(&peers, &key)) {
+		map_update(&known_peers, &pair, &yes, 0);
+		return 0;
+	}
+	stage = stage_of(key.profile, RULE_CONNECT);
+	return stage && !is_executor(set) ? deny_peer(set, &key, stage) : 0;
 }
 
 SEC("lsm/unix_stream_connect")

@@ -200,6 +200,12 @@ struct peer_key {
 	char name[PEER_BYTES];
 };
 
+/* A Unix socket that those of a control group may talk to, by the group's id and the socket's cookie. */
+struct known_peer {
+	u64 group;
+	u64 cookie;
+};
+
 /* A control group by its name and the id of the one above it: it is another one when a unit starts anew, and these stay. */
 struct group_key {
 	u64 parent;

@@ -197,6 +197,7 @@ static u32 (*current_cpu)(void) = (void *)8;
 static u64 (*current_pid_tgid)(void) = (void *)14;
 static u64 (*current_uid_gid)(void) = (void *)15;
 static long (*current_comm)(void *out, u32 bytes) = (void *)16;
+static u64 (*socket_cookie)(void *socket) = (void *)46;
 static u64 (*current_cgroup)(void) = (void *)80;
 static long (*send_signal)(u32 signal) = (void *)109;
 static long (*read_kernel)(void *out, u32 bytes, const void *from) = (void *)113;
@@ -210,6 +211,7 @@ static struct task_struct *(*current_task)(void) = (void *)158;
 #define BPF_MAP_TYPE_HASH 1
 #define BPF_MAP_TYPE_ARRAY 2
 #define BPF_MAP_TYPE_PERCPU_ARRAY 6
+#define BPF_MAP_TYPE_LRU_HASH 9
 #define BPF_MAP_TYPE_RINGBUF 27
 
 #define EPERM 1

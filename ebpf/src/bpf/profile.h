@@ -45,11 +45,28 @@ struct {
 	type(value, u32);
 } peers SEC(".maps");
 
+/* What was found once, written by the programs alone; frozen. The id of a cgroup is never given again, its name and what
+ * lies above it never change, and `units` is frozen: what is known of one holds as long as it lives. */
+struct {
+	uint(type, BPF_MAP_TYPE_LRU_HASH);
+	uint(max_entries, 1024);
+	type(key, u64);
+	type(value, u32);
+} known_units SEC(".maps");
+
+/* Unix sockets that those of a cgroup may talk to. A socket's cookie is never given again, and a name once bound stays. */
+struct {
+	uint(type, BPF_MAP_TYPE_LRU_HASH);
+	uint(max_entries, 1024);
+	type(key, struct known_peer);
+	type(value, u32);
+} known_peers SEC(".maps");
+
 /* Cgroups above a process that are looked at. */
 #define MOST_LEVELS 6
 
-/* The profile of the running process's unit, from 1; zero: none. */
-INLINE u32 current_profile(void)
+/* Gives zero if the kernel's memory was read; `profile`: of the running process's unit, from 1; zero: none. */
+INLINE int find_profile(u32 *profile)
 {
 	struct cgroup *group = current_task()->cgroups->dfl_cgrp;
 	struct kernfs_node *node;
@@ -58,20 +75,37 @@ INLINE u32 current_profile(void)
 	u32 *found;
 
 	for (int i = 0; i < MOST_LEVELS; i++) {
-		if (!group || read_kernel(&node, sizeof(node), &group->kn))
+		if (!group)
 			return 0;
+		if (read_kernel(&node, sizeof(node), &group->kn))
+			return -1;
 		__builtin_memset(&key, 0, sizeof(key));
 		if (read_kernel(&name, sizeof(name), &node->name))
-			return 0;
+			return -1;
 		read_kernel_text(key.name, sizeof(key.name), name);
 		found = map_lookup(&units, &key);
-		if (found)
-			return *found;
+		if (found) {
+			*profile = *found;
+			return 0;
+		}
 		/* The state of a cgroup itself is its first member. */
 		if (read_kernel(&group, sizeof(group), &group->self.parent))
-			return 0;
+			return -1;
 	}
 	return 0;
+}
+
+/* The profile of the running process's unit, from 1; zero: none. */
+INLINE u32 current_profile(void)
+{
+	u64 group = current_cgroup();
+	u32 *known = map_lookup(&known_units, &group), profile = 0;
+
+	if (known)
+		return *known;
+	if (!find_profile(&profile))
+		map_update(&known_units, &group, &profile, 0);
+	return profile;
 }
 
 INLINE u32 stage_of(u32 profile, u32 rule)

@@ -41,7 +41,7 @@ struct Operation {
     name: &'static str,
     /// Largest ratio to the same without a gate.
     most: f64,
-    /// Whether hooks lie on its way that every gate attaches to.
+    /// Whether hooks lie on its way that a gate without profiles attaches to.
     has_limit: bool,
 }
 
@@ -85,9 +85,14 @@ pub fn rows(session: &Session) -> Result<Vec<Row>> {
     }
     let mut timed = Measuring::new(&scratch.path().join("timed"), DEFINITION, GuestClock::Time)?;
     timed.boot(STANDS)?;
-    let rows = OPERATIONS
-        .iter()
-        .map(|operation| with_limit(operation, row(NAME, operation, &counted)?, &counted));
+    let rows = OPERATIONS.iter().map(|operation| {
+        let row = row(NAME, operation, &counted)?;
+        Ok(if operation.has_limit {
+            with_limit(row, counted.limit(operation)?)
+        } else {
+            row
+        })
+    });
     let shares = OPERATIONS.iter().map(|operation| time_share(operation, &timed));
     rows.chain(shares).collect()
 }
@@ -138,6 +143,11 @@ impl Measuring {
         Ok(each.collect::<Result<Vec<_>>>()?.concat())
     }
 
+    /// With programs that do nothing at the same hooks.
+    fn limit(&self, operation: &Operation) -> Result<f64> {
+        self.median(NOTHING_ATTACHED, operation, Sample::alone)
+    }
+
     fn median(&self, label: &str, operation: &Operation, figure: fn(&Sample) -> f64) -> Result<f64> {
         report::median(&self.each(&[label], operation, figure)?).context("no rounds")
     }
@@ -170,12 +180,8 @@ fn row(bench: &str, operation: &Operation, guest: &Measuring) -> Result<Row> {
     Ok(row.with_note(note))
 }
 
-fn with_limit(operation: &Operation, row: Row, guest: &Measuring) -> Result<Row> {
-    if !operation.has_limit {
-        return Ok(row);
-    }
-    let nothing = guest.median(NOTHING_ATTACHED, operation, Sample::alone)?;
-    Ok(row.with_limit("programs that do nothing at the same hooks", nothing))
+fn with_limit(row: Row, limit: f64) -> Row {
+    row.with_limit("programs that do nothing at the same hooks", limit)
 }
 
 /// How much longer an operation takes behind the gate, in hundredths, by the guest's clock.

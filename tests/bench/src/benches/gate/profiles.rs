@@ -1,6 +1,6 @@
 //! What a profile costs the unit that has it: then the gate looks at each connection as well.
 
-use super::{BOOTS, Measuring, OPERATIONS, PEER, STANDS, name, row};
+use super::{BOOTS, Measuring, OPERATIONS, PEER, STANDS, name, row, with_limit};
 use crate::benches::Session;
 use crate::guest;
 use crate::host;
@@ -30,7 +30,7 @@ pub fn rows(session: &Session) -> Result<Vec<Row>> {
     }
     OPERATIONS
         .iter()
-        .map(|operation| row(NAME, operation, &guest))
+        .map(|operation| Ok(with_limit(row(NAME, operation, &guest)?, guest.limit(operation)?)))
         .collect()
 }
 
