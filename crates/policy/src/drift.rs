@@ -266,10 +266,10 @@ impl<'a> Planning<'a> {
         }
     }
 
-    /// Whether nothing is gained by asking once more: one alert speaks for all signals, and an answer that was
-    /// withheld once is withheld again.
+    /// Whether nothing is gained by asking once more: what is done is done about all signals (each is recorded), and an
+    /// answer that was withheld once is withheld again.
     fn asked(&self, action: Action) -> bool {
-        let planned = action == Action::Alert && self.plan.iter().any(|step| step.action == action);
+        let planned = action != Action::Record && self.plan.iter().any(|step| step.action == action);
         planned || self.withheld.iter().any(|withheld| withheld.action == action)
     }
 

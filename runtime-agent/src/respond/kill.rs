@@ -3,7 +3,8 @@
 
 use crate::kernel_files::proc_path;
 use bennu_linux::bounded;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::{fs, io};
 
@@ -11,6 +12,8 @@ use std::{fs, io};
 const STAT_LIMIT: usize = 4096;
 /// Clock ticks of procfs in a second (`USER_HZ`: 100 on every architecture that we build for).
 const TICK_MS: u64 = 10;
+/// How often programs are looked for, which may have started others meanwhile.
+const MOST_ROUNDS: usize = 16;
 
 /// Whom signals name.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -37,55 +40,90 @@ pub fn kill(named: &Named) -> Result<String, String> {
     if named.is_nobody() {
         return Ok("nobody was named".to_owned());
     }
-    let mut killed = 0;
+    let mut killed = BTreeSet::new();
     let mut failed = None;
     for (number, at_ms) in &named.processes {
         match kill_seen(*number, *at_ms) {
-            Ok(true) => killed += 1,
+            Ok(true) => drop(killed.insert(*number)),
             Ok(false) => {}
             Err(error) => failed = Some(format!("process {number}: {error}")),
         }
     }
-    let of_programs = match named.programs.as_slice() {
-        [] => Vec::new(),
-        programs => processes(programs)?,
-    };
-    for pid in of_programs {
-        match kill_process(pid, Signal::KILL) {
-            Ok(()) => killed += 1,
-            Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => failed = Some(format!("process {}: {error}", pid.as_raw_nonzero())),
-        }
+    if !named.programs.is_empty() {
+        kill_programs(&named.programs, &mut killed, &mut failed)?;
     }
     match failed {
-        None => Ok(format!("{killed} processes")),
+        None => Ok(format!("{} processes", killed.len())),
         Some(why) => Err(why),
     }
 }
 
-/// Kills the process with this number if it is the one that was seen; gives whether it was there. Held by a descriptor, so
-/// that what is looked at is what is killed.
+/// Until nobody is found who is not killed: who is killed starts no more, who was not yet may have.
+fn kill_programs(
+    programs: &[String],
+    killed: &mut BTreeSet<u32>,
+    failed: &mut Option<String>,
+) -> Result<(), String> {
+    for _ in 0..MOST_ROUNDS {
+        let mut alive = false;
+        for pid in processes(programs)? {
+            let number = pid.as_raw_nonzero().get().unsigned_abs();
+            if killed.contains(&number) {
+                continue;
+            }
+            match kill_program(pid, programs) {
+                Ok(true) => {
+                    alive = true;
+                    killed.insert(number);
+                }
+                Ok(false) => {}
+                Err(error) => *failed = Some(format!("process {number}: {error}")),
+            }
+        }
+        if !alive {
+            return Ok(());
+        }
+    }
+    Err(format!("more were started in each of {MOST_ROUNDS} rounds"))
+}
+
+/// Kills the process with this number if it is the one that was seen; gives whether it was there.
 fn kill_seen(number: u32, at_ms: u64) -> io::Result<bool> {
     let pid = i32::try_from(number).ok().and_then(Pid::from_raw);
     let Some(pid) = pid.filter(|pid| !pid.is_init() && *pid != rustix::process::getpid()) else {
         return Ok(false);
     };
-    let gone = |error: &io::Error| {
-        error.kind() == io::ErrorKind::NotFound
-            || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
-    };
+    kill_if(pid, || {
+        let stat = match bounded::read_text(&proc_path(number.to_string()).join("stat"), STAT_LIMIT) {
+            Ok(stat) => stat,
+            Err(error) if error.is_absent() => return Ok(false),
+            Err(error) => return Err(io::Error::other(error.to_string())),
+        };
+        let began_ms = began_ms(&stat).ok_or_else(|| io::Error::other("its stat has no start time"))?;
+        Ok(began_ms <= at_ms)
+    })
+}
+
+/// Kills a process if it still executes one of these programs; gives whether it did.
+fn kill_program(pid: Pid, programs: &[String]) -> io::Result<bool> {
+    kill_if(pid, || {
+        let executed = proc_path(pid.as_raw_nonzero().to_string()).join("exe");
+        match fs::read_link(executed) {
+            Ok(executed) => Ok(is_one_of(&executed, programs)),
+            Err(error) if gone(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    })
+}
+
+/// Held by a descriptor, so that what is looked at is what is killed.
+fn kill_if(pid: Pid, is_meant: impl FnOnce() -> io::Result<bool>) -> io::Result<bool> {
     let held = match pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from) {
         Ok(held) => held,
         Err(error) if gone(&error) => return Ok(false),
         Err(error) => return Err(error),
     };
-    let stat = match bounded::read_text(&proc_path(number.to_string()).join("stat"), STAT_LIMIT) {
-        Ok(stat) => stat,
-        Err(error) if error.is_absent() => return Ok(false),
-        Err(error) => return Err(io::Error::other(error.to_string())),
-    };
-    let began_ms = began_ms(&stat).ok_or_else(|| io::Error::other("its stat has no start time"))?;
-    if began_ms > at_ms {
+    if !is_meant()? {
         return Ok(false);
     }
     match pidfd_send_signal(&held, Signal::KILL).map_err(io::Error::from) {
@@ -93,6 +131,11 @@ fn kill_seen(number: u32, at_ms: u64) -> io::Result<bool> {
         Err(error) if gone(&error) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+fn gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
 /// When a process began, in milliseconds since the machine started: member 22 of its `stat` (proc(5)), counted from behind
@@ -128,7 +171,7 @@ pub fn processes(programs: &[String]) -> Result<Vec<Pid>, String> {
             // Ended, or a thread of the kernel.
             Err(_) => continue,
         };
-        if programs.iter().any(|program| same(&executed, program)) {
+        if is_one_of(&executed, programs) {
             found.push(pid);
         }
     }
@@ -136,6 +179,10 @@ pub fn processes(programs: &[String]) -> Result<Vec<Pid>, String> {
         Some(why) if found.is_empty() => Err(why),
         Some(_) | None => Ok(found),
     }
+}
+
+fn is_one_of(executed: &Path, programs: &[String]) -> bool {
+    programs.iter().any(|program| same(executed, program))
 }
 
 /// A file that was removed since has ` (deleted)` behind its name, and the path in the log is the opener's.
@@ -173,6 +220,24 @@ mod tests {
         for nobody in [0, 1, std::process::id(), child.id(), u32::MAX] {
             assert!(!kill_seen(nobody, u64::MAX).unwrap(), "{nobody}");
         }
+    }
+
+    #[test]
+    fn all_who_execute_a_program_are_killed_and_counted_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("bennu-test-kill");
+        fs::copy("/bin/sleep", &program).unwrap();
+        let start = || std::process::Command::new(&program).arg("600").spawn().unwrap();
+        let mut children = [start(), start(), start()];
+        let named = Named {
+            programs: vec![program.to_str().unwrap().to_owned()],
+            processes: vec![(children[0].id(), u64::MAX)],
+        };
+        assert_eq!(kill(&named).unwrap(), "3 processes");
+        for child in &mut children {
+            assert!(!child.wait().unwrap().success());
+        }
+        assert_eq!(kill(&named).unwrap(), "0 processes");
     }
 
     #[test]
