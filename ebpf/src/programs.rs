@@ -67,7 +67,7 @@ use Place::{Function, Hook};
 use Purpose::{Gate, Profiles, ProfilesAndDeny, ProfilesAndNetwork, ProfilesAndTrace, Trace};
 
 /// Every program with its place. The order is the one of attaching; none decides before the configuration is set.
-const PROGRAMS: [(&str, Place, Purpose); 33] = [
+const PROGRAMS: [(&str, Place, Purpose); 34] = [
     ("execute", Hook("bprm_check_security"), Gate),
     ("map_file", Hook("mmap_file"), Gate),
     ("protect_memory", Hook("file_mprotect"), Gate),
@@ -86,6 +86,7 @@ const PROGRAMS: [(&str, Place, Purpose); 33] = [
     ("rename_pin", Hook("inode_rename"), Gate),
     ("trace", Hook("ptrace_access_check"), Gate),
     ("trace_me", Hook("ptrace_traceme"), Gate),
+    ("name_program", Hook("task_prctl"), Gate),
     ("open_file", Hook("file_open"), Gate),
     ("control_device", Hook("file_ioctl"), Gate),
     ("control_device_32", Hook("file_ioctl_compat"), Gate),

@@ -27,7 +27,8 @@ int rename_pin(void) { return rename(PINS "/execute", PINS "/gone") ? FAILED : 0
 
 static int bpf(int command, union bpf_attr *attributes) { return syscall(SYS_bpf, command, attributes, sizeof *attributes); }
 
-#define OUR_MAPS 20
+/* As many as ebpf/src/lib.rs names. */
+#define OUR_MAPS 22
 
 /* Links that are pinned; each has a program of its own. */
 static int our_links(void)

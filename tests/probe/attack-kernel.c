@@ -10,6 +10,8 @@ int core_pattern(void) { return opens("/proc/sys/kernel/core_pattern", O_WRONLY)
 int modprobe(void) { return opens("/proc/sys/kernel/modprobe", O_WRONLY); }
 int poweroff_command(void) { return opens("/proc/sys/kernel/poweroff_cmd", O_WRONLY); }
 
+int tracing_off(void) { return opens("/proc/sys/kernel/ftrace_enabled", O_WRONLY); }
+
 int load_module(void)
 {
 	int fd = open(FIELD "/module.ko", O_CREAT | O_RDWR, 0600);

@@ -20,6 +20,17 @@ int hide(const char *what)
 }
 
 int mount_over_usr(void) { return hide("/usr"); }
+/* The kernel takes it for a bind, whatever else the flags ask for. */
+static int bind_with(unsigned long flags)
+{
+	if (mount(FIELD, "/usr", 0, MS_BIND | flags, 0))
+		return FAILED;
+	umount2("/usr", MNT_DETACH);
+	return 0;
+}
+
+int bind_private_over_usr(void) { return bind_with(MS_PRIVATE); }
+int bind_shared_over_usr(void) { return bind_with(MS_SHARED); }
 int mount_over_deep(void) { return hide("/usr/lib"); }
 int mount_over_program(void)
 {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -65,6 +66,22 @@ int take_descriptor(void)
 	int pidfd = syscall(SYS_pidfd_open, agent(), 0);
 
 	return syscall(SYS_pidfd_getfd, pidfd, 0, 0) < 0 ? FAILED : 0;
+}
+
+/* What this process executes is still mapped, and the map is of no use: refused for that, once the kernel has asked its
+ * security modules. */
+int program_by_file(void)
+{
+	int fd = open(root_program, O_RDONLY);
+
+	return prctl(PR_SET_MM, PR_SET_MM_EXE_FILE, fd, 0L, 0L) ? FAILED : 0;
+}
+
+int program_by_map(void)
+{
+	struct prctl_mm_map map = { .exe_fd = -1 };
+
+	return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0L) ? FAILED : 0;
 }
 
 int memory_of_self(void) { return opens("/proc/self/mem", O_RDWR); }

@@ -202,7 +202,7 @@ kinds! {
     Mount = 19, "mount", "mount over verified files";
     Unmount = 20, "unmount", "unmount the gate's directory or what it stands on";
     Pin = 21, "pin", "remove or rename one of the gate's pins";
-    KernelSetting = 22, "kernel-setting", "name a program for the kernel to start";
+    KernelSetting = 22, "kernel-setting", "name a program for the kernel to start, or take the gate's calls away";
     Interpreter = 23, "interpreter", "read what is not verified with an interpreter";
     Shell = 24, "shell", "start a shell in a unit without shells";
     Executable = 25, "executable", "start a program that the unit's profile does not name";
@@ -211,6 +211,7 @@ kinds! {
     Cgroup = 28, "cgroup", "leave the cgroup of a unit with a profile";
     UnitDenied = 29, "unit-denied", "start a program in a unit that starts none any more";
     NetworkCut = 30, "network-cut", "send past the cut network";
+    Program = 31, "program", "pass for another program";
 }
 
 /// What came of an attempt.

@@ -77,17 +77,24 @@ pub fn attach_to_group(program: BorrowedFd<'_>, group: BorrowedFd<'_>, kind: u32
 ///
 /// # Errors
 /// The kernel's: `EPERM` behind a gate that enforces.
-#[allow(unsafe_code)]
 pub fn try_executable_memory() -> io::Result<()> {
+    try_memory(ProtFlags::READ | ProtFlags::EXEC)
+}
+
+/// The same with memory that may not be read, which the gate refuses to `bennud` without recording it.
+///
+/// # Errors
+/// See [`try_executable_memory`].
+pub fn try_executable_memory_unseen() -> io::Result<()> {
+    try_memory(ProtFlags::EXEC)
+}
+
+#[allow(unsafe_code)]
+fn try_memory(protection: ProtFlags) -> io::Result<()> {
     // SAFETY: a new private mapping at an address of the kernel's choice overlaps nothing; nothing is read from it,
     // written to it or executed in it; it is unmapped with the length it was made with.
     unsafe {
-        let page = rustix::mm::mmap_anonymous(
-            std::ptr::null_mut(),
-            PAGE,
-            ProtFlags::READ | ProtFlags::EXEC,
-            MapFlags::PRIVATE,
-        )?;
+        let page = rustix::mm::mmap_anonymous(std::ptr::null_mut(), PAGE, protection, MapFlags::PRIVATE)?;
         rustix::mm::munmap(page, PAGE)?;
     }
     Ok(())
@@ -117,5 +124,6 @@ mod tests {
     #[test]
     fn without_a_gate_executable_memory_is_to_be_had() {
         try_executable_memory().unwrap();
+        try_executable_memory_unseen().unwrap();
     }
 }

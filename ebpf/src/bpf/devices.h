@@ -31,7 +31,9 @@ INLINE int open_kernel_setting(struct gate_config *set, struct file *file, struc
 	read_kernel_text(name, sizeof(name), file->f_path.dentry->d_name.name);
 	if (is_name(name, "mem"))
 		return may(set, MAY_TRACE) ? 0 : deny_inode(set, KIND_PROCESS_MEMORY, inode, 0);
-	if (is_name(name, "core_pattern") || is_name(name, "modprobe") || is_name(name, "poweroff_cmd"))
+	/* The last one takes the kernel's calls of our programs away. */
+	if (is_name(name, "core_pattern") || is_name(name, "modprobe") || is_name(name, "poweroff_cmd") ||
+	    is_name(name, "ftrace_enabled"))
 		return may(set, MAY_KERNEL_SETTINGS) ? 0 : deny_inode(set, KIND_KERNEL_SETTING, inode, 0);
 	return 0;
 }
@@ -237,10 +239,16 @@ INLINE int mount_over(struct path *path)
 	return deny_inode(set, KIND_MOUNT, dentry->d_inode, 0);
 }
 
+/* In the order in which the kernel looks at the flags (path_mount of fs/namespace.c): what it takes for a bind is one, with
+ * whatever other flags. */
 SEC("lsm/sb_mount")
 int mount_file_system(u64 *ctx)
 {
-	return ctx[3] & (MS_REMOUNT | MS_PROPAGATION) ? 0 : mount_over((void *)ctx[1]);
+	u64 flags = ctx[3];
+
+	if (flags & MS_REMOUNT || (flags & MS_PROPAGATION && !(flags & MS_BIND)))
+		return 0;
+	return mount_over((void *)ctx[1]);
 }
 
 SEC("lsm/move_mount")

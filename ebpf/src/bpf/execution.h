@@ -6,11 +6,13 @@
 #include "profile.h"
 
 /* This memory is no file; what is named is the program that asks for it, if that is one of the root. bennud knows its own
- * trial by that. */
+ * trial by that. What it tries in each round of its watch, memory that may be executed and not read, is not recorded. */
 INLINE int deny_anonymous(struct gate_config *set, u32 prot)
 {
 	u64 program = current_program(set);
 
+	if (prot == PROT_EXEC && program && program == set->agent_ino && set->mode == MODE_ENFORCE)
+		return -EPERM;
 	return deny(set, KIND_ANONYMOUS_EXEC, program ? set->root_dev : 0, program, prot);
 }
 

@@ -59,6 +59,7 @@ typedef unsigned long long u64;
 #define KIND_CGROUP 28
 #define KIND_UNIT_DENIED 29
 #define KIND_NETWORK_CUT 30
+#define KIND_PROGRAM 31
 
 /* gate_event.outcome */
 #define OUTCOME_DRY_RUN 0

@@ -238,6 +238,7 @@ static struct task_struct *(*current_task)(void) = (void *)158;
 #define SYSFS_MAGIC 0x62656572
 
 #define MS_REMOUNT 32
+#define MS_BIND 4096
 #define MS_PROPAGATION (1 << 17 | 1 << 18 | 1 << 19 | 1 << 20)
 #define MNT_SHARED 0x1000
 #define MNT_INTERNAL 0x4000

@@ -126,6 +126,26 @@ int trace(u64 *ctx)
 	return deny(set, KIND_TRACE, 0, 0, child->tgid);
 }
 
+/* linux/prctl.h */
+#define PR_SET_MM 35
+#define PR_SET_MM_EXE_FILE 13
+#define PR_SET_MM_MAP 14
+
+/* What a process executes is what it has its rights by, and the kernel lets root name another file for it. What
+ * PR_SET_MM_MAP names lies in user memory. */
+SEC("lsm/task_prctl")
+int name_program(u64 *ctx)
+{
+	u32 option = ctx[0];
+	u64 what = ctx[1];
+	struct gate_config *set;
+
+	if (option != PR_SET_MM || (what != PR_SET_MM_EXE_FILE && what != PR_SET_MM_MAP))
+		return 0;
+	set = gate();
+	return set ? deny(set, KIND_PROGRAM, 0, 0, what) : 0;
+}
+
 SEC("lsm/ptrace_traceme")
 int trace_me(u64 *ctx)
 {

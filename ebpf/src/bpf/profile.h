@@ -148,6 +148,16 @@ INLINE int is_executor(struct gate_config *set)
 	return program && kind_of_program(program) & IS_EXECUTOR;
 }
 
+/* Whether the process is on its way from PID 1 to the program that it starts: still in the memory of PID 1 (vfork), which
+ * nobody else shares. */
+INLINE int is_spawned_by_init(void)
+{
+	struct task_struct *task = current_task(), *parent = task->real_parent;
+	u64 memory = (u64)task->mm;
+
+	return parent->tgid == 1 && memory && memory == (u64)parent->mm;
+}
+
 INLINE int execute_in_unit(struct gate_config *set, struct inode *inode)
 {
 	u32 profile = current_profile(), stage, dev = inode->i_sb->s_dev;
@@ -155,8 +165,9 @@ INLINE int execute_in_unit(struct gate_config *set, struct inode *inode)
 
 	if (!profile)
 		return 0;
+	/* It leaves the unit's cgroup as it likes, and by whom it is started says what it does. */
 	if (dev == set->root_dev && kind_of_program(key.ino) & IS_EXECUTOR)
-		return 0;
+		return is_spawned_by_init() ? 0 : judge(set, profile, STAGE_DENY, KIND_EXECUTABLE, dev, key.ino, 0);
 	stage = stage_of(profile, RULE_SHELLS);
 	if (stage && is_shell(set, inode) && judge(set, profile, stage, KIND_SHELL, dev, key.ino, 0))
 		return -EPERM;

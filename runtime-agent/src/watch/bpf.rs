@@ -1,5 +1,7 @@
 //! The pinned links and maps of the execution gate. Its own programs let nobody take one away; this is the second look.
 //!
+//! What is pinned may be there and not be called any more: so each look tries what the gate must deny.
+//!
 //! The first look is compared with the gate's own list, which is frozen: what was changed while no `bennud` ran is seen by the
 //! next one. Later looks are compared with the first.
 
@@ -7,6 +9,7 @@ use super::{Look, Sighting, Subject};
 use bennu_ebpf::objects::{self, Listed, Object};
 use bennu_formats::gate::GateMode;
 use bennu_formats::paths;
+use bennu_linux::bpf::try_executable_memory_unseen;
 use bennu_policy::drift::Signal;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -50,8 +53,15 @@ impl Subject for Objects {
         };
         let mut seen = first.wrong.clone();
         seen.extend(changes(&first.pinned, &now));
+        seen.extend(tried(wanted.mode, try_executable_memory_unseen().is_ok()));
         Ok(seen)
     }
+}
+
+/// What it says that executable memory was given or not; a gate in dry run gives it.
+fn tried(mode: GateMode, given: bool) -> Option<Sighting> {
+    let words = "executable memory: expected the gate to deny it to bennud, found it given";
+    (mode == GateMode::Enforce && given).then(|| Sighting::new(Signal::BpfObjectChanged, words.to_owned()))
 }
 
 /// What differs between the gate's list and what is pinned.
@@ -123,6 +133,18 @@ mod tests {
             told(None, &whole),
             ["pin own: expected the gate's list of its objects, found none"]
         );
+    }
+
+    #[test]
+    fn a_gate_that_gives_what_it_should_deny_is_told() {
+        assert!(tried(GateMode::Enforce, true).is_some());
+        for (mode, given) in [
+            (GateMode::Enforce, false),
+            (GateMode::DryRun, true),
+            (GateMode::DryRun, false),
+        ] {
+            assert!(tried(mode, given).is_none(), "{mode:?} {given}");
+        }
     }
 
     #[test]

@@ -177,7 +177,8 @@ fn signal(kind: DenialKind) -> Signal {
         | DenialKind::Tcp
         | DenialKind::Cgroup
         | DenialKind::UnitDenied
-        | DenialKind::NetworkCut => Signal::GateDenial,
+        | DenialKind::NetworkCut
+        | DenialKind::Program => Signal::GateDenial,
     }
 }
 

@@ -38,6 +38,9 @@ const PASS_WITHOUT: &[&str] = &[
     "write-own-node",
     "ring-open",
     "dm-create",
+    "bind-private-over-usr",
+    "bind-shared-over-usr",
+    "tracing-off",
     "mount-over-usr",
     "mount-over-deep",
     "move-over-usr",
@@ -68,6 +71,8 @@ const PASS_WITHOUT: &[&str] = &[
 ];
 /// Those that fail without a gate for a reason of their own, which is not EPERM.
 const FAIL_WITHOUT: &[&str] = &[
+    "program-by-file",
+    "program-by-map",
     "swap",
     "pivot-over-root",
     "passthrough",
@@ -147,6 +152,7 @@ const KINDS: &[&str] = &[
     "mount",
     "kernel-setting",
     "interpreter",
+    "program",
 ];
 const KINDS_ON_THE_GATE: &[&str] = &["bpf-object", "unmount", "pin"];
 

@@ -39,6 +39,7 @@ const CONTROLS: &[&str] = &[
 /// What they deny; each passes in a cgroup without a profile.
 const ATTACKS: &[&str] = &[
     "unit-exec-other",
+    "unit-executor",
     "below-exec-other",
     "old-exec-other",
     "unit-shell",
