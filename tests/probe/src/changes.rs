@@ -39,6 +39,7 @@ pub fn perform(word: &str) -> bool {
         "intrude-mount" => bind,
         "intrude-violation" => violation,
         "intrude-over-modules" => || over("/proc/modules", PLANTED),
+        "intrude-tracing" => || fs::write("/proc/sys/kernel/ftrace_enabled", "0"),
         "intrude-over-pcr" => || over(PCR, ""),
         _ => return false,
     };

@@ -11,6 +11,7 @@ pub fn stories() -> Vec<Story> {
         story!("intruder-behind-the-gate", Tier::Fast, behind_the_gate),
         story!("intruder-in-a-dry-run", Tier::Fast, dry_run),
         story!("gate-on-a-kernel-without-its-hooks", Tier::Fast, without_hooks),
+        story!("gate-that-nobody-asks-is-told", Tier::Fast, silenced),
     ]
 }
 
@@ -290,6 +291,30 @@ fn without_hooks(context: &mut Context) -> Result<()> {
     let lines = boot(context, "small/gate-bookworm.toml")?;
     expect_line(&lines, "bennud: FAILED GATE: hook bdev_setintegrity: ")?;
     expect_line(&lines, "bennud: FAILED SLOT-UNHEALTHY: GATE: ").map(drop)
+}
+
+/// Where the kernel does not call the gate's programs any more they are all there, and deny nothing.
+fn silenced(context: &mut Context) -> Result<()> {
+    let lines = boot(context, "small/gate-silenced.toml")?;
+    let runs = runs(&lines);
+    let [before, after, ..] = &runs[..] else {
+        bail!("expected two runs, found {runs:?}")
+    };
+    expect(before, &["unlink-pin"], "EPERM")?;
+    let at = |part: &str| {
+        let place = lines.iter().position(|line| line.contains(part));
+        place.with_context(|| format!("expected `{part}`"))
+    };
+    let begins = at("PROBE INTRUDER begins intrude-tracing")?;
+    let told = at(
+        "bennud: signal bpf-object-changed (strong): executable memory: expected the gate to deny it to bennud",
+    )?;
+    ensure!(
+        begins < told,
+        "expected it to be told after line {begins}, found line {told}"
+    );
+    // The control: it was worth telling.
+    expect(after, &["unlink-pin"], "passed")
 }
 
 /// Boots `image` until its probe has done everything.
