@@ -84,10 +84,10 @@ impl<K: Kernel> Maps<'_, K> {
     }
 
     fn fill_unit(&mut self, profile: u32, unit: &Unit) -> Result<(), GateError> {
-        let executables = unit.executables.iter();
+        let executables = unit.allowed().into_iter();
         self.insert(
             "executables",
-            executables.map(|inode| (units::executable_key(profile, *inode), 1)),
+            executables.map(|(inode, bits)| (units::executable_key(profile, inode), bits)),
         )?;
         let sockets = unit.sockets.iter();
         self.insert(

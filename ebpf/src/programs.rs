@@ -191,6 +191,7 @@ mod tests {
             name: "web.service".to_owned(),
             stages: [0; 4],
             executables: vec![],
+            anonymous_exec: vec![],
             networks: vec![],
             sockets: vec![],
         };

@@ -49,6 +49,14 @@ static int exec_in(const char *unit, const char *path)
 static int unit_exec(void) { return exec_in("probe.service", root_program); }
 static int unit_exec_other(void) { return exec_in("probe.service", INTERPRETER); }
 static int unit_executor(void) { return exec_in("probe.service", "/usr/lib/systemd/systemd-executor"); }
+static int map_anonymous_in(const char *unit)
+{
+	IN(unit);
+	return map_anonymous();
+}
+
+static int shell_anonymous(void) { return map_anonymous_in("shell.service"); }
+static int unit_anonymous(void) { return map_anonymous_in("probe.service"); }
 static int unit_shell(void) { return exec_in("shell.service", SHELL); }
 static int shell_exec(void) { return exec_in("shell.service", root_program); }
 static int below_exec_other(void) { return exec_in("probe.service/inner", INTERPRETER); }
@@ -138,7 +146,8 @@ const struct attempt unit_attempts[] = {
 	CONTROL("unit-socket", unit_socket), CONTROL("unit-socket-abstract", unit_socket_abstract),
 	CONTROL("shell-exec", shell_exec), CONTROL("local-unix", local_unix),
 	CONTROL("dry-exec-other", dry_exec_other), CONTROL("late-exec-other", late_exec_other),
-	ATTACK("unit-exec-other", unit_exec_other), ATTACK("unit-executor", unit_executor), ATTACK("below-exec-other", below_exec_other),
+	ATTACK("unit-exec-other", unit_exec_other), ATTACK("unit-executor", unit_executor),
+	ATTACK("unit-anonymous", unit_anonymous), CONTROL("shell-anonymous", shell_anonymous), ATTACK("below-exec-other", below_exec_other),
 	ATTACK("old-exec-other", old_exec_other),
 	ATTACK("unit-shell", unit_shell), ATTACK("unit-shell-map", unit_shell_map),
 	ATTACK("unit-connect-port", unit_connect_port), ATTACK("unit-connect-address", unit_connect_address),

@@ -92,7 +92,8 @@ impl Editor<'_> {
         if !plan.profiles.is_empty() {
             let set = compile(&plan.profiles, plan.epoch)?;
             for profile in &set.profiles {
-                for path in profile.executables.iter().flat_map(|part| &part.allow) {
+                let executables = profile.executables.iter().flat_map(|part| &part.allow);
+                for path in executables.chain(&profile.anonymous_exec) {
                     self.is_program("profile", path)?;
                 }
             }

@@ -248,6 +248,10 @@ pub struct Profile {
     /// No connections but these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect: Option<Connect>,
+    /// Programs (absolute paths in the root) that may make memory executable in this unit and, unless the image's gate gives
+    /// them that right, nowhere else: just-in-time compilers. An exemption, not a rule: it allows nobody to be started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anonymous_exec: Vec<String>,
 }
 
 impl Profile {
@@ -275,11 +279,11 @@ impl Profile {
             ));
         }
         let executables = self.executables.iter().flat_map(|part| &part.allow);
-        let mut paths = executables.clone();
+        let mut paths = executables.clone().chain(&self.anonymous_exec);
         if let Some(path) = paths.find(|path| !path.starts_with('/') || path.len() > 255) {
             return Some(("absolute paths of at most 255 bytes", path.clone()));
         }
-        if executables.count() > MAX_EXECUTABLES {
+        if executables.count() > MAX_EXECUTABLES || self.anonymous_exec.len() > MAX_EXECUTABLES {
             return Some(("at most 32 programs", unit.clone()));
         }
         self.connect.as_ref().and_then(Connect::fault)

@@ -51,11 +51,11 @@ int map_file(u64 *ctx)
 	if (!set)
 		return 0;
 	if (is_null_argument(&ctx[0]) || !file)
-		return may(set, MAY_ANONYMOUS_EXEC) ? 0 : deny_anonymous(set, prot);
+		return may_make_executable(set) ? 0 : deny_anonymous(set, prot);
 	inode = file->f_inode;
 	if (!is_trusted(set, inode->i_sb->s_dev))
 		return deny_inode(set, KIND_MAP_EXEC, inode, prot);
-	if (prot & PROT_WRITE && !may(set, MAY_ANONYMOUS_EXEC))
+	if (prot & PROT_WRITE && !may_make_executable(set))
 		return deny_inode(set, KIND_WRITE_EXEC, inode, prot);
 	return set->features & FEATURE_PROFILES ? map_in_unit(set, inode) : 0;
 }
@@ -76,11 +76,11 @@ int protect_memory(u64 *ctx)
 		return 0;
 	file = vma->vm_file;
 	if (!file)
-		return may(set, MAY_ANONYMOUS_EXEC) ? 0 : deny_anonymous(set, prot);
+		return may_make_executable(set) ? 0 : deny_anonymous(set, prot);
 	inode = file->f_inode;
 	if (!is_trusted(set, inode->i_sb->s_dev))
 		return deny_inode(set, KIND_MAP_EXEC, inode, prot);
-	if (may(set, MAY_ANONYMOUS_EXEC))
+	if (may_make_executable(set))
 		return 0;
 	if (prot & PROT_WRITE)
 		return deny_inode(set, KIND_WRITE_EXEC, inode, prot);

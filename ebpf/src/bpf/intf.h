@@ -71,6 +71,10 @@ typedef unsigned long long u64;
 #define IS_CONFINED 2
 #define IS_EXECUTOR 4
 
+/* What a program is allowed in a unit, the value in `executables`. */
+#define ALLOWED_START 1
+#define ALLOWED_ANONYMOUS_EXEC 2
+
 /* Members of unit_stages. The stages: none, dry run, warn, deny. */
 #define RULE_SHELLS 0
 #define RULE_EXECUTABLES 1

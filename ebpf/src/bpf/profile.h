@@ -26,7 +26,7 @@ struct {
 
 struct {
 	uint(type, BPF_MAP_TYPE_HASH);
-	uint(max_entries, 1024);
+	uint(max_entries, 2048);
 	type(key, struct executable_key);
 	type(value, u32);
 } executables SEC(".maps");
@@ -148,6 +148,29 @@ INLINE int is_executor(struct gate_config *set)
 	return program && kind_of_program(program) & IS_EXECUTOR;
 }
 
+/* ALLOWED_… of a program in a unit. */
+INLINE u32 allowed_in_unit(struct executable_key *key)
+{
+	u32 *found = map_lookup(&executables, key);
+
+	return found ? *found : 0;
+}
+
+/* Whether the running program may make memory executable: wherever it runs, or in this unit. */
+INLINE int may_make_executable(struct gate_config *set)
+{
+	struct executable_key key = { 0, 0, current_program(set) };
+
+	if (!key.ino)
+		return 0;
+	if (may(set, MAY_ANONYMOUS_EXEC))
+		return 1;
+	if (!(set->features & FEATURE_PROFILES))
+		return 0;
+	key.profile = current_profile();
+	return key.profile && allowed_in_unit(&key) & ALLOWED_ANONYMOUS_EXEC;
+}
+
 /* Whether the process is on its way from PID 1 to the program that it starts: still in the memory of PID 1 (vfork), which
  * nobody else shares. */
 INLINE int is_spawned_by_init(void)
@@ -172,7 +195,7 @@ INLINE int execute_in_unit(struct gate_config *set, struct inode *inode)
 	if (stage && is_shell(set, inode) && judge(set, profile, stage, KIND_SHELL, dev, key.ino, 0))
 		return -EPERM;
 	stage = stage_of(profile, RULE_EXECUTABLES);
-	if (!stage || (dev == set->root_dev && map_lookup(&executables, &key)))
+	if (!stage || (dev == set->root_dev && allowed_in_unit(&key) & ALLOWED_START))
 		return 0;
 	return judge(set, profile, stage, KIND_EXECUTABLE, dev, key.ino, 0);
 }

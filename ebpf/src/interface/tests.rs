@@ -38,6 +38,8 @@ fn the_header_has_the_same_numbers() {
     assert_eq!(defined("IS_SHELL"), units::program::SHELL);
     assert_eq!(defined("IS_CONFINED"), units::program::CONFINED);
     assert_eq!(defined("IS_EXECUTOR"), units::program::EXECUTOR);
+    assert_eq!(defined("ALLOWED_START"), units::allowed::START);
+    assert_eq!(defined("ALLOWED_ANONYMOUS_EXEC"), units::allowed::ANONYMOUS_EXEC);
     assert_eq!(defined("UNIT_BYTES") as usize, units::UNIT_BYTES);
     assert_eq!(defined("PEER_BYTES") as usize, units::PEER_BYTES);
     assert_eq!(defined("MOST_PROFILES") as usize, profile::MAX_PROFILES);

@@ -2,6 +2,7 @@
 //! `executables`, `addresses`, `peers` and `data`.
 
 use bennu_formats::profile::{AllowedNetwork, AllowedSocket, MAX_NETWORKS, MAX_SOCKET_BYTES, MAX_UNIT_BYTES};
+use std::collections::BTreeMap;
 
 /// Length of `struct unit_key`.
 pub const UNIT_BYTES: usize = MAX_UNIT_BYTES + 1;
@@ -24,6 +25,14 @@ pub mod program {
     pub const EXECUTOR: u32 = 4;
 }
 
+/// What a program is allowed in a unit: bits of the value in `executables`.
+pub mod allowed {
+    /// `ALLOWED_START`
+    pub const START: u32 = 1;
+    /// `ALLOWED_ANONYMOUS_EXEC`
+    pub const ANONYMOUS_EXEC: u32 = 2;
+}
+
 /// What holds for a profile now: `struct unit_stages`.
 pub type Stages = [u32; 4];
 
@@ -36,10 +45,26 @@ pub struct Unit {
     pub stages: Stages,
     /// Inodes of the programs that it may start.
     pub executables: Vec<u64>,
+    /// Inodes of the programs that may make memory executable there.
+    pub anonymous_exec: Vec<u64>,
     /// Networks that it may connect to; what is beyond the sixteenth is left out.
     pub networks: Vec<AllowedNetwork>,
     /// Unix sockets that it may connect to.
     pub sockets: Vec<AllowedSocket>,
+}
+
+impl Unit {
+    /// Programs by inode, each once, with bits of [`allowed`].
+    pub fn allowed(&self) -> BTreeMap<u64, u32> {
+        let start = self.executables.iter().map(|inode| (inode, allowed::START));
+        let anonymous = self.anonymous_exec.iter();
+        let anonymous = anonymous.map(|inode| (inode, allowed::ANONYMOUS_EXEC));
+        let mut all = BTreeMap::new();
+        for (inode, bit) in start.chain(anonymous) {
+            *all.entry(*inode).or_default() |= bit;
+        }
+        all
+    }
 }
 
 /// A directory whose files an interpreter may open.

@@ -70,6 +70,11 @@ pub fn units(set: &ProfileSet, root: Device) -> Result<Vec<Unit>, NoGate> {
             executables: executables
                 .map(|path| facts::on_root(path, root))
                 .collect::<Result<_, NoGate>>()?,
+            anonymous_exec: one
+                .anonymous_exec
+                .iter()
+                .map(|path| facts::on_root(path, root))
+                .collect::<Result<_, NoGate>>()?,
             networks,
             sockets,
         })

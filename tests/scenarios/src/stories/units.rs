@@ -63,6 +63,9 @@ const ATTACKS: &[&str] = &[
     "unit-leave",
 ];
 
+/// Memory made executable in two units; one has an exemption for it.
+const ANONYMOUS: &[&str] = &["shell-anonymous", "unit-anonymous"];
+
 /// With what a distribution has. The kernel looks for firmware elsewhere when one place is denied.
 const IN_DEBIAN: &[&str] = &["exec-loader", "preload", "interpret-shell", "binfmt-misc"];
 /// The gate's own word on each: who tried it. The intruder concludes most of them from an exit status.
@@ -89,6 +92,11 @@ fn behind_profiles(context: &mut Context) -> Result<()> {
     };
     expect_free(before)?;
     expect_free(free)?;
+    expect(before, ANONYMOUS, "passed")?;
+    // The exemption is the unit's, and not the program's.
+    expect(free, ANONYMOUS, "EPERM")?;
+    expect(unit, &["shell-anonymous"], "passed")?;
+    expect(unit, &["unit-anonymous"], "EPERM")?;
     expect(unit, CONTROLS, "passed")?;
     expect(unit, ATTACKS, "EPERM")?;
     // No hook can refuse this one; the process does not come back from it.
