@@ -61,7 +61,7 @@ impl Subject for Objects {
 /// What it says that executable memory was given or not; a gate in dry run gives it.
 fn tried(mode: GateMode, given: bool) -> Option<Sighting> {
     let words = "executable memory: expected the gate to deny it to bennud, found it given";
-    (mode == GateMode::Enforce && given).then(|| Sighting::new(Signal::BpfObjectChanged, words.to_owned()))
+    (mode == GateMode::Enforce && given).then(|| Sighting::new(Signal::BpfObjectChanged, words))
 }
 
 /// What differs between the gate's list and what is pinned.
