@@ -1,13 +1,14 @@
-//! `bennuctl log verify`: whether a record log is as it was written (`docs/spec/records.md`).
+//! `bennuctl log verify` and `log show`: whether a record log is as it was written (`docs/spec/records.md`).
 //!
 //! Reads the files named, and the first keys of segments, 64 hex digits a line; writes nothing. The log is untrusted
 //! input: what is shown of it is made printable. On failure the error names the file.
 
 mod files;
+pub mod show;
 
 use crate::records::{HeadKey, QuoteError, TpmSigner};
 use crate::status::Answer;
-use bennu_records::{HeadVerifier, MAX_LINE_BYTES, Proof, Report, verify};
+use bennu_records::{HeadVerifier, LogFile, MAX_LINE_BYTES, Proof, Report, verify};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io;
@@ -109,6 +110,11 @@ struct Place {
 /// # Errors
 /// [`LogError`]: no verdict.
 pub fn check(question: &Question) -> Result<Verdict, LogError> {
+    Ok(Verdict::of(examine(question)?.1))
+}
+
+/// The files of a log, and what is found in them.
+fn examine(question: &Question) -> Result<(Vec<LogFile>, Report), LogError> {
     let files = files::files(&question.paths)?;
     let mut proof = Proof::default();
     if let Some(path) = &question.keys {
@@ -122,7 +128,8 @@ pub fn check(question: &Question) -> Result<Verdict, LogError> {
         (_, path) => Some(head_key(path.as_deref())?),
     };
     proof.signer = signer.as_ref().map(|key| key as &dyn HeadVerifier);
-    Ok(Verdict::of(verify(&files, &proof)))
+    let report = verify(&files, &proof);
+    Ok((files, report))
 }
 
 /// The attestation key in a file; without one, this machine's.

@@ -15,6 +15,6 @@ pub mod resolve;
 mod sink;
 
 pub use cursor::{Cursor, CursorError};
-pub use message::{MAX_MESSAGE_BYTES, Message, Severity, frame};
+pub use message::{MAX_MESSAGE_BYTES, Message, Severity, frame, timestamp};
 pub use queue::{Batch, MAX_BATCH_BYTES, Queue, QueueError, Selection};
 pub use sink::{Confirm, DeliverError, Sink, SinkError};

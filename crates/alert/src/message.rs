@@ -83,7 +83,7 @@ pub fn frame(message: &Message<'_>) -> Vec<u8> {
 }
 
 /// RFC 3339 in UTC with milliseconds; NILVALUE for a time beyond the year 9999.
-fn timestamp(at_ms: u64) -> String {
+pub fn timestamp(at_ms: u64) -> String {
     const YEAR_10000_MS: u64 = 253_402_300_800_000;
     if at_ms >= YEAR_10000_MS {
         return "-".to_owned();

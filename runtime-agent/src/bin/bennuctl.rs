@@ -115,6 +115,15 @@ enum Command {
 
 #[derive(Subcommand)]
 enum LogCommand {
+    /// Print it for people, a line each, and check it as `verify` does (exit status 0: as written, 1: refused, 2: cannot
+    /// tell)
+    Show {
+        #[command(flatten)]
+        question: Question,
+        /// The newest lines only
+        #[arg(long, short = 'n', value_name = "LINES")]
+        last: Option<usize>,
+    },
     /// Find any edit, cut, reorder, duplicate or gap (exit status 0: as written, 1: refused, 2: cannot tell)
     Verify {
         #[command(flatten)]
@@ -192,6 +201,13 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
             Ok(certificates.answer())
         }
         Command::Scrub => scrub(),
+        Command::Log(LogCommand::Show { question, last }) => {
+            let (lines, verdict) = log::show::show(question, *last)?;
+            let lines: String = lines.into_iter().map(|line| line + "\n").collect();
+            write(&lines)?;
+            write(&verdict.text())?;
+            Ok(verdict.answer())
+        }
         Command::Log(LogCommand::Verify { question, json }) => {
             let verdict = log::check(question)?;
             print(*json, &verdict, Verdict::text)?;

@@ -142,3 +142,41 @@ fn what_cannot_be_read_or_is_no_log_gives_no_verdict() {
         );
     }
 }
+
+#[test]
+fn a_log_is_shown_in_words_and_a_changed_line_is_marked() {
+    let dir = TempDir::new().unwrap();
+    let question = question(&dir);
+    let (lines, verdict) = show::show(&question, None).unwrap();
+    assert_eq!(verdict.answer(), Answer::Yes);
+    let words: Vec<&str> = lines
+        .iter()
+        .map(|line| line.split_once(" boot ").unwrap().1)
+        .collect();
+    let one = [
+        "the log begins by test",
+        "exec",
+        "GAP lost 7, what exec \u{fffd}[2J",
+        "the log ends in good order",
+    ];
+    assert_eq!(words, [one, one].concat());
+    assert!(
+        lines[0].starts_with("1970-01-01T00:00:00.001Z +0.001 boot "),
+        "{}",
+        lines[0]
+    );
+    let (newest, _) = show::show(&question, Some(1)).unwrap();
+    assert_eq!(newest, lines[7..]);
+
+    let file = dir.path().join("log").join(bennu_records::file_name(0));
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("\"exec\"", "\"exit\"", 1)).unwrap();
+    let (lines, verdict) = show::show(&question, None).unwrap();
+    assert_eq!(verdict.answer(), Answer::No);
+    assert!(
+        lines[1].starts_with("REFUSED ") && lines[1].ends_with(" exit"),
+        "{}",
+        lines[1]
+    );
+    assert!(!lines[2].starts_with("REFUSED "), "{}", lines[2]);
+}

@@ -7,6 +7,7 @@ use bennu_harness::prelude::*;
 use bennu_harness::story;
 
 const LOG: &str = "bennuctl log verify";
+const SHOWN: &str = "bennuctl log show";
 const CERTIFICATES: &str = "bennuctl certificates";
 const ONE_SIGNAL: &str = "bennud: ALERT drift.one-strong: ima-digest-unknown (ima, strong)";
 const TWO_SIGNALS: &str =
@@ -90,6 +91,31 @@ fn dry_run(context: &mut Context) -> Result<()> {
         "1 lines are missing before this one: expected number 2",
     )?;
     ensure!(line.contains(".jsonl:3"), "expected line 3, found {line}");
+    the_log_is_shown_in_words(&lines)
+}
+
+/// For people: what happened in words, and the edited line marked where it stands.
+fn the_log_is_shown_in_words(lines: &[String]) -> Result<()> {
+    let shown = answers(lines, SHOWN);
+    let [whole, edited] = &shown[..] else {
+        bail!("expected the log twice, found {shown:?}")
+    };
+    ensure!(whole.status == 0 && edited.status == 1, "{whole:?} {edited:?}");
+    for part in [
+        " the log begins by bennud",
+        " watch-begins",
+        " signed head ",
+        "ima-digest-unknown",
+    ] {
+        ensure!(
+            whole.text.contains(part),
+            "expected `{part}`, found {}",
+            whole.text
+        );
+    }
+    // The verdict says `REFUSED: `; a line begins with its year.
+    let marked = |text: &str| text.lines().any(|line| line.starts_with("REFUSED 2"));
+    ensure!(!marked(&whole.text) && marked(&edited.text), "{}", edited.text);
     Ok(())
 }
 
