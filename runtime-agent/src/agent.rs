@@ -34,10 +34,17 @@ pub const VERDICT_TRIES: u32 = 3;
 pub enum Outcome {
     /// Healthy and marked good.
     Good,
-    /// Not healthy in time; the machine is to be restarted.
+    /// Not healthy in time, or without the gate that the image demands; the machine is to be restarted.
     Restart,
-    /// Not healthy, and no other slot may start: the system stays up as it is.
-    Unhealthy,
+}
+
+/// What becomes of a slot that is given up where no other one may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastSlot {
+    /// It stays up: a service that is late may still come.
+    StaysUp,
+    /// It restarts: bennu-init finds no slot to start and shows its recovery screen.
+    Restarts,
 }
 
 /// One start of one slot.
@@ -81,7 +88,7 @@ impl Agent {
                 "expected all health checks to hold within {} s, found: {unmet}",
                 self.config.deadline_s
             );
-            match self.give_up(&words, world) {
+            match self.give_up(&words, LastSlot::StaysUp, world) {
                 BootAction::FallBack | BootAction::Retry => return Outcome::Restart,
                 // No slot is left to restart into. If this one becomes healthy late, it is taken back.
                 BootAction::Halt => self.wait_however_long(world),
@@ -92,13 +99,12 @@ impl Agent {
         Outcome::Good
     }
 
-    /// A slot whose image demands a gate and that has none is given up at once: no check can make it good.
+    /// A slot whose image demands a gate and that has none is given up at once: no check can make it good, and nothing
+    /// of it may run. So it restarts even where no other slot may start.
     pub fn run_without_gate(mut self, why: &str, world: &mut impl Surroundings) -> Outcome {
         let words = format!("{}: {}: {why}", Code::Gate, Code::Gate.meaning());
-        match self.give_up(&words, world) {
-            BootAction::FallBack | BootAction::Retry => Outcome::Restart,
-            BootAction::Halt => Outcome::Unhealthy,
-        }
+        self.give_up(&words, LastSlot::Restarts, world);
+        Outcome::Restart
     }
 
     /// A kernel that does not take it is told of, not restarted: the service runs, and modules are still signed.
@@ -182,7 +188,7 @@ impl Agent {
         self.publish(HealthState::Waiting { on: words }, world);
     }
 
-    fn give_up(&mut self, words: &str, world: &mut impl Surroundings) -> BootAction {
+    fn give_up(&mut self, words: &str, last: LastSlot, world: &mut impl Surroundings) -> BootAction {
         let failure = Failure::new(Code::SlotUnhealthy, words);
         world.say(
             Level::Critical,
@@ -191,7 +197,7 @@ impl Agent {
         let advice = format!("{}: {}", failure.code.meaning(), failure.code.advice());
         world.say(Level::Critical, &advice);
         match self.write_verdict(words, world) {
-            Some(verdict) => self.tell_verdict(verdict, world),
+            Some(verdict) => self.tell_verdict(verdict, last, world),
             None => {
                 self.publish(HealthState::Unhealthy { failure }, world);
                 BootAction::Retry
@@ -220,7 +226,12 @@ impl Agent {
         None
     }
 
-    fn tell_verdict(&mut self, verdict: Verdict, world: &mut impl Surroundings) -> BootAction {
+    fn tell_verdict(
+        &mut self,
+        verdict: Verdict,
+        last: LastSlot,
+        world: &mut impl Surroundings,
+    ) -> BootAction {
         let Verdict {
             failure,
             action,
@@ -238,9 +249,11 @@ impl Agent {
                 format!("slot {version}: attempt {attempts} of {most} failed; restarting for another one")
             }
             BootAction::Halt => {
-                format!(
-                    "slot {version} is marked bad and no other one may start; the system stays up as it is"
-                )
+                let then = match last {
+                    LastSlot::StaysUp => "the system stays up as it is",
+                    LastSlot::Restarts => "restarting into the recovery screen",
+                };
+                format!("slot {version} is marked bad and no other one may start; {then}")
             }
         };
         world.say(Level::Critical, &next);

@@ -283,3 +283,41 @@ fn a_kernel_that_does_not_lock_its_modules_is_told_of_and_the_slot_stays_good() 
     let said = "kernel.modules_disabled: permission denied; modules can still be loaded";
     assert!(world.has_said(Level::Error, said));
 }
+
+#[test]
+fn a_slot_without_the_gate_that_its_image_demands_always_restarts() {
+    let alone = ["demo_1+0-3.efi", "demo_2+2-1.efi"];
+    for (entries, attempts, words, bad) in [
+        (
+            BOTH,
+            1,
+            "attempt 1 of 2 failed; restarting for another one",
+            false,
+        ),
+        (
+            BOTH,
+            2,
+            "slot 2 is marked bad; restarting into the other one",
+            true,
+        ),
+        (
+            alone,
+            2,
+            "no other one may start; restarting into the recovery screen",
+            true,
+        ),
+    ] {
+        let mut world = World::with_entries(&entries);
+        world.record_attempts(attempts);
+        let agent = Agent::new(&handover(attempts), config(), world.started);
+        // Whatever the checks say.
+        healthy_from(&mut world, 0, 0);
+        assert_eq!(agent.run_without_gate("no hook", &mut world), Outcome::Restart);
+        assert!(world.has_said(Level::Critical, words), "{words}");
+        let slot = record(&world).slots.into_values().next_back().unwrap();
+        let failure = slot.last_failure.unwrap();
+        assert_eq!(failure.code, Code::SlotUnhealthy);
+        assert!(failure.reason.starts_with("GATE: ") && failure.reason.ends_with(": no hook"));
+        assert_eq!(slot.bad.is_some(), bad, "{words}");
+    }
+}

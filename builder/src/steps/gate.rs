@@ -5,6 +5,7 @@ use crate::plan::Plan;
 use bennu_erofs::{Kind, Metadata};
 use bennu_formats::debug_token::UtcDay;
 use bennu_formats::decode::Document as _;
+use bennu_formats::gate::GateMode;
 use bennu_formats::paths;
 use bennu_formats::profile::{Profile, ProfileSet};
 use std::io;
@@ -22,6 +23,30 @@ const UNITS: [(&str, &str); 2] = [
         include_str!("../../assets/usr-lib-bennu-gate.mount"),
     ),
 ];
+
+/// A gate that enforces: nothing starts without it. The second has the first's name and replaces it for the gate itself.
+const DEMANDED: [(&str, &str); 2] = [
+    (
+        "service.d/10-bennu-gate.conf",
+        include_str!("../../assets/bennu-gate-first.conf"),
+    ),
+    (
+        "bennu-gate.service.d/10-bennu-gate.conf",
+        include_str!("../../assets/bennu-gate-demanded.conf"),
+    ),
+];
+
+/// What is written below systemd's directory of units, and how the start calls for the gate.
+fn units(mode: GateMode) -> (Vec<(&'static str, &'static str)>, &'static str) {
+    let mut all = UNITS.to_vec();
+    match mode {
+        GateMode::Enforce => {
+            all.extend(DEMANDED);
+            (all, "sysinit.target.requires")
+        }
+        GateMode::DryRun | GateMode::None => (all, "sysinit.target.wants"),
+    }
+}
 
 /// Why the gate's part cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -101,11 +126,12 @@ impl Editor<'_> {
         }
         let directory = Metadata::root_owned(0o700, self.now);
         self.tree.insert_directory(paths::ROOT_GATE_PINS, directory)?;
-        for (name, text) in UNITS {
+        let (units, called_by) = units(plan.gate.mode);
+        for (name, text) in units {
             self.text(&format!("/usr/lib/systemd/system/{name}"), 0o644, text.as_bytes())?;
         }
         self.link(
-            "/usr/lib/systemd/system/sysinit.target.wants/bennu-gate.service",
+            &format!("/usr/lib/systemd/system/{called_by}/bennu-gate.service"),
             "../bennu-gate.service",
         )
     }
@@ -209,6 +235,35 @@ socket = [{ path = "/run/app" }, { abstract = "app" }]
         assert_eq!(set.profiles[1].rules(), [None; 4]);
         let written = serde_json::to_vec(&set).unwrap();
         assert_eq!(ProfileSet::decode(&written).unwrap(), set);
+    }
+
+    #[test]
+    fn a_gate_that_enforces_is_required_by_every_service_and_one_in_dry_run_by_none() {
+        let (enforced, called_by) = units(GateMode::Enforce);
+        assert_eq!(called_by, "sysinit.target.requires");
+        let text = |name: &str| {
+            let found = enforced.iter().find(|(unit, _)| *unit == name);
+            found.map(|(_, text)| *text).unwrap()
+        };
+        let every = text("service.d/10-bennu-gate.conf");
+        for line in ["Requires=bennu-gate.service", "After=bennu-gate.service"] {
+            assert!(every.lines().any(|found| found == line), "{line}");
+        }
+        // The same file name, or the gate would wait for itself.
+        let own = text("bennu-gate.service.d/10-bennu-gate.conf");
+        for line in [
+            "FailureAction=reboot-force",
+            "ConditionPathExists=",
+            "IgnoreOnIsolate=yes",
+        ] {
+            assert!(own.lines().any(|found| found == line), "{line}");
+        }
+        let (dry, called_by) = units(GateMode::DryRun);
+        assert_eq!(
+            (dry.as_slice(), called_by),
+            (UNITS.as_slice(), "sysinit.target.wants")
+        );
+        assert!(UNITS.iter().all(|(_, text)| !text.contains("FailureAction")));
     }
 
     #[test]

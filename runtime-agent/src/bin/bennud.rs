@@ -5,7 +5,8 @@
 //! status 2: systemd starts it again, and restarts the machine after the unit's start limit.
 //!
 //! `bennud gate`, started once by `bennu-gate.service` before it, sets up the execution gate that the image asks for
-//! and ends: status 0 when it stands, 1 when it does not.
+//! and ends: status 0 when it stands, 1 when it does not. One that the image demands (mode `enforce`) and that does not
+//! stand is the slot's end: the verdict is written, and systemd restarts the machine by the unit's `FailureAction=`.
 //!
 //! `bennud ended`, run by systemd after each end of `bennud`, keeps how that ended for the next one.
 
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
     let mut console = Console::open();
     match std::env::args_os().nth(1) {
         None => watch(console),
-        Some(word) if word == "gate" => set_up_gate(&mut console),
+        Some(word) if word == "gate" => set_up_gate(console),
         Some(word) if word == "ended" => ended(&mut console),
         Some(word) => refuse(
             &mut console,
@@ -90,36 +91,65 @@ fn ended(console: &mut Console) -> ExitCode {
 }
 
 /// What the image asks for, done; told on the console, since nothing else may be up yet.
-fn set_up_gate(console: &mut Console) -> ExitCode {
-    let done = gate::wanted().map_err(NoGate::from).and_then(|config| {
+fn set_up_gate(mut console: Console) -> ExitCode {
+    let wanted = gate::wanted();
+    // A document that cannot be read may have demanded one.
+    let mode = wanted.as_ref().map_or(GateMode::Enforce, |config| config.mode);
+    let done = wanted.map_err(NoGate::from).and_then(|config| {
         if config.mode == GateMode::None {
             return Ok("no gate: the image asks for none".to_owned());
         }
         let handover = documents::read(Path::new(paths::RUN_HANDOVER))?;
         gate::set_up(&config, &handover)
     });
-    match done {
-        Ok(words) => {
-            console.say(Level::Notice, &words);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            let code = Code::Gate;
-            console.say(Level::Critical, &format!("FAILED {code}: {error}"));
-            console.say(Level::Critical, &format!("{}: {}", code.meaning(), code.advice()));
-            ExitCode::from(1)
-        }
+    let Err(error) = done.map(|words| console.say(Level::Notice, &words)) else {
+        return ExitCode::SUCCESS;
+    };
+    tell_no_gate(&mut console, &error);
+    if mode == GateMode::Enforce {
+        give_up_without_gate(console, &error);
     }
+    ExitCode::from(1)
 }
 
-/// The gate that the image asks for, with its events watched from now on.
+fn tell_no_gate(console: &mut Console, error: &NoGate) {
+    let code = Code::Gate;
+    console.say(Level::Critical, &format!("FAILED {code}: {error}"));
+    console.say(Level::Critical, &format!("{}: {}", code.meaning(), code.advice()));
+}
+
+/// Writes the verdict before the machine restarts. Without it bennu-init counts the attempt all the same.
+fn give_up_without_gate(mut console: Console, error: &NoGate) {
+    let inputs = match read_inputs(&mut console) {
+        Ok(inputs) => inputs,
+        Err(error) => return console.say(Level::Critical, &format!("no verdict is written: {error}")),
+    };
+    // Of a oneshot unit systemd wants no notifications.
+    let notifier = match Notifier::open(None) {
+        Ok(notifier) => notifier,
+        Err(error) => return console.say(Level::Critical, &format!("no verdict is written: {error}")),
+    };
+    let kernel = kernel_files(&mut console);
+    let mut machine = Machine::new(console, notifier, inputs.handover.esp.clone(), kernel);
+    let agent = Agent::new(&inputs.handover, inputs.config, inputs.started);
+    agent.run_without_gate(&error.to_string(), &mut machine);
+}
+
+/// The gate that the image asks for, with its events watched from now on. One that would deny nothing is told when it does
+/// not stand, and no more.
 fn watch_gate(console: &mut Console, denied: Inbox) -> Result<(), NoGate> {
     let config = gate::wanted()?;
     let mode = config.mode;
     if mode == GateMode::None {
         return Ok(());
     }
-    let gate = gate::adopt(mode)?;
+    let gate = match gate::adopt(mode) {
+        Err(error) if mode == GateMode::DryRun => {
+            tell_no_gate(console, &error);
+            return Ok(());
+        }
+        found => found?,
+    };
     console.say(Level::Info, &format!("gate: {}", mode.as_str()));
     for fault in gate::followers::start(gate, config, denied) {
         console.say(Level::Error, &fault);
@@ -170,8 +200,7 @@ fn watch(mut console: Console) -> ExitCode {
         Err(error) => agent.run_without_gate(&error.to_string(), &mut watched),
     };
     match outcome {
-        // An unhealthy slot that has to stay up is watched all the same.
-        Outcome::Good | Outcome::Unhealthy => warden.run(&mut machine),
+        Outcome::Good => warden.run(&mut machine),
         Outcome::Restart => restart(&mut machine),
     }
 }

@@ -1,8 +1,9 @@
 //! The execution gate: set up by `bennud gate` before anything of the image's own runs, watched by `bennud`.
 //!
 //! Read: `/usr/lib/bennu/gate.json` and `/run/bennu/boot.json`, the root's device-mapper table, the boot disk's GPT.
-//! Made: a bpffs on `/usr/lib/bennu/gate` with the gate's links and maps. On failure `bennud gate` ends with status 1
-//! and the code GATE; `bennud` finds no gate and gives the slot up, because the image demands one.
+//! Made: a bpffs on `/usr/lib/bennu/gate` with the gate's links and maps. On failure `bennud gate` says the code GATE and
+//! ends with status 1. If the image demands the gate (mode `enforce`) it gives the slot up before, and systemd restarts
+//! the machine; `bennud` does so too when it finds no gate. One in dry run is told of and missed by nobody.
 
 pub(crate) mod facts;
 pub mod followers;

@@ -20,6 +20,7 @@ mod floor;
 mod floor_index;
 mod foreign_initrd;
 mod gate;
+mod gate_demanded;
 mod golden;
 mod identity;
 mod interposer;
@@ -69,6 +70,7 @@ pub fn all() -> Vec<Story> {
         falls_back_when_never_healthy::stories(),
         floor::stories(),
         gate::stories(),
+        gate_demanded::stories(),
         units::stories(),
         floor_index::stories(),
         foreign_initrd::stories(),
