@@ -1,4 +1,4 @@
-//! A whole Debian whose kernel cannot have the gate: where the image demands it nothing of the root runs, a unit that
+//! A whole Debian whose gate cannot be set up: where the image demands it nothing of the root runs, a unit that
 //! is no workload as little as one that waits for nothing; where it is in dry run everything does.
 
 use crate::images;
@@ -18,13 +18,15 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-const NO_GATE: &str = "bennud: FAILED GATE: hook bdev_setintegrity: ";
+const NO_HOOK: &str = "bennud: FAILED GATE: hook bdev_setintegrity: ";
+const NO_PROGRAM: &str = "bennud: FAILED GATE: /run/tool: cannot be looked at: ";
 
 fn other_slot(context: &mut Context) -> Result<()> {
-    let disk = images::disk(&["demo/bystanders.toml", "demo/without-hooks.toml"])?;
+    let disk = images::disk(&["demo/bystanders.toml", "demo/no-gate.toml"])?;
     let mut machine = images::machine_with(context, &disk, 2048)?;
     start_without_gate(
         &mut machine,
+        NO_PROGRAM,
         "bennud: slot 3 is marked bad; restarting into the other one",
     )?;
     // The control: the same two units, behind a gate.
@@ -46,6 +48,7 @@ fn last_slot(context: &mut Context) -> Result<()> {
     let mut machine = images::machine_with(context, &disk, 2048)?;
     start_without_gate(
         &mut machine,
+        NO_HOOK,
         "bennud: slot 3 is marked bad and no other one may start; restarting into the recovery screen",
     )?;
     let lines = boot_that_halts(&mut machine, "SLOT-UNHEALTHY")?;
@@ -60,7 +63,7 @@ fn dry_run(context: &mut Context) -> Result<()> {
     let disk = images::disk(&["demo/without-hooks-dry.toml"])?;
     let mut machine = images::machine_with(context, &disk, 2048)?;
     let mut on = machine.power_on()?;
-    on.wait_for(NO_GATE, MULTI_USER)?;
+    on.wait_for(NO_HOOK, MULTI_USER)?;
     on.wait_for("bennud: slot 4 marked good (+3)", MULTI_USER)?;
     let lines = texts(&on);
     for line in ["BYSTANDER EARLY", "BYSTANDER LATE"] {
@@ -69,11 +72,11 @@ fn dry_run(context: &mut Context) -> Result<()> {
     Ok(())
 }
 
-/// Powers on, and waits for `verdict` and for the restart, with no unit's word before it, and no shell's either.
-fn start_without_gate(machine: &mut Machine, verdict: &str) -> Result<()> {
+/// Powers on, and waits for `fault`, for `verdict` and for the restart, with no unit's word before it, and no shell's either.
+fn start_without_gate(machine: &mut Machine, fault: &str, verdict: &str) -> Result<()> {
     let mut on = machine.power_on()?;
     let others = ["BYSTANDER", "emergency mode", "root account is locked"].map(Marker::from);
-    on.wait_for_without(NO_GATE, &others, MULTI_USER)?;
+    on.wait_for_without(fault, &others, MULTI_USER)?;
     on.wait_for_without("bennud: FAILED SLOT-UNHEALTHY: GATE: ", &others, MULTI_USER)?;
     on.wait_for_without(verdict, &others, MULTI_USER)?;
     // Before bennud's own grace of a minute: it is systemd that restarts.
