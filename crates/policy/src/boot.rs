@@ -290,7 +290,7 @@ pub fn on_healthy(record: &mut BootRecord, this: &ImageVersion) {
 
 /// The health checks did not pass in time: restart for another attempt, or give the slot up. `entries` are those
 /// on the ESP now. [`BootAction::Halt`] means that no other slot is left: the system stays up as it is, because
-/// a restart would end on the last screen of bennu-init.
+/// a restart would end on the last screen of bennu-init. It is restarted all the same without the gate that it demands.
 pub fn on_unhealthy(
     record: &mut BootRecord,
     this: &ImageVersion,
