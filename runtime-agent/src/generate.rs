@@ -43,7 +43,7 @@ fn bennud() -> Command {
         .after_help("Exit status: 2 cannot start. Otherwise it stays until it is ended or the machine restarts.")
 }
 
-/// The command line of `bennu-forward`: nothing.
+/// The command line of `bennu-forward`: nothing, or one word. For its page only.
 fn forward() -> Command {
     Command::new("bennu-forward")
         .disable_help_flag(true)
@@ -53,7 +53,10 @@ fn forward() -> Command {
              Started by bennu-alert.service, without arguments, in images that have [alerts]. It reads \
              /usr/lib/bennu/alerts.json, /run/bennu/boot.json, the record log and, if it is there, \
              /var/lib/bennu-alert/client.pem; it writes /var/lib/bennu-alert/cursor.json. While the server cannot be \
-             reached the records wait.",
+             reached the records wait.\n\n\
+             After a State Purge bennu-purged-alert.service starts it with the word `purged`: it reads \
+             /usr/lib/bennu/alerts.json, /run/bennu/records and /run/bennu/purged-sinks.json, and writes \
+             /run/bennu-purged-alert/cursor.json.",
         )
         .after_help("Exit status: 2 cannot start. Otherwise it stays until it is ended.")
 }

@@ -29,6 +29,8 @@ const PURGED_TARGET: &str = include_str!("../../assets/purged.target");
 const BENNUD_UNIT: &str = include_str!("../../assets/bennud.service");
 /// Only in images that name a syslog server.
 const ALERT_UNIT: &str = include_str!("../../assets/bennu-alert.service");
+/// What takes its place after a State Purge.
+const PURGED_ALERT_UNIT: &str = include_str!("../../assets/bennu-purged-alert.service");
 
 /// Why a root cannot be composed.
 #[derive(Debug, thiserror::Error)]
@@ -213,7 +215,7 @@ impl Editor<'_> {
         )
     }
 
-    /// The syslog server and the unit that sends to it.
+    /// The syslog server and the units that send to it.
     fn alerts(&mut self, alerts: &AlertPlan, agents: &Agents) -> Result<(), RootError> {
         self.text(
             "/usr/lib/bennu/bennu-forward",
@@ -221,15 +223,15 @@ impl Editor<'_> {
             &agents.read("bennu-forward")?,
         )?;
         self.text(paths::ROOT_ALERTS, 0o644, &alerts.document()?)?;
-        self.text(
-            "/usr/lib/systemd/system/bennu-alert.service",
-            0o644,
-            ALERT_UNIT.as_bytes(),
-        )?;
-        self.link(
-            "/usr/lib/systemd/system/multi-user.target.wants/bennu-alert.service",
-            "../bennu-alert.service",
-        )
+        for (unit, text, target) in [
+            ("bennu-alert.service", ALERT_UNIT, "multi-user.target"),
+            ("bennu-purged-alert.service", PURGED_ALERT_UNIT, "purged.target"),
+        ] {
+            const UNITS: &str = "/usr/lib/systemd/system";
+            self.text(&format!("{UNITS}/{unit}"), 0o644, text.as_bytes())?;
+            self.link(&format!("{UNITS}/{target}.wants/{unit}"), &format!("../{unit}"))?;
+        }
+        Ok(())
     }
 
     fn identity(&mut self, plan: &Plan) -> Result<String, RootError> {

@@ -4,9 +4,12 @@
 
 use crate::decode::{DecodeError, Document};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// Longest host or server name (RFC 1035 §2.3.4).
 const MAX_NAME: usize = 253;
+/// Most addresses that a host name has here.
+const MAX_ADDRESSES: usize = 64;
 
 /// What counts as the server's word that it has what was sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,9 +76,51 @@ impl Document for AlertConfig {
     }
 }
 
+/// `/run/bennu/purged-sinks.json`: what `bennud` knew of the host's addresses when it purged the state; nobody resolves names
+/// afterwards. Read by `bennu-forward purged`. Nothing is trusted about them: the server's certificate says who answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PurgedSinks {
+    /// Schema number; 1.
+    pub schema: u32,
+    /// In the order in which they are tried; may be empty.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Document for PurgedSinks {
+    const NAME: &'static str = "addresses after a purge";
+    const SCHEMA: u32 = 1;
+    const MAX_BYTES: usize = 4096;
+
+    fn check(&self) -> Result<(), DecodeError> {
+        if self.addresses.len() > MAX_ADDRESSES {
+            let found = self.addresses.len().to_string();
+            return Err(Self::bad_value("addresses", "at most 64", &found));
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_after_a_purge_are_few_and_are_addresses() {
+        let with = |addresses: &str| format!("{{\"schema\":1,\"addresses\":[{addresses}]}}");
+        let good = with("\"10.0.2.2\",\"2001:db8::7\"");
+        let decoded = PurgedSinks::decode(good.as_bytes()).unwrap();
+        assert_eq!(decoded.addresses.len(), 2);
+        assert!(PurgedSinks::decode(with("").as_bytes()).is_ok());
+        let many = vec!["\"10.0.2.2\""; MAX_ADDRESSES + 1].join(",");
+        let refused = PurgedSinks::decode(with(&many).as_bytes());
+        let member = "addresses";
+        assert!(matches!(refused, Err(DecodeError::BadValue { member: found, .. }) if found == member));
+        assert!(PurgedSinks::decode(with("\"logs.example\"").as_bytes()).is_err());
+        let long = vec![b' '; PurgedSinks::MAX_BYTES + 1];
+        let refused = PurgedSinks::decode(&long);
+        assert!(matches!(refused, Err(DecodeError::TooLong { .. })));
+    }
 
     fn config() -> AlertConfig {
         AlertConfig {

@@ -110,5 +110,10 @@ pub const STATE_ALERT_CURSOR: &str = "/var/lib/bennu-alert/cursor.json";
 /// On the state volume: certificate chain and key of this machine for the syslog server, PEM; put there by whoever sets the
 /// machine up.
 pub const STATE_ALERT_CLIENT: &str = "/var/lib/bennu-alert/client.pem";
+/// In the running system, after a State Purge: addresses of the syslog server ([`crate::alerts::PurgedSinks`]), 0644. That it
+/// is there says that the state volume is gone: `bennu-alert.service` gives way to `bennu-purged-alert.service`.
+pub const RUN_PURGED_SINKS: &str = "/run/bennu/purged-sinks.json";
+/// In the running system, after a State Purge: how far [`RUN_RECORDS`] has been sent.
+pub const RUN_PURGED_CURSOR: &str = "/run/bennu-purged-alert/cursor.json";
 /// In the running system: where `bennud` answers questions.
 pub const RUN_CONTROL: &str = "/run/bennu/control.sock";

@@ -238,11 +238,8 @@ impl Group {
     /// # Errors
     /// [`CgroupError`].
     pub fn thaw(&self, limit: Duration) -> Result<(), CgroupError> {
-        match self.write("thaw", "cgroup.freeze", "0") {
-            Err(_) if self.is_gone() => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => self.wait("frozen 0", "going on", limit),
-        }
+        self.begin_thaw()?;
+        self.wait("frozen 0", "going on", limit)
     }
 
     /// Kills everything in it, frozen or not, and waits at most `limit` until nothing is left.
@@ -254,12 +251,26 @@ impl Group {
         self.await_empty(limit)
     }
 
-    /// Asks the kernel to kill everything in it, without waiting.
+    /// Asks the kernel to kill everything in it, without waiting. In a group that is gone there is nothing to kill.
     ///
     /// # Errors
     /// [`CgroupError::Act`].
     pub fn begin_kill(&self) -> Result<(), CgroupError> {
-        self.write("kill", "cgroup.kill", "1")
+        match self.write("kill", "cgroup.kill", "1") {
+            Err(_) if self.is_gone() => Ok(()),
+            written => written,
+        }
+    }
+
+    /// Asks the kernel to let everything in it go on, without waiting. A group that is gone needs nothing.
+    ///
+    /// # Errors
+    /// [`CgroupError::Act`].
+    pub fn begin_thaw(&self) -> Result<(), CgroupError> {
+        match self.write("thaw", "cgroup.freeze", "0") {
+            Err(_) if self.is_gone() => Ok(()),
+            written => written,
+        }
     }
 
     /// Waits at most `limit` until nothing is left in it.

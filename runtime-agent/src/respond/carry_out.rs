@@ -2,22 +2,17 @@
 
 use super::kill::{self, Named};
 use super::limit::within;
-use super::{Acted, Warden, freeze, network, other, purge, repair, report};
+use super::{Acted, Warden, freeze, network, other, repair, report};
 use crate::esp::{Access, with_esp};
-use crate::health::command;
 use crate::mark::{self, Slot};
-use crate::records::Journal;
 use crate::surroundings::Surroundings;
 use bennu_esp::About;
-use bennu_formats::paths;
 use bennu_linux::kmsg::Level;
 use bennu_linux::reboot::{End, end_at_once, sync};
 use bennu_linux::time;
-use bennu_policy::drift::{Action, Decision, Severity, Signal};
+use bennu_policy::drift::{Action, Decision, Signal};
 use bennu_records::certificate::Outcome;
-use serde_json::json;
 use std::convert::Infallible;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,10 +22,6 @@ pub const ACT_LIMIT: Duration = Duration::from_secs(6);
 pub const ESP_LIMIT: Duration = Duration::from_secs(15);
 /// Longest time to verify every block of the other slot: 16 GiB at 30 MB/s.
 pub(super) const VERIFY_LIMIT: Duration = Duration::from_secs(600);
-/// Leaves nothing but systemd and `bennud` running.
-const ISOLATE: [&str; 4] = [command::SYSTEMCTL, "--no-block", "isolate", "purged.target"];
-/// How long systemd has to accept that.
-const ISOLATE_LIMIT: Duration = Duration::from_secs(10);
 
 impl Warden {
     /// Record and alert, then certificate where the machine may not live to sign another, then everything up to the purge;
@@ -151,39 +142,6 @@ impl Warden {
         limited(world, move || freeze::freeze(&groups, &paths))
     }
 
-    fn purge(&mut self, rule: &str, world: &mut impl Surroundings) -> Vec<Acted> {
-        // The volume beneath the log loses its key: the log ends in good order before.
-        self.note(
-            json!({"event": "state-purge-begins", "severity": report::severity(Severity::Lost)}),
-            world,
-        );
-        self.sign_head(world);
-        self.stop_log(world);
-        let journal = Journal::at(Path::new(paths::RUN_RECORDS), self.witness.clone());
-        self.journal.replace(journal);
-        self.halted = true;
-        let done = purge::purge(Arc::clone(&self.groups), &mut || world.pause(Duration::ZERO));
-        let failed = done.iter().any(|step| step.result.is_err());
-        let mut acted: Vec<Acted> = Vec::new();
-        for step in done {
-            let name = format!("state-purge.{}", step.step);
-            let act = report::acted(&name, rule, step.result, step.up_ms);
-            world.say(Level::Alert, &report::sentence(&act));
-            acted.push(act);
-        }
-        let whole = match failed {
-            false => Ok("all steps".to_owned()),
-            true => Err("not all steps succeeded".to_owned()),
-        };
-        acted.push(report::acted(
-            Action::StatePurge.name(),
-            rule,
-            whole,
-            time::since_boot_ms(),
-        ));
-        acted
-    }
-
     /// Whether another slot may start.
     pub(super) fn mark_drifted(&self, reason: &str, world: &mut impl Surroundings) -> Result<bool, String> {
         let (slot, reason, device) = (
@@ -201,20 +159,6 @@ impl Warden {
             Ok(Ok(entry)) => Ok(entry.is_some()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(late) => Err(format!("ESP: {late}")),
-        }
-    }
-
-    /// Nothing runs and nothing is left to protect: systemd takes what is left away, and a person has to come.
-    fn wait_for_a_person(&mut self, world: &mut impl Surroundings) -> ! {
-        world.say(
-            Level::Alert,
-            "nothing is watched any more: the machine waits for a person",
-        );
-        if let Err(error) = command::run(&ISOLATE, ISOLATE_LIMIT) {
-            world.say(Level::Error, &format!("purged.target: {error}"));
-        }
-        loop {
-            world.pause(Duration::from_secs(60));
         }
     }
 

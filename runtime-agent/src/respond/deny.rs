@@ -20,6 +20,10 @@ use std::path::Path;
 pub const MANAGER: &str = "init.scope";
 /// That of `bennu-forward`.
 pub const ALERTS: &str = "system.slice/bennu-alert.service";
+/// That of the one which takes its place after a State Purge.
+const PURGED_ALERTS: &str = "system.slice/bennu-purged-alert.service";
+/// Never denied, besides `bennud`.
+const NEVER: [&str; 3] = [MANAGER, ALERTS, PURGED_ALERTS];
 
 /// The unit that a sighting names: of the process that the gate denied something, or of those that run the program. None
 /// where there is none, or several, or one that is never denied, or where one of them cannot be told: then nobody knows who
@@ -40,7 +44,7 @@ pub fn unit_of(groups: &Groups, sighting: &Sighting) -> Option<String> {
     units.dedup();
     let own = own_unit(groups, all).ok()?;
     match units.as_slice() {
-        [Some(unit)] if ![MANAGER, ALERTS, &own].contains(&unit.as_str()) => Some(unit.clone()),
+        [Some(unit)] if unit != &own && !NEVER.contains(&unit.as_str()) => Some(unit.clone()),
         _ => None,
     }
 }
@@ -72,7 +76,7 @@ pub fn deny(groups: &Groups, concerned: &Concerned, spared: &[String]) -> Result
     };
     // First those, for there are as many places as there are.
     let own = own_unit(groups, all);
-    let never = [MANAGER, ALERTS].into_iter().chain(own.as_deref().ok());
+    let never = NEVER.into_iter().chain(own.as_deref().ok());
     for path in never.chain(spared.iter().map(String::as_str)) {
         mark(path, Mark::Spared)?;
     }

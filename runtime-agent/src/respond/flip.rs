@@ -114,6 +114,7 @@ impl Warden {
         }
         let refused = report::acted(Action::FlipSlot.name(), rule, Err(words), time::since_boot_ms());
         world.say(Level::Alert, &report::sentence(&refused));
+        self.note(report::act_body(&refused), world);
         let mut acts = vec![refused];
         let again = self.decide(&found);
         if again.plan.iter().any(|step| step.action == Action::Recovery) {

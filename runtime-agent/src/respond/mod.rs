@@ -20,6 +20,7 @@ pub mod memory;
 mod network;
 mod other;
 pub mod purge;
+mod purged;
 mod repair;
 mod report;
 mod signer;
@@ -38,6 +39,7 @@ use crate::watch::{Inbox, Sighting, Watch};
 use bennu_formats::Sha256Digest;
 use bennu_formats::drift::{DEFAULT_INTERVAL_MS, DriftConfig, EnforcedAction};
 use bennu_formats::handover::Handover;
+use bennu_formats::paths;
 use bennu_linux::kmsg::Level;
 use bennu_linux::time;
 use bennu_policy::drift::{self, Action, ActionSet, Concerned, Decision, Facts, OtherSlot, Seen, Windows};
@@ -53,6 +55,7 @@ use other::Found;
 use serde_json::json;
 use signer::LimitedSigner;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +118,8 @@ pub struct Warden {
     known: Vec<Known>,
     memory: Memory,
     sinks: Sinks,
+    /// How far whoever sends the log has come.
+    cursor: &'static Path,
     /// Whom `deny` was last told to concern.
     concerned: Concerned,
     /// What was said last about undoing, so that it is said once.
@@ -159,6 +164,7 @@ impl Warden {
             known: memory.seen(),
             memory,
             sinks: Sinks::default(),
+            cursor: Path::new(paths::STATE_ALERT_CURSOR),
             concerned: Concerned::default(),
             undoing: None,
             next: (0, Sha256Digest::ZERO),
@@ -256,10 +262,15 @@ impl Warden {
         self.remember_seen(world);
     }
 
-    /// What has to be known before the network is cut, and what a restarted unit must not escape.
+    /// What has to be known before nobody resolves names any more, and what a restarted unit must not escape.
     fn refresh(&mut self, world: &mut impl Surroundings) {
         let in_force = self.memory.in_force();
-        if self.enforced().has(Action::CutNetwork) && !in_force.has(Action::CutNetwork) {
+        let ends_names = |action| self.enforced().has(action);
+        if [Action::CutNetwork, Action::StatePurge]
+            .into_iter()
+            .any(ends_names)
+            && !in_force.has(Action::CutNetwork)
+        {
             self.sinks.refresh(&mut || world.pause(Duration::ZERO));
         }
         if in_force.has(Action::Deny) {

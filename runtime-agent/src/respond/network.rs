@@ -1,14 +1,16 @@
 //! `cut-network`: packets of every socket are dropped but those of loopback and those of TCP from and to the alert sinks.
 //! The execution gate's programs drop them, at the root of the control groups; they hold without `bennud`.
 //!
-//! A sink's name is resolved while the network is whole, once a minute: afterwards nobody answers.
+//! A sink's name is resolved while the network is whole, once a minute: afterwards nobody answers. Nor does anybody after a
+//! State Purge: then the addresses go to `bennu-forward purged`.
 
 use super::deny::open;
 use super::limit::within;
 use crate::documents;
 use bennu_alert::resolve;
 use bennu_ebpf::interface::respond::{MAX_SINKS, Responses, Sink};
-use bennu_formats::alerts::AlertConfig;
+use bennu_formats::alerts::{AlertConfig, PurgedSinks};
+use bennu_formats::decode::Document as _;
 use bennu_formats::paths;
 use std::net::IpAddr;
 use std::path::Path;
@@ -20,7 +22,7 @@ const ANEW: Duration = Duration::from_secs(60);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// The places that alerts go to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Sinks {
     place: Option<(String, u16)>,
     addresses: Vec<IpAddr>,
@@ -44,6 +46,11 @@ impl Sinks {
     /// Whether the image names one.
     pub fn is_named(&self) -> bool {
         self.place.is_some()
+    }
+
+    /// Whether it has an address that is known.
+    pub fn is_known(&self) -> bool {
+        !self.addresses.is_empty()
     }
 
     /// Asks for the addresses of a name, if it is time to. Addresses that are known stay when there is no answer.
@@ -90,6 +97,18 @@ impl Sinks {
                 format!("alerts go to {}", known.join(", "))
             }
         }
+    }
+
+    /// Leaves `path` to the sender that runs after a purge, and has its unit take the place of the other one.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn leave(&self, path: &Path) -> Result<(), String> {
+        let left = PurgedSinks {
+            schema: PurgedSinks::SCHEMA,
+            addresses: self.addresses.clone(),
+        };
+        documents::write(path, &left).map_err(|error| error.to_string())
     }
 
     /// What cuts the network: for [`cut`], with the words about it.
@@ -159,6 +178,20 @@ mod tests {
         );
         let (all, words) = Sinks::default().plan();
         assert!(all.is_empty() && words.contains("names no alert sink"), "{words}");
+    }
+
+    #[test]
+    fn the_sender_after_a_purge_gets_the_addresses_that_are_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("purged-sinks.json");
+        let mut sinks = at("10.0.2.100");
+        for known in [0, 1] {
+            sinks.leave(&path).unwrap();
+            let left: PurgedSinks = documents::read(&path).unwrap();
+            assert_eq!(left.addresses.len(), known);
+            sinks.refresh(&mut || ());
+        }
+        assert!(sinks.leave(Path::new("/nonexistent/sinks")).is_err());
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //! 2. the files with secrets are overwritten where they lie, cut to nothing and removed: in place, so that each mount,
 //!    each open file and each mapping of them sees zeros;
 //! 3. each crypt device loses its key in the kernel and becomes a device of errors;
-//! 4. what was frozen is killed, so that copies in its memory go; its service manager has nothing to start it with;
+//! 4. what was frozen is killed, so that copies in its memory go, and at once systemd is asked for `purged.target`, so that
+//!    it starts nothing of it again (while the others are frozen it does not answer). Killed and not stopped in good order:
+//!    the daemons that hold the network's addresses would take them away;
 //! 5. the secrets' mount goes, and clean pages of what was decrypted are dropped.
 //!
 //! The TPM was latched before the root started: nothing opens the sealed copies before the next verified start. Each
@@ -16,9 +18,10 @@
 use super::freeze::together;
 use super::groups::Groups;
 use super::limit::{Late, within};
+use super::purged;
 use crate::kernel_files::proc_path;
 use bennu_formats::paths;
-use bennu_linux::cgroup::Group;
+use bennu_linux::cgroup::{CgroupError, Group};
 use bennu_linux::dm::{DeviceMapper, DmError, Name};
 use bennu_linux::mount::{Unmount, unmount};
 use bennu_linux::time;
@@ -45,6 +48,8 @@ const FOLDER_LIMIT: Duration = Duration::from_millis(1500);
 const WIPE_LIMIT: Duration = Duration::from_millis(900);
 /// Deepest folder below.
 const MAX_DEPTH: usize = 4;
+/// How long systemd has to accept that its units end: less than a step.
+const ISOLATE_LIMIT: Duration = Duration::from_millis(3500);
 /// In procfs.
 const DROP_CACHES: &str = "sys/vm/drop_caches";
 
@@ -73,10 +78,8 @@ pub fn purge(groups: Arc<Groups>, alive: &mut dyn FnMut()) -> Vec<Done> {
         ),
         ("erase-secrets", Box::new(erase_all)),
         ("wipe-keys", Box::new(wipe_keys)),
-        (
-            "kill",
-            Box::new(|| together(&killed?, Group::begin_kill, Group::await_empty)),
-        ),
+        ("kill", Box::new(|| together(&killed?, end, Group::await_empty))),
+        ("stop-units", Box::new(|| purged::isolate(ISOLATE_LIMIT))),
         ("unmount", Box::new(leave_secrets)),
         ("drop-caches", Box::new(drop_caches)),
     ];
@@ -98,6 +101,13 @@ fn take(steps: Vec<Step>, one: Duration, all: Duration, alive: &mut dyn FnMut())
         alive();
     }
     done
+}
+
+/// Nothing that was killed comes back from the thaw. In a group that stays frozen the next process that systemd starts would
+/// stop before it executes, and PID 1 waits for that one (vfork) for ever.
+fn end(group: &Group) -> Result<(), CgroupError> {
+    group.begin_kill()?;
+    group.begin_thaw()
 }
 
 fn others(groups: &Groups) -> Result<Vec<Group>, String> {

@@ -7,7 +7,7 @@ use crate::records::Journal;
 use crate::surroundings::Surroundings;
 use crate::watch::Sighting;
 use bennu_alert::Cursor;
-use bennu_formats::{Sha256Digest, paths};
+use bennu_formats::Sha256Digest;
 use bennu_linux::kmsg::Level;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -27,7 +27,7 @@ fn next_to_send(cursor: &Path) -> Option<u64> {
 }
 
 /// Whether the line with this number is at the server. What cannot be read says no.
-fn is_confirmed(cursor: &Path, line: u64) -> bool {
+pub(super) fn is_confirmed(cursor: &Path, line: u64) -> bool {
     next_to_send(cursor).is_some_and(|next| next > line)
 }
 
@@ -59,7 +59,7 @@ impl Warden {
     /// Writes the line of the decision, which certificates name from now on. Where it cannot be written they name the last one
     /// that was, and no server can confirm it.
     pub(super) fn note_decision(&mut self, body: Value, world: &mut impl Surroundings) {
-        let cursor = next_to_send(Path::new(paths::STATE_ALERT_CURSOR));
+        let cursor = next_to_send(self.cursor);
         let line = self.note(body, world);
         self.awaited = awaited(cursor, line.map(|(number, _)| number));
         self.line = line.unwrap_or(self.line);
@@ -124,7 +124,7 @@ impl Warden {
         };
         let end = world.now() + ALERT_LIMIT;
         let confirmed = loop {
-            if is_confirmed(Path::new(paths::STATE_ALERT_CURSOR), line) {
+            if is_confirmed(self.cursor, line) {
                 break true;
             }
             if world.now() >= end {

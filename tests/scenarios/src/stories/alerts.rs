@@ -89,7 +89,7 @@ fn wait_for_number(server: &Server, number: u64) -> Result<()> {
 }
 
 /// What the server has once it has written down all that reached it.
-fn settled(server: &Server) -> Result<Received> {
+pub(super) fn settled(server: &Server) -> Result<Received> {
     let deadline = Instant::now() + ARRIVES;
     let mut before = server.received()?;
     loop {
@@ -135,7 +135,7 @@ fn expect_only_the_last_batch_again(had: &Received, whole: &Received) -> Result<
 
 /// Waits until the server has every line that the guest's log has now, at least to number `least`: each number once, from
 /// 0 on, byte for byte, and what came again came as it was.
-fn wait_for_all(server: &Server, guest: &Guest, least: u64) -> Result<Received> {
+pub(super) fn wait_for_all(server: &Server, guest: &Guest, least: u64) -> Result<Received> {
     let log = guest.run("for file in /var/lib/bennu/records/*.jsonl; do cat $file; echo; done")?;
     // What a power cut tore is no line; the log's own check looks at it.
     let line = |text: &str| {

@@ -45,11 +45,13 @@ pub fn machine_of(context: &mut Context, release: &str) -> Result<(Machine, Gues
 
 /// Waits until the slot is good, drift is watched and nginx answers.
 pub fn wait_until_it_serves(on: &mut PowerOn<'_>, guest: &Guest) -> Result<()> {
-    on.wait_for_without(
-        "bennud: watching for drift; enforced: kill, state-purge, fail-safe",
-        &["FAILED".into()],
-        SERVES,
-    )?;
+    wait_until_it_serves_with(on, guest, "kill, state-purge, fail-safe")
+}
+
+/// The same of a release that enforces something else.
+pub fn wait_until_it_serves_with(on: &mut PowerOn<'_>, guest: &Guest, enforced: &str) -> Result<()> {
+    let watches = format!("bennud: watching for drift; enforced: {enforced}");
+    on.wait_for_without(watches.as_str(), &["FAILED".into()], SERVES)?;
     on.wait_for_without("bennud: slot 4 marked good (+3)", &["FAILED".into()], SERVES)?;
     guest.wait_for_web(SERVES)?;
     guest.wait_for_shell(SERVES)

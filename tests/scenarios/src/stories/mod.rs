@@ -34,6 +34,7 @@ mod pcr_banks;
 mod pin;
 mod portable;
 mod power_cuts;
+mod purged;
 mod recovery_key;
 mod recovery_screen;
 mod rigs;
@@ -121,6 +122,7 @@ pub fn all() -> Vec<Story> {
         alerts::stories(),
         portable::stories(),
         power_cuts::stories(),
+        purged::stories(),
         rigs::stories(),
     ]
     .concat()
