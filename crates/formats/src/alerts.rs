@@ -3,8 +3,8 @@
 //! No record leaves the machine without it. Receivers: syslog over TLS, RFC 5424 and RFC 5425.
 
 use crate::decode::{DecodeError, Document};
+use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 
 /// Longest host or server name (RFC 1035 §2.3.4).
 const MAX_NAME: usize = 253;
