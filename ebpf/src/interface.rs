@@ -182,11 +182,6 @@ pub fn root_of(config: &[u8; CONFIG_BYTES]) -> Option<u32> {
     word(config, 4)
 }
 
-/// bennud's inode in a `struct gate_config`.
-pub fn agent_of(config: &[u8; CONFIG_BYTES]) -> Option<u64> {
-    Some(u64::from_le_bytes(config.get(16..24)?.try_into().ok()?))
-}
-
 /// The bits of `FEATURE_…` in a `struct gate_config`.
 pub fn features_of(config: &[u8; CONFIG_BYTES]) -> u32 {
     word(config, 12).unwrap_or_default()

@@ -171,7 +171,6 @@ pub trait Kernel {
 pub struct Gate {
     mode: GateMode,
     root_dev: u32,
-    agent_inode: u64,
     ring: RingBuf<MapData>,
     counters: PerCpuArray<MapData, [u8; COUNTERS_BYTES]>,
 }
@@ -232,7 +231,6 @@ impl Gate {
         Ok(Self {
             mode: interface::mode_of(&config).ok_or(GateError::NotConfigured)?,
             root_dev: interface::root_of(&config).ok_or(GateError::NotConfigured)?,
-            agent_inode: interface::agent_of(&config).ok_or(GateError::NotConfigured)?,
             ring: RingBuf::try_from(Map::RingBuf(open(pins, RING)?)).map_err(failed(RING))?,
             counters,
         })
@@ -246,11 +244,6 @@ impl Gate {
     /// The root's device, `major << 20 | minor`.
     pub fn root_dev(&self) -> u32 {
         self.root_dev
-    }
-
-    /// Inode of bennud on the root.
-    pub fn agent_inode(&self) -> u64 {
-        self.agent_inode
     }
 
     /// Events so far and those that were lost, over all CPUs.

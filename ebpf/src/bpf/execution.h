@@ -5,8 +5,8 @@
 #include "gate.h"
 #include "profile.h"
 
-/* This memory is no file; what is named is the program that asks for it, if that is one of the root. bennud knows its own
- * trial by that. What it tries in each round of its watch, memory that may be executed and not read, is not recorded. */
+/* This memory is no file; what is named is the program that asks for it, if that is one of the root. What bennud tries to
+ * see whether this is denied, memory that may be executed and not read, is not recorded. */
 INLINE int deny_anonymous(struct gate_config *set, u32 prot)
 {
 	u64 program = current_program(set);

@@ -150,7 +150,7 @@ fn settings_become_the_programs_configuration() {
     let config = settings.config();
     assert_eq!(mode_of(&config), Some(GateMode::Enforce));
     assert_eq!(root_of(&config), Some(0x0fd0_0001));
-    assert_eq!(agent_of(&config), Some(settings.agent_inode));
+    assert_eq!(config[16..24], settings.agent_inode.to_le_bytes());
     assert_eq!(config[8..16], [40, 0, 0, 0, 4, 0, 0, 0]);
     settings.interpreters.push((2, units::program::CONFINED));
     assert_eq!(settings.config()[12], 5);

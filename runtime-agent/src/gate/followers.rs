@@ -1,7 +1,7 @@
 //! What `bennud` does beside a gate that stands: tells its events, raises its profiles, writes its trace. The gate needs
 //! none of it, so one that cannot start is told and the others go on.
 
-use super::{NoGate, report, watch};
+use super::{NoGate, watch};
 use crate::watch::Inbox;
 use crate::{profiles, tracing};
 use bennu_ebpf::Gate;
@@ -20,7 +20,6 @@ pub fn start(gate: Gate, config: GateConfig, denied: Inbox) -> Vec<String> {
     });
     let units = set.iter().flat_map(|set| &set.profiles);
     let units = units.map(|profile| profile.unit.clone()).collect();
-    let denied = denied.without_trials_of(report::device(gate.root_dev()), gate.agent_inode());
     if let Err(error) = watch::start(gate, units, denied.clone()) {
         fault("its events are not watched", NoGate::Thread(error));
     }

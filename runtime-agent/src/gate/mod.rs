@@ -22,6 +22,7 @@ use bennu_formats::handover::Handover;
 use bennu_formats::paths;
 use bennu_linux::block::BlockError;
 use bennu_linux::bounded::ReadError;
+use bennu_linux::bpf;
 use bennu_linux::dm::DmError;
 use bennu_linux::mount::{self, MountError, MountSpec, Restriction, Unmount};
 use bennu_policy::gate::{Device, RootRefusal};
@@ -95,9 +96,7 @@ pub enum NoGate {
     #[error("{0}")]
     Gate(#[from] GateError),
     /// The programs are attached and nobody calls them.
-    #[error(
-        "gate: expected it to notice executable memory, found no event: the kernel runs without lsm=…,bpf"
-    )]
+    #[error("gate: expected the kernel to ask it, found that it does not: the kernel runs without lsm=…,bpf")]
     NotCalled,
     /// It does not deny.
     #[error("gate: expected it to deny executable memory, found that it was given")]
@@ -128,7 +127,7 @@ pub fn wanted() -> Result<GateConfig, DocumentError> {
     )
 }
 
-/// The gate that stands, in the mode that the image asks for, proven to work: its first event is this trial.
+/// The gate that stands, in the mode that the image asks for, proven to work.
 ///
 /// # Errors
 /// [`NoGate::Gate`], [`NoGate::OtherMode`].
@@ -246,15 +245,16 @@ fn programs(config: &GateConfig, root: Device) -> Result<Vec<(u64, u32)>, NoGate
 
 /// The programs may be attached and the hooks not called (`lsm=` without bpf), so something is tried that must not pass.
 fn prove(gate: &Gate) -> Result<(), NoGate> {
-    let (before, _) = gate.counted()?;
-    let given = bennu_linux::bpf::try_executable_memory().is_ok();
-    let (after, _) = gate.counted()?;
-    proven(gate.mode(), after != before, given)
+    let asked = bpf::gate_is_asked();
+    // One in dry run would record it.
+    let given = gate.mode() == GateMode::Enforce && bpf::try_executable_memory().is_ok();
+    proven(gate.mode(), asked, given)
 }
 
-/// What the trial shows: whether the gate noticed it, and whether it was let pass.
-fn proven(mode: GateMode, noticed: bool, given: bool) -> Result<(), NoGate> {
-    match (mode, noticed, given) {
+/// What the trial shows: whether the kernel asks the gate, and whether executable memory was given, which another security
+/// module may have denied as well.
+fn proven(mode: GateMode, asked: bool, given: bool) -> Result<(), NoGate> {
+    match (mode, asked, given) {
         (_, false, _) => Err(NoGate::NotCalled),
         (GateMode::Enforce, true, true) => Err(NoGate::NotDenied),
         _ => Ok(()),
@@ -274,8 +274,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gate_that_notices_nothing_or_lets_pass_what_it_should_deny_is_none() {
-        for (mode, noticed, given, good) in [
+    fn a_gate_that_nobody_asks_or_that_lets_pass_what_it_should_deny_is_none() {
+        for (mode, asked, given, good) in [
             (GateMode::Enforce, true, false, true),
             (GateMode::DryRun, true, true, true),
             (GateMode::Enforce, true, true, false),
@@ -283,8 +283,8 @@ mod tests {
             (GateMode::Enforce, false, false, false),
             (GateMode::DryRun, false, true, false),
         ] {
-            let proven = proven(mode, noticed, given);
-            assert_eq!(proven.is_ok(), good, "{mode:?} {noticed} {given}: {proven:?}");
+            let proven = proven(mode, asked, given);
+            assert_eq!(proven.is_ok(), good, "{mode:?} {asked} {given}: {proven:?}");
         }
     }
 }

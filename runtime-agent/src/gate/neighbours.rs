@@ -5,9 +5,10 @@ use bennu_ebpf::others::{Others, others};
 use bennu_linux::bounded;
 use std::path::Path;
 
-/// IPE's policies, a directory each (Documentation/admin-guide/LSM/ipe.rst).
-const IPE: &str = "/sys/kernel/security/ipe/policies";
-const MAX_BYTES: usize = 16;
+/// IPE's files, among them its policies, a directory each (Documentation/admin-guide/LSM/ipe.rst).
+const IPE: &str = "/sys/kernel/security/ipe";
+/// Longest of them that is read: a version is three numbers of 16 bits.
+const MAX_BYTES: usize = 32;
 
 /// Beginnings of the names of systemd's programs, as the kernel cuts them, and the setting that loads them
 /// (systemd 257 and 261, src/bpf).
@@ -36,26 +37,30 @@ fn of_programs(others: &Others) -> Option<String> {
     let mut who: Vec<String> = others.names.iter().map(name).collect();
     if others.guarded > 0 {
         who.push(format!(
-            "a gate that guards {} programs of its own",
+            "a gate that guards {} programs of its own, as systemd's RestrictFileSystemAccess= does",
             others.guarded
         ));
     }
     (!who.is_empty()).then(|| format!("decide as well: {}", who.join(", ")))
 }
 
-/// Words about IPE if one of its policies in `directory` is active.
+/// Words about IPE, whose files are in `directory`, if one of its policies is active: the kernel has one at most.
 fn words(directory: &Path) -> Option<String> {
+    let read = |path: &Path| bounded::read_text(path, MAX_BYTES).ok();
     // Without IPE in the kernel there is no directory.
-    let mut active: Vec<String> = std::fs::read_dir(directory)
-        .ok()?
+    let policies = std::fs::read_dir(directory.join("policies")).ok()?;
+    let active = policies
         .flatten()
-        .filter(|policy| {
-            bounded::read_text(&policy.path().join("active"), MAX_BYTES).is_ok_and(|text| text == "1")
-        })
-        .map(|policy| policy.file_name().to_string_lossy().into_owned())
-        .collect();
-    active.sort();
-    (!active.is_empty()).then(|| format!("IPE decides as well: policy {}", active.join(", ")))
+        .map(|policy| policy.path())
+        .find(|policy| read(&policy.join("active")).is_some_and(|text| text.trim() == "1"))?;
+    let name = active.file_name().unwrap_or_default().to_string_lossy();
+    let version = read(&active.join("version")).map_or_else(String::new, |text| format!(" {}", text.trim()));
+    let enforces = read(&directory.join("enforce")).is_none_or(|text| text.trim() == "1");
+    Some(if enforces {
+        format!("IPE decides as well: policy {name}{version}")
+    } else {
+        format!("IPE tells as well and denies nothing: policy {name}{version}")
+    })
 }
 
 #[cfg(test)]
@@ -75,23 +80,37 @@ mod tests {
         );
         assert_eq!(
             of_programs(&others(&["restrict_fsacce"], 9)).unwrap(),
-            "decide as well: systemd's RestrictFileSystemAccess=, a gate that guards 9 programs of its own"
+            "decide as well: systemd's RestrictFileSystemAccess=, a gate that guards 9 programs of its own, as systemd's \
+             RestrictFileSystemAccess= does"
         );
     }
 
     #[test]
     fn an_active_policy_of_ipe_is_named_and_another_one_is_not() {
         let directory = tempfile::tempdir().unwrap();
-        for (name, active) in [("boot", "1\n"), ("spare", "0\n")] {
-            let policy = directory.path().join(name);
-            std::fs::create_dir(&policy).unwrap();
-            std::fs::write(policy.join("active"), active).unwrap();
-        }
+        let write = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("policies/spare/active", "0");
+        assert_eq!(words(directory.path()), None);
+        write("policies/boot/active", "1");
         assert_eq!(
             words(directory.path()).as_deref(),
             Some("IPE decides as well: policy boot")
         );
-        assert_eq!(words(&directory.path().join("spare")), None);
+        write("policies/boot/version", "1.2.3");
+        write("enforce", "1");
+        assert_eq!(
+            words(directory.path()).as_deref(),
+            Some("IPE decides as well: policy boot 1.2.3")
+        );
+        write("enforce", "0");
+        assert_eq!(
+            words(directory.path()).as_deref(),
+            Some("IPE tells as well and denies nothing: policy boot 1.2.3")
+        );
         assert_eq!(words(Path::new("/nowhere")), None);
     }
 }

@@ -1,6 +1,7 @@
 //! The pinned links and maps of the execution gate. Its own programs let nobody take one away; this is the second look.
 //!
-//! What is pinned may be there and not be called any more: so each look tries what the gate must deny.
+//! What is pinned may be there and not be called any more: so each look asks the gate, and tries what it must deny. What it
+//! must deny another security module may deny as well (IPE, systemd's programs); its answer nobody else gives.
 //!
 //! The first look is compared with the gate's own list, which is frozen: what was changed while no `bennud` ran is seen by the
 //! next one. Later looks are compared with the first.
@@ -9,7 +10,7 @@ use super::{Look, Sighting, Subject};
 use bennu_ebpf::objects::{self, Listed, Object};
 use bennu_formats::gate::GateMode;
 use bennu_formats::paths;
-use bennu_linux::bpf::try_executable_memory_unseen;
+use bennu_linux::bpf::{gate_is_asked, try_executable_memory};
 use bennu_policy::drift::Signal;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -53,15 +54,25 @@ impl Subject for Objects {
         };
         let mut seen = first.wrong.clone();
         seen.extend(changes(&first.pinned, &now));
-        seen.extend(tried(wanted.mode, try_executable_memory_unseen().is_ok()));
+        let enforces = wanted.mode == GateMode::Enforce;
+        seen.extend(tried(
+            gate_is_asked(),
+            enforces && try_executable_memory().is_ok(),
+        ));
         Ok(seen)
     }
 }
 
-/// What it says that executable memory was given or not; a gate in dry run gives it.
-fn tried(mode: GateMode, given: bool) -> Option<Sighting> {
-    let words = "executable memory: expected the gate to deny it to bennud, found it given";
-    (mode == GateMode::Enforce && given).then(|| Sighting::new(Signal::BpfObjectChanged, words))
+/// What it says that the gate answered or not, and that what it denies was given.
+fn tried(asked: bool, given: bool) -> Option<Sighting> {
+    let words = if !asked {
+        "programs of the gate: expected the kernel to ask them, found that it does not"
+    } else if given {
+        "executable memory: expected the gate to deny it to bennud, found it given"
+    } else {
+        return None;
+    };
+    Some(Sighting::new(Signal::BpfObjectChanged, words))
 }
 
 /// What differs between the gate's list and what is pinned.
@@ -136,15 +147,17 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_that_gives_what_it_should_deny_is_told() {
-        assert!(tried(GateMode::Enforce, true).is_some());
-        for (mode, given) in [
-            (GateMode::Enforce, false),
-            (GateMode::DryRun, true),
-            (GateMode::DryRun, false),
-        ] {
-            assert!(tried(mode, given).is_none(), "{mode:?} {given}");
+    fn a_gate_that_nobody_asks_is_told_also_where_somebody_else_denies_and_one_that_gives_is() {
+        assert!(tried(true, false).is_none(), "positive control");
+        for given in [false, true] {
+            let seen = tried(false, given).unwrap();
+            assert!(
+                seen.detail.contains("expected the kernel to ask them"),
+                "{seen:?}"
+            );
         }
+        let seen = tried(true, true).unwrap();
+        assert!(seen.detail.contains("found it given"), "{seen:?}");
     }
 
     #[test]

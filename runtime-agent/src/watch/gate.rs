@@ -10,16 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// place of a strong one's.
 const MOST: usize = 256;
 
-/// `PROT_READ | PROT_EXEC`: what `bennud` asks for when it tries whether the gate denies (`bennu_linux::bpf`).
-const TRIAL: u32 = 5;
-
 /// From the gate's thread to the watch.
 #[derive(Debug, Clone, Default)]
 pub struct Inbox {
     waiting: Arc<Mutex<Waiting>>,
-    /// `bennud`'s own program, by the gate's configuration: device and inode. A process's name is its own choice, and its id is
-    /// of no use: `bennud gate`, which tries it first, has ended by the time that its event is read.
-    own: Option<(String, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -35,27 +29,11 @@ struct Waiting {
 }
 
 impl Inbox {
-    /// The same one, which passes over the trials of this program.
-    #[must_use]
-    pub fn without_trials_of(self, device: String, inode: u64) -> Self {
-        Self {
-            own: Some((device, inode)),
-            ..self
-        }
-    }
-
-    fn is_trial(&self, denial: &Denial) -> bool {
-        let by_own = |(device, inode): &(String, u64)| denial.device == *device && denial.inode == *inode;
-        denial.kind == DenialKind::AnonymousExec
-            && denial.detail == TRIAL
-            && self.own.as_ref().is_some_and(by_own)
-    }
-
-    /// Puts a denial in. What only would have been denied is no sign of anything, and neither is bennud's own trial, nor
-    /// what a response to drift refuses: that would make signs out of itself.
+    /// Puts a denial in. What only would have been denied is no sign of anything, and neither is what a response
+    /// to drift refuses: that would make signs out of itself.
     pub fn put(&self, denial: &Denial) {
         let own = matches!(denial.kind, DenialKind::UnitDenied | DenialKind::NetworkCut);
-        if denial.outcome != Outcome::Denied || self.is_trial(denial) || own {
+        if denial.outcome != Outcome::Denied || own {
             return;
         }
         self.with(|waiting| {
@@ -218,67 +196,22 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_denied_the_gates_own_trial_and_what_a_response_refuses_are_no_signals() {
-        let inbox = Inbox::default().without_trials_of("253:1".into(), 9);
+    fn what_was_not_denied_and_what_a_response_refuses_are_no_signals() {
+        let inbox = Inbox::default();
         for outcome in [Outcome::DryRun, Outcome::Warned] {
             inbox.put(&denial(DenialKind::Pin, outcome, "x"));
         }
-        inbox.put(&trial());
         for kind in [DenialKind::UnitDenied, DenialKind::NetworkCut] {
             inbox.put(&denial(kind, Outcome::Denied, "x"));
         }
         assert!(Gate(inbox).look().unwrap().is_empty());
     }
 
-    /// `bennud`'s own.
-    fn trial() -> Denial {
-        Denial {
-            device: "253:1".into(),
-            inode: 9,
-            detail: TRIAL,
-            ..denial(DenialKind::AnonymousExec, Outcome::Denied, "bennud")
-        }
-    }
-
     #[test]
-    fn a_process_that_is_named_bennud_and_is_none_is_told() {
-        let inbox = Inbox::default().without_trials_of("253:1".into(), 9);
-        let trial = trial();
-        let named = denial(DenialKind::AnonymousExec, Outcome::Denied, "bennud");
-        let others = [
-            Denial {
-                inode: 0,
-                device: "0:0".into(),
-                detail: TRIAL,
-                ..named.clone()
-            },
-            Denial {
-                inode: trial.inode + 1,
-                ..trial.clone()
-            },
-            Denial {
-                device: "0:0".into(),
-                ..trial.clone()
-            },
-            Denial {
-                detail: 7,
-                ..trial.clone()
-            },
-            Denial {
-                kind: DenialKind::MapExec,
-                ..trial.clone()
-            },
-        ];
-        others.iter().for_each(|other| inbox.put(other));
-        inbox.put(&trial);
-        assert_eq!(Gate(inbox).look().unwrap().len(), others.len());
-        let nobody = Inbox::default();
-        nobody.put(&trial);
-        assert_eq!(
-            Gate(nobody).look().unwrap().len(),
-            1,
-            "who does not know itself passes nothing over"
-        );
+    fn a_process_that_is_named_bennud_is_told() {
+        let inbox = Inbox::default();
+        inbox.put(&denial(DenialKind::AnonymousExec, Outcome::Denied, "bennud"));
+        assert_eq!(Gate(inbox).look().unwrap().len(), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The images that stories boot, built by the `bennu` binary under test and kept under `target/vm/images/`,
 //! named by the digest of what they were built from. How long they are kept: [`image_store`].
 
-use crate::{image_store, syslog};
+use crate::{image_store, ipe, syslog};
 use anyhow::{Context as _, Result, ensure};
 use bennu_harness::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -55,7 +55,7 @@ fn making() -> MutexGuard<'static, ()> {
     MAKING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes the keys and the syslog server's certificates if they are not there, and the enrolled variable store.
+/// Makes the keys, the syslog server's certificates and IPE's policy if they are not there, and the enrolled variable store.
 pub fn variables() -> Result<PathBuf> {
     let _making = making();
     let keys = keys();
@@ -67,6 +67,7 @@ pub fn variables() -> Result<PathBuf> {
         run_bennu(&["keys", "generate", "--throw-away", &text(&keys)])?;
     }
     syslog::make_certificates()?;
+    ipe::sign_policy()?;
     let store = images_directory()?.join("vars.fd");
     if !store.exists() {
         run_bennu(&["keys", "enrol", &text(&keys), "--output", &text(&store)])?;
@@ -88,6 +89,7 @@ fn images_directory() -> Result<PathBuf> {
         top().join("images"),
         keys(),
         syslog::certificates(),
+        ipe::folder(),
     ] {
         list(&directory, &mut files)?;
     }

@@ -307,7 +307,7 @@ fn silenced(context: &mut Context) -> Result<()> {
     };
     let begins = at("PROBE INTRUDER begins intrude-tracing")?;
     let told = at(
-        "bennud: signal bpf-object-changed (strong): executable memory: expected the gate to deny it to bennud",
+        "bennud: signal bpf-object-changed (strong): programs of the gate: expected the kernel to ask them",
     )?;
     ensure!(
         begins < told,

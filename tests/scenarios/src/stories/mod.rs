@@ -28,6 +28,7 @@ mod kernel_side;
 mod latch;
 mod lying_disk;
 mod manifests;
+mod neighbours;
 mod no_shell;
 mod nothing_to_talk_to;
 mod pcr_banks;
@@ -100,6 +101,7 @@ pub fn all() -> Vec<Story> {
         verity_superblock::stories(),
         esp_injections::stories(),
         evidence::stories(),
+        neighbours::stories(),
         no_shell::stories(),
         nothing_to_talk_to::stories(),
         tpm_traffic::stories(),
