@@ -20,4 +20,5 @@ pub mod release;
 pub mod root;
 pub mod source;
 pub mod state_template;
+mod systemd;
 pub mod uki;

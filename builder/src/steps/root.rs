@@ -4,7 +4,7 @@ use crate::definition::{AgentsRule, FileEntry, SourceSection};
 use crate::plan::{AlertError, AlertPlan, Plan};
 use crate::steps::agents::{AgentError, Agents};
 use crate::steps::gate::GateError;
-use crate::steps::os_release;
+use crate::steps::{os_release, systemd};
 use bennu_erofs::{Content, Kind, Metadata, Timestamp, Tree, TreeError};
 use bennu_formats::decode::Document as _;
 use bennu_formats::drift::DriftConfig;
@@ -72,6 +72,18 @@ pub enum RootError {
     /// A workload that the root does not have.
     #[error("root: workloads.units {0}: expected a unit of the root, found none; name one that is there")]
     Workload(String),
+    /// Nothing would execute.
+    #[error(
+        "root: {place}: expected RestrictFileSystemAccess= to be off, found `{value}`: systemd trusts only devices that are set \
+         up after it has started, the root is set up before, and nothing would execute; let [gate] in image.toml do it, or \
+         set it to `no`"
+    )]
+    Restricted {
+        /// File, or the command line.
+        place: String,
+        /// What it says.
+        value: String,
+    },
     /// The execution gate's part.
     #[error("root: {0}")]
     Gate(#[from] GateError),
@@ -106,6 +118,9 @@ pub fn compose(
     // Before the definition's own files, which may replace it.
     editor.immutable()?;
     editor.definition_files(plan, &plan.root)?;
+    if let Some(systemd::Restricted { place, value }) = systemd::restricted(editor.tree, &plan.cmdline)? {
+        return Err(RootError::Restricted { place, value });
+    }
     if plan.agents == AgentsRule::Included {
         editor.agents(plan, agents)?;
         editor.drift(plan, release_keys)?;

@@ -49,6 +49,22 @@ fn an_unknown_key_is_refused_with_its_line_and_nothing_is_left_behind() {
 }
 
 #[test]
+fn a_root_in_which_systemd_would_let_nothing_execute_is_refused() {
+    let drop_in = "[[root.file]]\npath = \"/etc/systemd/system.conf.d/exec.conf\"\n\
+        content = \"[Manager]\\nRestrictFileSystemAccess=exec\\n\"\n";
+    let said = refused(
+        "restricted.toml",
+        &DEFINITION.replacen("[boot]\n", &format!("{drop_in}[boot]\n"), 1),
+    );
+    for words in [
+        "/etc/systemd/system.conf.d/exec.conf: expected RestrictFileSystemAccess= to be off, found `exec`",
+        "let [gate] in image.toml do it",
+    ] {
+        assert!(said.err.contains(words), "{}", said.err);
+    }
+}
+
+#[test]
 fn a_production_image_refuses_throw_away_keys() {
     let said = refused(
         "production.toml",
