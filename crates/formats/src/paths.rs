@@ -99,6 +99,8 @@ pub const STATE_DEVICE: &str = "bennu-state";
 pub const STATE_CERTIFICATES: &str = "/var/lib/bennu/certificates";
 /// In the running system: what `bennud` must not forget when it is started again: budgets and counters, 0644.
 pub const RUN_DRIFT_MEMORY: &str = "/run/bennu/drift-memory.json";
+/// On the state volume: the latest day that made a profile's rule stricter, `YYYY-MM-DD` and a line feed, 0644.
+pub const STATE_PROFILE_DAY: &str = "/var/lib/bennu/profile-day";
 /// On the state volume: how `bennud` ended in this start and the one before, 0600.
 pub const STATE_AGENT_ENDS: &str = "/var/lib/bennu/agent-ends.json";
 /// In the running system: the same where the image keeps no state.

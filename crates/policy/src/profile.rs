@@ -8,9 +8,22 @@
 use bennu_formats::debug_token::UtcDay;
 use bennu_formats::profile::{Rule, Stage};
 
-/// The day that counts: the clock's, or the build's if that is later.
-pub fn day(clock: Option<UtcDay>, built: UtcDay) -> UtcDay {
-    clock.map_or(built, |clock| clock.max(built))
+/// The day that counts: the latest of the clock's, the build's, and the one that made a rule stricter in an earlier start.
+pub fn day(clock: Option<UtcDay>, built: UtcDay, kept: Option<UtcDay>) -> UtcDay {
+    clock.into_iter().chain(kept).fold(built, UtcDay::max)
+}
+
+/// Whether one of these rules is stricter on the later day than on the earlier one.
+pub fn is_stricter(
+    rules: impl IntoIterator<Item = [Option<Rule>; 4]>,
+    earlier: UtcDay,
+    later: UtcDay,
+) -> bool {
+    rules
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|rule| stage_on(&rule, later) > stage_on(&rule, earlier))
 }
 
 /// The stage of a rule on a day.
@@ -75,9 +88,18 @@ mod tests {
     #[test]
     fn a_clock_before_the_build_is_not_believed() {
         let built = on("2026-05-05");
-        assert_eq!(day(Some(on("1970-01-01")), built), built);
-        assert_eq!(day(None, built), built);
-        assert_eq!(day(Some(on("2026-05-06")), built), on("2026-05-06"));
+        assert_eq!(day(Some(on("1970-01-01")), built, None), built);
+        assert_eq!(day(None, built, None), built);
+        assert_eq!(day(Some(on("2026-05-06")), built, None), on("2026-05-06"));
+    }
+
+    #[test]
+    fn neither_is_one_before_a_day_that_is_kept() {
+        let (built, kept) = (on("2026-05-05"), on("2026-06-01"));
+        assert_eq!(day(Some(on("2026-05-06")), built, Some(kept)), kept);
+        assert_eq!(day(None, built, Some(kept)), kept);
+        assert_eq!(day(Some(on("2026-06-02")), built, Some(kept)), on("2026-06-02"));
+        assert_eq!(day(None, built, Some(on("2020-01-01"))), built);
     }
 
     #[test]

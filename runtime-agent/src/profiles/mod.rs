@@ -1,16 +1,17 @@
 //! Profiles of units and confined interpreters, from the signed image into the execution gate.
 //!
-//! Read: `/usr/lib/bennu/profiles.json`, and the programs of the root that it and `gate.json` name. Given to
+//! Read: `/usr/lib/bennu/profiles.json`, the programs of the root that it and `gate.json` name, and the day that is kept
+//! ([`day`]). Given to
 //! `bennu_ebpf` by inode, before the gate decides anything. On failure there is no gate: a program that the root does not
 //! have is refused by its path.
 
+pub mod day;
 pub mod keep;
 
 use crate::documents::{self, DocumentError};
 use crate::gate::NoGate;
 use crate::gate::facts;
 use bennu_ebpf::interface::units::{Data, Unit, program};
-use bennu_formats::debug_token::UtcDay;
 use bennu_formats::gate::GateConfig;
 use bennu_formats::paths;
 use bennu_formats::profile::{Profile, ProfileSet};
@@ -18,7 +19,6 @@ use bennu_policy::gate::Device;
 use bennu_policy::profile;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Shells that are known without being named; those that the root has.
 const SHELLS: [&str; 12] = [
@@ -46,18 +46,14 @@ pub fn read() -> Result<Option<ProfileSet>, DocumentError> {
     documents::read_if_there(Path::new(paths::ROOT_PROFILES))
 }
 
-/// Today by the system's clock.
-pub fn today() -> Option<UtcDay> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    UtcDay::of_seconds(since.as_secs())
-}
-
 /// Profiles with their programs' inodes and the stages of today.
 ///
 /// # Errors
 /// [`NoGate::File`], [`NoGate::ForeignProgram`].
 pub fn units(set: &ProfileSet, root: Device) -> Result<Vec<Unit>, NoGate> {
-    let day = profile::day(today(), set.built);
+    // What is wrong with the day that is kept is told by `keep`.
+    let kept = day::kept(Path::new(paths::STATE_PROFILE_DAY)).unwrap_or_default();
+    let day = day::counts(set, kept);
     let unit = |one: &Profile| {
         let (networks, sockets) = one
             .connect

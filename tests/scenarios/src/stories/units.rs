@@ -10,6 +10,11 @@ use std::time::Instant;
 pub fn stories() -> Vec<Story> {
     vec![
         story!("units-behind-their-profiles", Tier::Fast, behind_profiles),
+        story!(
+            "rule-that-became-stricter-stays-so-after-a-restart",
+            Tier::Fast,
+            stays_strict
+        ),
         story!("intruder-in-debian-13", Tier::Full, in_debian_13),
         story!(
             "intruder-in-a-debian-13-that-denies-nothing",
@@ -125,6 +130,32 @@ fn behind_profiles(context: &mut Context) -> Result<()> {
         "profile soon.service: executables holds as deny since 2100-01-01",
     )
     .map(drop)
+}
+
+/// The clock is set to the day of the rule and back; the next start has the clock of before, and the stage of that day.
+fn stays_strict(context: &mut Context) -> Result<()> {
+    let disk = images::disk(&["small/tightens.toml"])?;
+    let mut machine = images::machine_with(context, &disk, 1024)?;
+    let mut start = |number: u32, first: &str| {
+        let mut on = machine.power_on()?;
+        on.wait_for_without("PROBE END", &["HALTED".into()], MULTI_USER)?;
+        on.wait_exit(Duration::from_secs(60))?;
+        let lines = texts(&on);
+        expect_line(&lines, &format!("PROBE COUNT /var/starts {number} true"))?;
+        expect_line(&lines, "bennud: gate stands: enforce, root ")?;
+        expect_line(&lines, "PROBE /var/lib/bennu/profile-day: 2100-01-01")?;
+        let runs = runs(&lines);
+        let [clock, ..] = runs.as_slice() else {
+            bail!("expected a run of the intruder, found none");
+        };
+        expect(clock, &["soon-exec-other"], first)?;
+        expect(clock, &["soon-exec-in-2100", "soon-exec-clock-back"], "EPERM")
+    };
+    start(1, "passed")?;
+    // Before `bennud` has looked at any clock: the gate was set up so.
+    start(2, "EPERM")?;
+    // The control: it was this file, which was removed at the end of that start.
+    start(3, "passed")
 }
 
 /// Programs and connections of the unit, with those who started them.
