@@ -7,6 +7,7 @@
 mod changes;
 mod etc;
 mod intruder;
+mod module;
 mod reset;
 
 use rustix::system::{RebootCommand, reboot};
@@ -333,7 +334,7 @@ fn perform(line: &str) {
         }
         "" => {}
         other if etc::perform(other, argument) || intruder::perform(other, argument) => {}
-        other if changes::perform(other) => {}
+        other if changes::perform(other) || module::perform(other, argument) => {}
         other => say(&format!("PROBE unknown word {other}")),
     }
 }

@@ -5,6 +5,7 @@ pub mod guest;
 pub mod image_store;
 pub mod images;
 pub mod inputs;
+pub mod kernel_module;
 pub mod serial;
 pub mod stories;
 pub mod syslog;
