@@ -21,6 +21,7 @@ pub mod gate;
 pub mod generate;
 pub mod health;
 pub mod kernel_files;
+pub mod limit;
 pub mod log;
 pub mod mark;
 pub mod medium;

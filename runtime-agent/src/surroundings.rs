@@ -110,9 +110,8 @@ impl Surroundings for Machine {
     }
 
     fn remember_firmware(&mut self, version: &ImageVersion) {
-        self.alive();
-        let places = Places::of(self.kernel.clone());
-        if let Err(error) = firmware_record::remember(&places, &self.esp, version) {
+        let (places, esp) = (Places::of(self.kernel.clone()), self.esp.clone());
+        if let Err(error) = firmware_record::remember(places, &esp, version, &mut || self.alive()) {
             self.console.say(Level::Warning, &error.to_string());
         }
         self.alive();

@@ -1,9 +1,9 @@
 //! Carrying a decision out, in its order.
 
 use super::kill::{self, Named};
-use super::limit::within;
 use super::{Acted, Warden, freeze, network, other, repair, report};
 use crate::esp::{Access, with_esp};
+use crate::limit::within;
 use crate::mark::{self, Slot};
 use crate::surroundings::Surroundings;
 use bennu_esp::About;

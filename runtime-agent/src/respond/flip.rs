@@ -5,9 +5,9 @@
 //! that calls for `recovery`, it follows at once, within its budget; nothing is tried a second time here.
 
 use super::carry_out::VERIFY_LIMIT;
-use super::limit::within;
 use super::other::Found;
 use super::{Acted, NOT_LOOKED_AT, Warden, other, report};
+use crate::limit::within;
 use crate::mark::Slot;
 use crate::surroundings::Surroundings;
 use bennu_esp::About;

@@ -5,8 +5,8 @@
 //! State Purge: then the addresses go to `bennu-forward purged`.
 
 use super::deny::open;
-use super::limit::within;
 use crate::documents;
+use crate::limit::within;
 use bennu_alert::resolve;
 use bennu_ebpf::interface::respond::{MAX_SINKS, Responses, Sink};
 use bennu_formats::alerts::{AlertConfig, PurgedSinks};

@@ -17,9 +17,9 @@
 
 use super::freeze::together;
 use super::groups::Groups;
-use super::limit::{Late, within};
 use super::purged;
 use crate::kernel_files::proc_path;
+use crate::limit::{Late, within};
 use bennu_formats::paths;
 use bennu_linux::cgroup::{CgroupError, Group};
 use bennu_linux::dm::{DeviceMapper, DmError, Name};

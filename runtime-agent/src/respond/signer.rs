@@ -2,7 +2,7 @@
 
 use super::Warden;
 use super::carry_out::ESP_LIMIT;
-use super::limit::{Late, Lent, within};
+use crate::limit::{Late, Lent, within};
 use crate::records::{HeadKey, QuoteError, TpmSigner};
 use crate::surroundings::Surroundings;
 use bennu_formats::Sha256Digest;

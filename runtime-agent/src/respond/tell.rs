@@ -1,8 +1,8 @@
 //! What is told, lines of the record log and their heads, with time limits: a log that hangs costs its lines, and no act.
 
-use super::limit::Late;
 use super::signer::TPM_LIMIT;
 use super::{Warden, report};
+use crate::limit::Late;
 use crate::records::Journal;
 use crate::surroundings::Surroundings;
 use crate::watch::Sighting;

@@ -1,8 +1,8 @@
 //! What was done about drift is undone when nothing calls for it any more (`policy::drift::reverts`), and told. What stays,
 //! because it could not be done again, is told as well. A failure is tried again in the next round.
 
-use super::limit::within;
 use super::{Acted, NOT_LOOKED_AT, Warden, carry_out, deny, freeze, network, report};
+use crate::limit::within;
 use crate::surroundings::Surroundings;
 use bennu_esp::About;
 use bennu_linux::kmsg::Level;

@@ -3,6 +3,7 @@
 //! `docs/spec/ima-replay.md`. Every entry is read once, unless the log does not give the PCR: then what comes behind
 //! the last proven entry is read again at each look, since an intruder who extends PCR 10 must not blind the watch.
 
+use super::asking::{Asking, Tpm};
 use super::{Look, Sighting, Subject, index};
 use crate::kernel_files::{KernelFiles, KernelFs};
 use crate::status::pcrs;
@@ -30,6 +31,7 @@ type Measured = (Option<Sha256Digest>, String);
 /// The watch over the log.
 pub struct ImaWatch {
     kernel: Arc<KernelFiles>,
+    pcr10: Asking<Result<Sha256Digest, String>>,
     /// The golden-file index.
     index: PathBuf,
     replay: Replay,
@@ -43,9 +45,10 @@ pub struct ImaWatch {
 
 impl ImaWatch {
     /// The machine's.
-    pub fn of(kernel: Arc<KernelFiles>) -> Self {
+    pub fn of(kernel: Arc<KernelFiles>, tpm: Tpm) -> Self {
         Self {
             kernel,
+            pcr10: Asking::of(tpm),
             index: paths::ROOT_GOLDEN_INDEX.into(),
             replay: Replay::default(),
             waiting: BTreeSet::new(),
@@ -56,7 +59,9 @@ impl ImaWatch {
 
     /// What is in the log only is left for the next time: the PCR is read first.
     fn sightings(&mut self) -> Look {
-        let pcr10 = pcrs::read_kernel(&self.kernel, IMA_PCR)?;
+        let kernel = Arc::clone(&self.kernel);
+        let asked = self.pcr10.ask(move || pcrs::read_kernel(&kernel, IMA_PCR));
+        let pcr10 = asked?.any()?;
         let (path, listed) = LOGS
             .into_iter()
             .find(|(path, _)| self.kernel.has(KernelFs::Security, path))
@@ -199,7 +204,7 @@ mod tests {
         measured(dir, pcr10);
         ImaWatch {
             index: dir.join("golden.idx"),
-            ..ImaWatch::of(Arc::new(KernelFiles::at(dir)))
+            ..ImaWatch::of(Arc::new(KernelFiles::at(dir)), Tpm::default())
         }
     }
 

@@ -6,6 +6,7 @@
 //!
 //! Reads: sysfs, procfs, securityfs, efivarfs (`crate::kernel_files`), the TPM, the boot disk. Writes nothing.
 
+mod asking;
 mod before_good;
 mod bpf;
 mod clock;
@@ -28,6 +29,7 @@ pub use gate::Inbox;
 use crate::kernel_files::KernelFiles;
 use crate::records::Witness;
 use crate::scrub::Scrubber;
+use asking::Tpm;
 use bennu_formats::handover::Handover;
 use bennu_linux::time;
 use bennu_policy::drift::Signal;
@@ -109,6 +111,7 @@ struct Watching {
 /// All subjects.
 pub struct Watch {
     subjects: Vec<Watching>,
+    tpm: Tpm,
     looked_slowly: Option<Duration>,
 }
 
@@ -122,12 +125,12 @@ impl Watch {
         scrubber: &Scrubber,
         witness: &Witness,
     ) -> Self {
-        let digests = disk::Digests::default();
+        let (digests, tpm) = (disk::Digests::default(), Tpm::default());
         let subjects: Vec<Box<dyn Subject>> = vec![
             Box::new(sight::Sight(kernel.clone())),
-            Box::new(tpm::Pcrs::of(handover, kernel.clone())),
-            Box::new(tpm::Counters::default()),
-            Box::new(ima::ImaWatch::of(kernel.clone())),
+            Box::new(tpm::Pcrs::of(handover, kernel.clone(), tpm.clone())),
+            Box::new(tpm::Counters::of(tpm.clone())),
+            Box::new(ima::ImaWatch::of(kernel.clone(), tpm.clone())),
             Box::new(verity::Root::of(handover)),
             Box::new(kernel::Modules::of(kernel.clone())),
             Box::new(kernel::Mounts::of(kernel.clone())),
@@ -149,6 +152,7 @@ impl Watch {
         };
         Self {
             subjects: subjects.into_iter().map(watching).collect(),
+            tpm,
             looked_slowly: None,
         }
     }
@@ -171,7 +175,7 @@ impl Watch {
             alive();
             let begun = time::of_thread();
             let look = watching.subject.look();
-            watching.cost += time::of_thread().saturating_sub(begun);
+            watching.cost += time::of_thread().saturating_sub(begun) + self.tpm.take_cost();
             match look {
                 Ok(sightings) => {
                     seen.extend(sightings);

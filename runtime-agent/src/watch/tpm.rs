@@ -1,5 +1,6 @@
 //! PCRs that nothing extends after the boot, and the TPM's own counters.
 
+use super::asking::{Answer, Asking, Tpm};
 use super::{Look, Sighting, Subject};
 use crate::kernel_files::KernelFiles;
 use crate::records::{DEVICE, boot_id};
@@ -20,18 +21,23 @@ use std::sync::Arc;
 /// applications, and 17 to 22, which are for a late launch.
 const STILL: [u32; 13] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14];
 
+/// Why the logs cannot be read, and the PCRs without them.
+type WithoutLogs = (String, BTreeMap<u8, Sha256Digest>);
+
 /// Values of PCRs.
 pub struct Pcrs {
     places: Places,
+    values: Asking<Result<Facts, WithoutLogs>>,
     at_handover: BTreeMap<u32, Sha256Digest>,
     predicted: PredictedPcrs,
 }
 
 impl Pcrs {
     /// As they have to be in this start.
-    pub fn of(handover: &Handover, kernel: Arc<KernelFiles>) -> Self {
+    pub fn of(handover: &Handover, kernel: Arc<KernelFiles>, tpm: Tpm) -> Self {
         Self {
             places: Places::of(kernel),
+            values: Asking::of(tpm),
             at_handover: handover.pcrs.clone(),
             predicted: handover.predicted_pcrs.clone(),
         }
@@ -71,33 +77,51 @@ impl Subject for Pcrs {
     }
 
     fn look(&mut self) -> Look {
-        match Facts::gather_settled(&self.places) {
-            Ok(facts) => Ok(self.judge(&facts.sha256(), facts.accounted(15))),
-            Err(why) => Ok(self.judge_without_logs(why)),
+        let places = self.places.clone();
+        let read = move || Facts::gather_settled(&places).map_err(|why| (why, without_logs(&places)));
+        match self.values.ask(read) {
+            Ok(Answer::InTime(Ok(facts)) | Answer::Late(Ok(facts))) => {
+                Ok(self.judge(&facts.sha256(), facts.accounted(15)))
+            }
+            Ok(Answer::InTime(Err((why, values)))) => {
+                let mut seen = self.judge(&values, true);
+                seen.extend(silent(why));
+                Ok(seen)
+            }
+            // Behind a question that the kernel has given up, what a TPM says may be the answer to that one.
+            Ok(Answer::Late(Err((why, _)))) | Err(why) => Ok(silent(why)),
         }
     }
 }
 
-impl Pcrs {
-    /// A log that somebody took away must not hide the PCRs: only 15 needs it.
-    fn judge_without_logs(&self, why: String) -> Vec<Sighting> {
-        let values = STILL.into_iter().chain([11]).filter_map(|pcr| {
-            let value = pcrs::read_kernel(&self.places.kernel, pcr).ok()?;
-            Some((u8::try_from(pcr).ok()?, value))
-        });
-        let mut seen = self.judge(&values.collect(), true);
-        seen.push(Sighting::new(Signal::TpmSilent, why));
-        seen
-    }
+/// A log that somebody took away must not hide the PCRs: only 15 needs it.
+fn without_logs(places: &Places) -> BTreeMap<u8, Sha256Digest> {
+    let values = STILL.into_iter().chain([11]).filter_map(|pcr| {
+        let value = pcrs::read_kernel(&places.kernel, pcr).ok()?;
+        Some((u8::try_from(pcr).ok()?, value))
+    });
+    values.collect()
+}
+
+fn silent(why: String) -> Vec<Sighting> {
+    vec![Sighting::new(Signal::TpmSilent, why)]
 }
 
 /// Reset and restart counts.
-#[derive(Default)]
 pub struct Counters {
+    clock: Asking<Result<ClockInfo, String>>,
     first: Option<ClockInfo>,
 }
 
 impl Counters {
+    /// Of this machine's TPM.
+    pub fn of(tpm: Tpm) -> Self {
+        Self {
+            clock: Asking::of(tpm),
+            first: None,
+        }
+    }
+
     fn judge(first: &ClockInfo, now: &ClockInfo) -> Vec<Sighting> {
         let mut seen = Vec::new();
         if now.reset_count != first.reset_count {
@@ -123,17 +147,19 @@ impl Subject for Counters {
     }
 
     fn look(&mut self) -> Look {
-        let silent = |why: String| Ok(vec![Sighting::new(Signal::TpmSilent, why)]);
-        let now = match Device::open(Path::new(DEVICE)).map(Client::new) {
-            Err(error) => return silent(error.to_string()),
-            Ok(mut tpm) => match tpm.read_clock() {
-                Err(error) => return silent(error.to_string()),
-                Ok(now) => now,
-            },
+        let now = match self.clock.ask(read_clock).and_then(Answer::any) {
+            Ok(now) => now,
+            Err(why) => return Ok(silent(why)),
         };
         let first = *self.first.get_or_insert_with(|| remembered(&now));
         Ok(Self::judge(&first, &now))
     }
+}
+
+fn read_clock() -> Result<ClockInfo, String> {
+    let device = Device::open(Path::new(DEVICE)).map_err(|error| error.to_string())?;
+    let clock = Client::new(device).read_clock();
+    clock.map_err(|error| error.to_string())
 }
 
 /// The counters of the first look in this boot, also where `bennud` was started again since.
@@ -165,6 +191,7 @@ mod tests {
     fn pcrs() -> Pcrs {
         Pcrs {
             places: Places::default(),
+            values: Asking::of(Tpm::default()),
             at_handover: (0..16).map(|pcr| (pcr, digest(1))).collect(),
             predicted: PredictedPcrs {
                 sections: BTreeMap::new(),
@@ -229,6 +256,51 @@ mod tests {
         let signals: Vec<Signal> = seen.iter().map(|one| one.signal).collect();
         assert_eq!(signals, [Signal::PcrChanged, Signal::TpmSilent]);
         assert!(seen[0].detail.starts_with("PCR 12 is 0909"), "{seen:?}");
+    }
+
+    #[test]
+    fn a_tpm_that_says_nothing_is_told_in_the_same_words_until_it_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        let bank = dir.path().join("sysfs/class/tpm/tpm0/pcr-sha256");
+        std::fs::create_dir_all(&bank).unwrap();
+        for (pcr, value) in values(&[]) {
+            std::fs::write(bank.join(pcr.to_string()), format!("{value}\n")).unwrap();
+        }
+        // Whoever opens it waits.
+        let (silent, answer) = (bank.join("0"), bank.join("answer"));
+        std::fs::rename(&silent, &answer).unwrap();
+        let pipe = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &silent, pipe, 0o600.into(), 0).unwrap();
+        let mut pcrs = Pcrs {
+            places: Places {
+                kernel: Arc::new(KernelFiles::at(dir.path())),
+                user_log: dir.path().join("nowhere"),
+            },
+            values: Asking::of(Tpm::within(std::time::Duration::from_millis(200))),
+            ..pcrs()
+        };
+        let words = "the TPM does not answer in time";
+        for _ in 0..2 {
+            let seen = pcrs.look().unwrap();
+            assert_eq!(seen, [Sighting::new(Signal::TpmSilent, words)]);
+        }
+        let mut waits = std::fs::OpenOptions::new().write(true).open(&silent).unwrap();
+        std::fs::rename(&answer, &silent).unwrap();
+        std::io::Write::write_all(&mut waits, format!("{}\n", digest(1)).as_bytes()).unwrap();
+        drop(waits);
+        let seen = loop {
+            match pcrs.look().unwrap() {
+                seen if seen[0].detail == words => {}
+                seen => break seen,
+            }
+        };
+        let signals: Vec<Signal> = seen.iter().map(|one| one.signal).collect();
+        assert_eq!(
+            signals,
+            [Signal::TpmSilent],
+            "the logs are still not there: {seen:?}"
+        );
+        assert!(seen[0].detail.contains("cannot open"), "{seen:?}");
     }
 
     #[test]

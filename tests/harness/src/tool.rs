@@ -55,6 +55,8 @@ fn package_of(name: &str) -> &'static str {
         "cryptsetup" | "veritysetup" => "cryptsetup-bin",
         "objcopy" => "binutils",
         "cpio" => "cpio",
+        "tar" => "tar",
+        "xz" => "xz-utils",
         _ if name.starts_with("tpm2_") => "tpm2-tools",
         _ => "mtools",
     }

@@ -7,7 +7,8 @@
 //!
 //! A story sets the rules in [`crate::machine::MachineSpec::tpm_faults`] or, between power-ons, with
 //! [`crate::machine::Machine::set_tpm_faults`], and asks [`crate::power_on::PowerOn::tpm_watch`] how often each
-//! of them struck: a fault that never struck proves nothing. With [`TpmFault::Record`] the power-on's folder
+//! of them struck: a fault that never struck proves nothing. While the machine runs, it takes the TPM's power
+//! ([`TpmWatch::power`]) or its voice ([`TpmWatch::silence`]). With [`TpmFault::Record`] the power-on's folder
 //! gets `tpm-traffic.bin` and its index `tpm-traffic.txt`.
 //!
 //! If the proxy itself fails, it closes both sides; the guest sees a dead TPM, and
@@ -19,6 +20,7 @@ mod fault;
 mod power;
 mod proxy;
 mod public;
+mod silence;
 mod traffic;
 
 #[cfg(test)]

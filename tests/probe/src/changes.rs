@@ -60,8 +60,13 @@ fn device(member: &str) -> io::Result<String> {
         .ok_or_else(|| io::Error::other(format!("the hand-over has no {member}")))
 }
 
-/// A file that no image put there. While `bennud` reads the ESP nobody else may write it.
+/// A file that no image put there.
 fn esp() -> io::Result<()> {
+    on_esp(|folder| fs::write(folder.join("EFI/planted.efi"), b"planted"))
+}
+
+/// Mounts the ESP for `act`. While `bennud` reads it nobody else may mount it.
+pub fn on_esp<T>(act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
     let (device, folder) = (device("esp")?, "/tmp/esp");
     fs::create_dir_all(folder)?;
     let mut tries = 100;
@@ -72,9 +77,9 @@ fn esp() -> io::Result<()> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    let written = fs::write(Path::new(folder).join("EFI/planted.efi"), b"planted");
+    let done = act(Path::new(folder));
     unmount(folder, UnmountFlags::empty())?;
-    written
+    done
 }
 
 /// What starts next: one variable that was not there, and the body of the first entry in the order.

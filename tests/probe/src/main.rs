@@ -7,6 +7,7 @@
 mod changes;
 mod etc;
 mod intruder;
+mod module;
 mod neighbours;
 mod reset;
 
@@ -335,6 +336,7 @@ fn perform(line: &str) {
         "" => {}
         other if etc::perform(other, argument) || intruder::perform(other, argument) => {}
         other if changes::perform(other) || neighbours::perform(other, argument) => {}
+        other if module::perform(other, argument) => {}
         other => say(&format!("PROBE unknown word {other}")),
     }
 }

@@ -123,20 +123,29 @@ pub fn release(definition: &str) -> Result<PathBuf> {
     let release = images_directory()?.join(name);
     let _making = making();
     if !release.exists() {
-        let path = top().join("images").join(definition);
-        let cache = target("cache");
-        run_bennu(&[
-            "build",
-            &text(&path),
-            "--release",
-            &text(&release),
-            "--keys",
-            &text(&keys()),
-            "--cache",
-            &text(&cache),
-        ])?;
+        build(&top().join("images").join(definition), &release)?;
     }
     Ok(release)
+}
+
+/// Builds the release that a definition describes, with the keys of all stories; those are there.
+pub fn build(definition: &Path, release: &Path) -> Result<()> {
+    run_bennu(&[
+        "build",
+        &text(definition),
+        "--release",
+        &text(release),
+        "--keys",
+        &text(&keys()),
+        "--cache",
+        &text(&cache()),
+    ])
+    .map(drop)
+}
+
+/// Where `bennu` keeps Debian's trees.
+pub fn cache() -> PathBuf {
+    target("cache")
 }
 
 /// A disk with these definitions in its slots.

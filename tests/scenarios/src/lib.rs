@@ -6,6 +6,7 @@ pub mod image_store;
 pub mod images;
 pub mod inputs;
 pub mod ipe;
+pub mod kernel_module;
 pub mod serial;
 pub mod stories;
 pub mod syslog;

@@ -17,6 +17,7 @@ use super::channel::{gone_within, read_message, receive, send};
 use super::command::{ResponseCode, TpmCommand};
 use super::fault::{Rules, TpmFault, with_pcr};
 use super::power::{self, Power, TpmPower};
+use super::silence::Silence;
 use super::traffic::{Message, Origin, Traffic};
 use crate::polling::{is_end, wait};
 
@@ -31,6 +32,7 @@ struct Shared {
     record: bool,
     rules: Mutex<Rules>,
     power: Power,
+    silence: Silence,
     traffic: Mutex<Traffic>,
     trouble: Mutex<Vec<Arc<TpmRigError>>>,
 }
@@ -86,6 +88,22 @@ impl TpmWatch {
     #[must_use]
     pub fn powered(&self) -> u32 {
         self.0.power.done()
+    }
+
+    /// From now on the TPM says nothing.
+    pub fn silence(&self) {
+        self.0.silence.set(true);
+    }
+
+    /// It answers again.
+    pub fn answer(&self) {
+        self.0.silence.set(false);
+    }
+
+    /// How many commands have met a silent TPM.
+    #[must_use]
+    pub fn held(&self) -> u32 {
+        self.0.silence.held()
     }
 
     /// What went wrong with the proxy itself. A story that relies on a fault demands that this is empty.
@@ -158,6 +176,7 @@ impl TpmProxy {
             record: rules.record(),
             rules: Mutex::new(rules),
             power,
+            silence: Silence::default(),
             traffic: Mutex::default(),
             trouble: Mutex::default(),
         });
@@ -297,6 +316,9 @@ impl Drop for DataChannel {
 /// Passes TPM commands and responses on, under the rules, until one side ends.
 fn serve(mut guest: UnixStream, mut tpm: UnixStream, shared: &Shared) -> io::Result<()> {
     while let Some(request) = read_message(&mut guest)? {
+        if shared.silence.hold(&guest)? {
+            return Ok(());
+        }
         if let Some(what) = shared.power.take() {
             cut_power(&mut tpm, what, shared)?;
         }

@@ -1,6 +1,7 @@
 //! A fake QEMU speaks through the proxy to a real swtpm.
 
 mod powered;
+mod silent;
 mod swapped;
 
 use std::io::{Read, Write};

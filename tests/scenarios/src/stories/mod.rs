@@ -28,6 +28,7 @@ mod kernel_side;
 mod latch;
 mod lying_disk;
 mod manifests;
+mod module;
 mod neighbours;
 mod no_shell;
 mod nothing_to_talk_to;
@@ -55,6 +56,7 @@ mod state_schema;
 mod tpm_copied_back;
 mod tpm_replaced;
 mod tpm_restarted;
+mod tpm_silent;
 mod tpm_traffic;
 mod tpm_troubles;
 mod units;
@@ -90,6 +92,7 @@ pub fn all() -> Vec<Story> {
         sata_disk::stories(),
         contain::stories(),
         changes::stories(),
+        module::stories(),
         drift::stories(),
         scrub::stories(),
         golden::stories(),
@@ -106,6 +109,7 @@ pub fn all() -> Vec<Story> {
         nothing_to_talk_to::stories(),
         tpm_traffic::stories(),
         tpm_restarted::stories(),
+        tpm_silent::stories(),
         tpm_replaced::stories(),
         tpm_copied_back::stories(),
         tpm_troubles::stories(),
