@@ -181,7 +181,7 @@ impl Log {
             Kind::Continue if missing > 0 => true,
             _ => line.segment == self.segment && line.step.checked_sub(self.step) == Some(missing + 1),
         };
-        let room = joint || self.length + bytes.len() as u64 + 1 <= MAX_FILE_BYTES;
+        let room = joint || self.length + (bytes.len() as u64) < MAX_FILE_BYTES;
         Ok(if follows && room {
             Place::Next { missing }
         } else {

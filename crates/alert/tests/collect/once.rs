@@ -5,8 +5,11 @@ use bennu_alert::collect::{Collector, Outcome, Sent};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
+/// Name, lines, first keys.
+type Sender = (&'static str, Vec<String>, &'static [u8]);
+
 /// Three machines: one start, several starts, files that are full.
-static LOGS: LazyLock<[(&str, Vec<String>, &[u8]); 3]> = LazyLock::new(|| {
+static LOGS: LazyLock<[Sender; 3]> = LazyLock::new(|| {
     [
         ("10.0.0.1_a", log(&[(1, 12)], 40), &[1]),
         ("10.0.0.2_b", log(&[(2, 3), (3, 0), (4, 7)], 40), &[2, 3, 4]),
