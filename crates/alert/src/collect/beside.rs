@@ -42,6 +42,7 @@ pub(super) enum Added {
 #[derive(Debug)]
 pub(super) struct Beside {
     path: PathBuf,
+    exists: bool,
     length: u64,
 }
 
@@ -49,15 +50,19 @@ impl Beside {
     /// Opens it; half a line at its end is cut off. One that is not there is made with its first line.
     pub(super) fn open(path: PathBuf) -> Result<Self, CollectError> {
         let mut whole = 0;
-        match read(&path, |line| {
+        let exists = read(&path, |line| {
             whole += line.len() as u64 + 1;
             true
-        }) {
-            Ok(true) => medium::cut(&path, whole)?,
-            Ok(false) => {}
-            Err(source) => return Err(io_error("read", &path)(source)),
+        })
+        .map_err(io_error("read", &path))?;
+        if exists {
+            medium::cut(&path, whole)?;
         }
-        Ok(Self { path, length: whole })
+        Ok(Self {
+            path,
+            exists,
+            length: whole,
+        })
     }
 
     /// Adds a line, unless it is there.
@@ -71,10 +76,11 @@ impl Beside {
         if self.length + line.len() as u64 > MAX_BYTES {
             return Ok(Added::Full);
         }
-        if self.length == 0 {
-            medium.create(&self.path, &line)?;
-        } else {
+        if self.exists {
             medium.append(&self.path, self.length, &line)?;
+        } else {
+            medium.create(&self.path, &line)?;
+            self.exists = true;
         }
         self.length += line.len() as u64;
         Ok(Added::New)

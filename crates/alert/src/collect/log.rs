@@ -3,6 +3,7 @@
 
 use super::CollectError;
 use super::medium::{self, Medium, io_error};
+use bennu_formats::Sha256Digest;
 use bennu_records::{
     Kind, Line, MAX_FILE_BYTES, MAX_LINE_BYTES, SegmentId, collected_name, collected_number,
 };
@@ -31,6 +32,17 @@ pub(super) enum Place {
 pub(super) struct TornOff {
     pub(super) bytes: u64,
     pub(super) kept: bool,
+}
+
+/// What is in a log's folder.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// A log, and what was cut off at its end.
+    Log(Log, Option<TornOff>),
+    /// No file: the power went between the folder and its first line.
+    Empty,
+    /// A newest file that does not begin with a line, which no power cut leaves. It stays as it is.
+    Damaged,
 }
 
 /// A log.
@@ -87,12 +99,11 @@ impl Log {
         Ok(log)
     }
 
-    /// The log in a folder, with what a power cut left at its end cut off, and on the medium. None if it has no line: the
-    /// folder is there and its first file is not.
-    pub(super) fn open(machine: &Path, number: u32) -> Result<Option<(Self, Option<TornOff>)>, CollectError> {
+    /// The log in a folder, with what a power cut left at its end cut off, and on the medium.
+    pub(super) fn open(machine: &Path, number: u32) -> Result<Opened, CollectError> {
         let directory = folder(machine, number);
         let Some(file) = files(&directory)?.into_iter().max() else {
-            return Ok(None);
+            return Ok(Opened::Empty);
         };
         let path = directory.join(collected_name(file));
         let mut log = Self {
@@ -120,11 +131,11 @@ impl Log {
             log.length += bytes.len() as u64 + 1;
         }
         if log.length == 0 {
-            return Ok(None);
+            return Ok(Opened::Damaged);
         }
         let torn = log.cut_torn(&path)?;
         medium::sync_directory(&log.directory)?;
-        Ok(Some((log, torn)))
+        Ok(Opened::Log(log, torn))
     }
 
     /// Cuts off what is no line. More than one half line is kept beside: a power cut may leave it, and so may a bad disk.
@@ -142,10 +153,12 @@ impl Log {
                 .map_err(io_error("read", path))?;
             kept = rest.contains(&b'\n') || rest.len() > MAX_LINE_BYTES;
             if kept {
-                let aside = self
-                    .directory
-                    .join(format!("torn-{:020}-{}", self.file, self.length));
-                Medium::default().create(&aside, &rest)?;
+                let digest = Sha256Digest::of(&rest).to_string();
+                let name = format!("torn-{:020}-{}-{digest}", self.file, self.length);
+                let aside = self.directory.join(name);
+                if !aside.exists() {
+                    Medium::default().create(&aside, &rest)?;
+                }
             }
         }
         medium::cut(path, self.length)?;

@@ -5,7 +5,7 @@
 //! kept beside. Nothing is overwritten.
 
 use super::beside::{Added, Beside, Kept};
-use super::log::{Log, Place, folder_number};
+use super::log::{Log, Opened, Place, folder_number};
 use super::medium::{self, Medium, io_error};
 use super::{CollectError, Outcome, Sent, Told};
 use crate::message::read_gap;
@@ -61,7 +61,7 @@ impl Machine {
         };
         for number in numbers.into_iter().rev().take(RECENT) {
             match Log::open(&machine.directory, number)? {
-                Some((log, torn)) => {
+                Opened::Log(log, torn) => {
                     machine.logs.push(log);
                     if let Some(torn) = torn {
                         let kept = if torn.kept {
@@ -73,9 +73,8 @@ impl Machine {
                         told.push(machine.told(Code::RecordsTorn, Some(number), None, words));
                     }
                 }
-                // The power went between the folder and its first line.
-                None if number + 1 == machine.next_log => machine.next_log = number,
-                None => {}
+                Opened::Empty if number + 1 == machine.next_log => machine.next_log = number,
+                Opened::Empty | Opened::Damaged => {}
             }
         }
         medium.sync()?;

@@ -5,7 +5,8 @@
 //! line that may not be on the medium is taken for one that is.
 
 use super::CollectError;
-use std::fs::{self, DirBuilder, File};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use std::fs::{DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -73,7 +74,7 @@ impl Medium {
         Ok(self.open.len() - 1)
     }
 
-    /// Makes a file that begins with `bytes`: whole under its name and on the medium, or not there.
+    /// Makes a file that begins with `bytes`: whole under its name and on the medium, or not there. One that is there stays.
     ///
     /// # Errors
     /// [`CollectError::Io`].
@@ -85,7 +86,8 @@ impl Medium {
         let mut file = options.open(&new).map_err(io_error("make", &new))?;
         file.write_all(bytes).map_err(io_error("write", &new))?;
         file.sync_all().map_err(io_error("flush", &new))?;
-        fs::rename(&new, path).map_err(io_error("rename", path))?;
+        renameat_with(CWD, &new, CWD, path, RenameFlags::NOREPLACE)
+            .map_err(|error| io_error("make", path)(error.into()))?;
         sync_directory(directory)
     }
 

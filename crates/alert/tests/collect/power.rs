@@ -139,6 +139,28 @@ fn more_than_half_a_line_at_the_end_is_kept_beside_before_it_is_cut_off() {
     let (_, told) = send(&mut collector, "m", &all[3..]);
     assert_eq!(codes(&told), ["RECORDS-TORN"]);
     assert_eq!(kept(directory.path(), "m", 0), all);
-    let aside = folder.join(format!("torn-{:020}-{}", 0, whole.len()));
-    assert_eq!(fs::read_to_string(aside).unwrap(), rest);
+    let aside = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let aside = aside.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("torn-"));
+    let texts: Vec<String> = aside.map(|path| fs::read_to_string(path).unwrap()).collect();
+    assert_eq!(texts, [rest]);
+}
+
+#[test]
+fn a_file_that_does_not_begin_with_a_line_is_left_and_another_log_begins() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut collector = open(directory.path());
+    let all = log(&[(1, 4)], 16);
+    send(&mut collector, "m", &all[..3]);
+    drop(collector);
+    let path = directory
+        .path()
+        .join("m/log-00000000")
+        .join(bennu_records::collected_name(0));
+    let damaged = fs::read_to_string(&path).unwrap().replacen('{', "[", 1);
+    fs::write(&path, &damaged).unwrap();
+    let mut collector = open(directory.path());
+    let (_, told) = send(&mut collector, "m", &all);
+    assert_eq!(codes(&told), ["RECORDS-ANEW"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), damaged);
+    assert_eq!(kept(directory.path(), "m", 1), all);
 }
