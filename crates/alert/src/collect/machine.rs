@@ -53,7 +53,7 @@ impl Machine {
         let mut machine = Self {
             name: name.to_owned(),
             logs: Vec::new(),
-            next_log: numbers.last().map_or(0, |last| last + 1),
+            next_log: numbers.last().map_or(0, |last| last.saturating_add(1)),
             notes: Beside::open(directory.join("notes.jsonl"))?,
             conflicts: Beside::open(directory.join("conflicts.jsonl"))?,
             directory,
@@ -73,7 +73,7 @@ impl Machine {
                         told.push(machine.told(Code::RecordsTorn, Some(number), None, words));
                     }
                 }
-                Opened::Empty if number + 1 == machine.next_log => machine.next_log = number,
+                Opened::Empty if number.saturating_add(1) == machine.next_log => machine.next_log = number,
                 Opened::Empty | Opened::Damaged => {}
             }
         }
@@ -90,9 +90,9 @@ impl Machine {
         sent: Sent,
         told: &mut Vec<Told>,
     ) -> Result<Outcome, CollectError> {
-        // One past the last number must be a number.
-        let line = Line::decode(text.as_bytes());
-        match line.ok().filter(|line| line.seq < u64::MAX) {
+        // One past the last number must be a number; a line feed between the members would be JSON, and two lines here.
+        let line = Line::decode(text.as_bytes()).ok();
+        match line.filter(|line| line.seq < u64::MAX && !text.contains('\n')) {
             Some(line) => self.record(medium, &line, text, sent, told),
             None => self.words(medium, text, told),
         }
@@ -246,14 +246,11 @@ impl Machine {
             number: Some(number),
             text: text.to_owned(),
         };
-        let added = self.conflicts.add(medium, &kept)?;
-        if added == Added::Again {
-            return Ok(Outcome::Repeat);
-        }
         let words = format!("number {number} came again with other bytes; what came first stays");
-        told.push(self.told(Code::RecordsConflict, Some(log), Some(number), words));
-        if added == Added::Full {
-            self.is_full("conflicts.jsonl has no room".to_owned(), told);
+        match self.conflicts.add(medium, &kept)? {
+            Added::Again => return Ok(Outcome::Repeat),
+            Added::New => told.push(self.told(Code::RecordsConflict, Some(log), Some(number), words)),
+            Added::Full => self.is_full("conflicts.jsonl has no room".to_owned(), told),
         }
         Ok(Outcome::Refused)
     }

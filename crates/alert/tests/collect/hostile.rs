@@ -76,6 +76,23 @@ fn a_line_that_does_not_follow_begins_a_log_of_its_own_and_the_true_one_goes_on_
 }
 
 #[test]
+fn a_record_with_a_line_feed_in_it_is_no_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut collector = open(directory.path());
+    let all = log(&[(1, 3)], 16);
+    send(&mut collector, "m", &all[..2]);
+    let split = all[2].replacen(",\"seg\"", ",\n\"seg\"", 1);
+    assert!(bennu_records::Line::decode(split.as_bytes()).is_ok());
+    let (_, told) = send(&mut collector, "m", [&split]);
+    assert_eq!(codes(&told), ["RECORDS-SENDER"]);
+    send(&mut collector, "m", &all[2..]);
+    drop(collector);
+    let (_, told) = send(&mut open(directory.path()), "m", &all);
+    assert!(told.is_empty(), "{told:?}");
+    assert_eq!(kept(directory.path(), "m", 0), all);
+}
+
+#[test]
 fn a_number_that_nothing_can_follow_is_no_record() {
     let directory = tempfile::tempdir().unwrap();
     let mut collector = open(directory.path());
