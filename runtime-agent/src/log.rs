@@ -3,6 +3,7 @@
 //! Reads the files named, and the first keys of segments, 64 hex digits a line; writes nothing. The log is untrusted
 //! input: what is shown of it is made printable. On failure the error names the file.
 
+pub mod collect;
 mod files;
 pub mod show;
 
@@ -39,8 +40,13 @@ pub enum LogError {
         limit: u64,
     },
     /// A name without a number.
-    #[error("{0}: expected a name as records-00000000000000000000.jsonl, by which the order is known")]
+    #[error(
+        "{0}: expected a name as records-00000000000000000000.jsonl, or collected-… of a collector, by which the order is known"
+    )]
     Name(PathBuf),
+    /// Files of a machine and of a collector.
+    #[error("{0}: expected files of one origin, found records-… of a machine and collected-… of a collector")]
+    Mixed(PathBuf),
     /// Two files with one number, so of two logs.
     #[error("{0}: expected the files of one log, found two with this name")]
     Twice(PathBuf),
@@ -115,8 +121,11 @@ pub fn check(question: &Question) -> Result<Verdict, LogError> {
 
 /// The files of a log, and what is found in them.
 fn examine(question: &Question) -> Result<(Vec<LogFile>, Report), LogError> {
-    let files = files::files(&question.paths)?;
-    let mut proof = Proof::default();
+    let (files, origin) = files::files(&question.paths)?;
+    let mut proof = Proof {
+        origin,
+        ..Proof::default()
+    };
     if let Some(path) = &question.keys {
         proof.keys = files::keys(path)?;
     }

@@ -3,11 +3,14 @@
 //!
 //! Read: the record files, the cursor. Written: the cursor alone. A line is sent until the server has confirmed it
 //! ([`Confirm`]); the cursor moves after that and not before, so a power cut sends a line twice rather than never. A line
-//! carries its number in the log (`meta sequenceId`), by which a receiver drops the second copy.
+//! carries its number in the log, by which the receiver drops the second copy.
 //!
 //! Who calls: `bennu-forward`, in a process of its own without privileges: what the network answers is read there and not
 //! in the agent. On failure nothing is lost: the log itself is the queue.
+//!
+//! [`collect`] is the other end, on the log server: there a line that came twice becomes one.
 
+pub mod collect;
 mod cursor;
 mod message;
 mod queue;

@@ -82,6 +82,23 @@ pub fn frame(message: &Message<'_>) -> Vec<u8> {
     framed
 }
 
+/// Between the two numbers of a message of the kind `gap`.
+const GAP_MIDDLE: &str = " lines before number ";
+/// Behind them.
+const GAP_END: &str = " were removed before they were sent";
+
+/// Text of a message of the kind `gap`: `lost` lines before number `before` were removed before they were sent.
+pub(crate) fn gap_text(lost: u64, before: u64) -> String {
+    format!("{lost}{GAP_MIDDLE}{before}{GAP_END}")
+}
+
+/// The two numbers of such a text, if it is one.
+pub(crate) fn read_gap(text: &str) -> Option<(u64, u64)> {
+    let (lost, rest) = text.split_once(GAP_MIDDLE)?;
+    let numbers = (lost.parse().ok()?, rest.strip_suffix(GAP_END)?.parse().ok()?);
+    (gap_text(numbers.0, numbers.1) == text).then_some(numbers)
+}
+
 /// RFC 3339 in UTC with milliseconds; NILVALUE for a time beyond the year 9999.
 pub fn timestamp(at_ms: u64) -> String {
     const YEAR_10000_MS: u64 = 253_402_300_800_000;
@@ -137,6 +154,18 @@ mod tests {
             ..message("x", "h")
         };
         assert!(String::from_utf8(frame(&far)).unwrap().contains(" <105>1 - h "));
+    }
+
+    #[test]
+    fn the_words_of_a_gap_are_read_as_they_are_written() {
+        assert_eq!(read_gap(&gap_text(3, 17)), Some((3, 17)));
+        for other in [
+            "",
+            "3 lines before number 17",
+            "03 lines before number 17 were removed before they were sent",
+        ] {
+            assert_eq!(read_gap(other), None, "{other}");
+        }
     }
 
     proptest! {

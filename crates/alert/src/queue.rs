@@ -4,7 +4,7 @@
 //! its length, and what is no record line is sent as a message that says so.
 
 use crate::cursor::{Cursor, CursorError};
-use crate::message::{Message, Severity, frame};
+use crate::message::{Message, Severity, frame, gap_text};
 use bennu_records::{Kind, Line, MAX_LINE_BYTES, file_number};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -227,7 +227,10 @@ impl Making<'_> {
         };
         file.seek(SeekFrom::Start(self.batch.next.offset)).map_err(read)?;
         let room = MAX_BATCH_BYTES.saturating_sub(self.taken) + MAX_LINE_BYTES as u64 + 1;
-        file.take(room).read_to_end(&mut bytes).map_err(read)?;
+        (&file).take(room).read_to_end(&mut bytes).map_err(read)?;
+        // The writer may not have flushed its last line yet. A line that left the machine should not be forgotten by it: after
+        // a power cut another one would take its number. A medium that flushes no more is no reason to say nothing.
+        let _sent_all_the_same = file.sync_data();
         let mut rest = bytes.as_slice();
         while self.taken < MAX_BATCH_BYTES
             && let Some(end) = rest.iter().position(|byte| *byte == b'\n')
@@ -254,15 +257,7 @@ impl Making<'_> {
         };
         if line.seq > self.batch.next.number {
             let lost = line.seq - self.batch.next.number;
-            self.say(
-                Severity::Warning,
-                &line,
-                "gap",
-                &format!(
-                    "{lost} lines before number {} were removed before they were sent",
-                    line.seq
-                ),
-            );
+            self.say(Severity::Warning, &line, "gap", &gap_text(lost, line.seq));
         }
         self.batch.next.number = line.seq.saturating_add(1);
         let severity = severity(&line);

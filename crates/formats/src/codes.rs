@@ -182,6 +182,22 @@ codes! {
         "build the image again";
     SlotName = "SLOT-NAME", "a partition's label or GUID is not the one that its manifest demands",
         "build the image again";
+    RecordsConflict = "RECORDS-CONFLICT", "a machine sent a record with a number that came before with other bytes; what came first stays, the other is in conflicts.jsonl",
+        "treat the machine as taken over, or find out who else writes under its name";
+    RecordsFork = "RECORDS-FORK", "a machine sent a record that does not follow the log that is kept; it began another log beside it",
+        "compare both logs with bennuctl log verify; a disk that was put back looks the same";
+    RecordsGap = "RECORDS-GAP", "numbers are missing in a machine's records and the machine did not say that they were removed",
+        "look for the lines on the machine; an image that sends alerts only needs --sent alerts";
+    RecordsAnew = "RECORDS-ANEW", "a machine's log began anew with number 0",
+        "expect it after a factory reset, after a State Purge and at each start of an image without a state volume";
+    RecordsSender = "RECORDS-SENDER", "a machine sent words that are no record: what it removed unsent, or what of its log is broken",
+        "read notes.jsonl in the machine's folder";
+    RecordsTorn = "RECORDS-TORN", "the collected log ended in bytes that are no line, left by a power cut of the log server; they were never confirmed",
+        "nothing: they come again";
+    RecordsInput = "RECORDS-INPUT", "the syslog server handed over a line that is not of the collector's template, or a name that no folder can have",
+        "compare the template with docs/howto/send-records.md";
+    RecordsFull = "RECORDS-FULL", "a limit of the collector is reached; what came is not kept",
+        "find out who sends so much; move old logs away, or raise --machines";
 }
 
 impl fmt::Display for Code {

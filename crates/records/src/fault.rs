@@ -93,6 +93,12 @@ pub enum Fault {
         /// How many.
         bytes: u64,
     },
+    /// The same, in a collected log: the bytes stayed on the machine.
+    #[error("the power of the machine was cut while a line was written: {bytes} bytes of it stayed there")]
+    TornElsewhere {
+        /// How many.
+        bytes: u64,
+    },
     /// The writer counted events that never came.
     #[error("{lost} events of {what} were lost")]
     Gap {
@@ -118,6 +124,7 @@ impl Fault {
         !matches!(
             self,
             Self::Torn { .. }
+                | Self::TornElsewhere { .. }
                 | Self::Gap { .. }
                 | Self::NotStopped
                 | Self::BeginsLater { .. }

@@ -17,6 +17,7 @@ mod key;
 mod line;
 mod recover;
 mod store;
+mod torn;
 mod verify;
 mod writer;
 
@@ -25,6 +26,6 @@ pub use fault::{Fault, Finding};
 pub use head::{HeadVerifier, Signer, SignerError, head_message};
 pub use key::{InitialKey, SegmentId};
 pub use line::{Kind, Line, LineError, MAX_LINE_BYTES, Stamp, Torn};
-pub use store::{Directory, MAX_FILE_BYTES, Store, file_name, file_number};
-pub use verify::{KeyRing, LogFile, Proof, Report, verify};
+pub use store::{Directory, MAX_FILE_BYTES, Store, collected_name, collected_number, file_name, file_number};
+pub use verify::{KeyRing, LogFile, Origin, Proof, Report, verify};
 pub use writer::{Durability, Limits, WriteError, Writer};

@@ -59,6 +59,18 @@ pub fn file_number(name: &str) -> Option<u64> {
     (file_name(number) == name).then_some(number)
 }
 
+/// The name of a file that a collector made of lines that were sent to it: the number is that of its first line.
+pub fn collected_name(first: u64) -> String {
+    format!("collected-{first:020}.jsonl")
+}
+
+/// The number in such a name.
+pub fn collected_number(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("collected-")?.strip_suffix(".jsonl")?;
+    let number = digits.parse().ok()?;
+    (collected_name(number) == name).then_some(number)
+}
+
 /// A directory on a file system that orders its metadata (ext4).
 #[derive(Debug)]
 pub struct Directory {

@@ -9,6 +9,7 @@ use crate::fault::{Fault, Finding};
 use crate::head::{HeadVerifier, head_message};
 use crate::key::{InitialKey, Ratchet, SegmentId};
 use crate::line::{CHAIN_BEGIN, GapMark, HeadMark, Joint, Kind, Line, Torn, authenticated, chained};
+use crate::torn::{claims, marked};
 use bennu_formats::Sha256Digest;
 use std::collections::BTreeMap;
 
@@ -60,9 +61,21 @@ pub struct LogFile {
     pub bytes: Vec<u8>,
 }
 
+/// Whose files are checked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// The writer's own.
+    #[default]
+    Written,
+    /// A collector's, which has the lines and not what power cuts tore: torn ends that lines name are told, not compared.
+    Collected,
+}
+
 /// What a log is checked against.
 #[derive(Default)]
 pub struct Proof<'k> {
+    /// Whose files they are.
+    pub origin: Origin,
     /// First keys of segments.
     pub keys: KeyRing,
     /// Whose heads are believed.
@@ -76,7 +89,10 @@ pub struct Proof<'k> {
 pub fn verify(files: &[LogFile], proof: &Proof<'_>) -> Report {
     let mut files: Vec<&LogFile> = files.iter().collect();
     files.sort_by_key(|file| file.number);
-    let claims = claims(&files);
+    let claims = match proof.origin {
+        Origin::Written => claims(&files),
+        Origin::Collected => BTreeMap::new(),
+    };
     let mut check = Check {
         proof,
         kept: proof
@@ -98,25 +114,6 @@ pub fn verify(files: &[LogFile], proof: &Proof<'_>) -> Report {
         check.file(index, file, claims.get(&file.number));
     }
     check.finish()
-}
-
-/// The torn ends that the first lines of later files name. Those lines are checked like all others, so a claim that
-/// somebody forged comes with a fault of its own.
-fn claims(files: &[&LogFile]) -> BTreeMap<u64, Torn> {
-    let mut claims = BTreeMap::new();
-    for file in files {
-        let first = file.bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let joint = Line::decode(first)
-            .ok()
-            .filter(|line| line.kind == Kind::Start)
-            .and_then(|line| line.body_as::<Joint>().ok());
-        for torn in joint.into_iter().flat_map(|joint| joint.torn) {
-            if torn.file < file.number {
-                claims.insert(torn.file, torn);
-            }
-        }
-    }
-    claims
 }
 
 /// Where a line stands.
@@ -172,11 +169,7 @@ impl Check<'_> {
             file: file.name.clone(),
             line,
         };
-        let marked = claim.and_then(|claim| {
-            let rest = bytes.get(usize::try_from(claim.offset).ok()?..)?;
-            let same = rest.len() as u64 == claim.bytes && Sha256Digest::of(rest) == claim.sha256;
-            same.then_some((bytes.len() - rest.len(), claim.bytes))
-        });
+        let marked = claim.and_then(|claim| marked(bytes, claim));
         let whole = &bytes[..marked.map_or(bytes.len(), |(whole, _)| whole)];
         let mut number = 0;
         for raw in whole.split_inclusive(|byte| *byte == b'\n') {
@@ -221,7 +214,7 @@ impl Check<'_> {
         }
         match line.kind {
             Kind::Start | Kind::Continue => match line.body_as::<Joint>() {
-                Ok(joint) => self.check_chain(place, &joint.chain),
+                Ok(joint) => self.joint(place, &joint),
                 Err(error) => self.find(place, Fault::NotALine(error)),
             },
             Kind::Head => match line.body_as::<HeadMark>() {
@@ -335,6 +328,14 @@ impl Check<'_> {
             self.report.by_head += lines;
         } else {
             self.find(&first, Fault::Unproven { lines });
+        }
+    }
+
+    fn joint(&mut self, place: &Place, joint: &Joint) {
+        self.check_chain(place, &joint.chain);
+        if self.proof.origin == Origin::Collected {
+            let stayed = |torn: &Torn| Fault::TornElsewhere { bytes: torn.bytes };
+            joint.torn.iter().for_each(|torn| self.find(place, stayed(torn)));
         }
     }
 

@@ -18,7 +18,9 @@ pub use boot::{authenticode_verify, efi_auth, ovmf_vars, pcrsig, pe, root_hash_s
 pub use disk::{erofs_reader, erofs_tar, fat_reader, gpt, verity_superblock, verity_table};
 pub use events::{cel_log, firmware_log};
 pub use machine::{module_list, sealed_blob, tpm_response, uevent};
-pub use runtime::{LOG_FILE_END, LOG_KEYS, action_certificate, golden_index, ima_log, record_log};
+pub use runtime::{
+    LOG_FILE_END, LOG_KEYS, action_certificate, collector_input, golden_index, ima_log, record_log,
+};
 pub use state::{BINARY_PREFIX_BYTES, STATE_GENERATION, luks_header, recovery_key, state_key};
 pub use words::{
     RELEASE_KEY_SEED, ROOT_HASH, boot_record, cmdline, debug_token, dsse_envelope, escrow_key, factory_reset,
@@ -40,8 +42,8 @@ pub struct Target {
 macro_rules! for_each_target {
     ($call:ident) => {
         $call! {
-            action_certificate authenticode_verify boot_record cel_log cmdline debug_token dsse_envelope
-            efi_auth erofs_reader erofs_tar escrow_key factory_reset fat_reader firmware_log
+            action_certificate authenticode_verify boot_record cel_log cmdline collector_input debug_token
+            dsse_envelope efi_auth erofs_reader erofs_tar escrow_key factory_reset fat_reader firmware_log
             firmware_record first_boot gate golden_index gpt handover health ima_log luks_header
             module_list ovmf_vars pcrsig pe record_log recovery_key root_hash_signature sealed_blob
             slot_manifest state_schema state_template tpm_response trust_config uevent uki_file_name

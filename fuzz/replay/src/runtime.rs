@@ -1,10 +1,12 @@
 //! What `bennud` reads and writes in the running system.
 
+use bennu_alert::collect::Input;
 use bennu_formats::Sha256Digest;
 use bennu_formats::ima::{ListedDigest, Replay, take_entry};
 use bennu_golden::Index;
 use bennu_records::certificate::Certificate;
 use bennu_records::{InitialKey, LogFile, Proof, file_name, verify};
+use std::path::{Component, Path};
 
 /// The golden-file index: opened, searched, checked.
 pub fn golden_index(bytes: &[u8]) -> bool {
@@ -55,6 +57,21 @@ pub fn record_log(bytes: &[u8]) -> bool {
         "a line without a proof was accepted"
     );
     !report.refused
+}
+
+/// What a syslog server hands to the collector. The name becomes a folder's.
+pub fn collector_input(bytes: &[u8]) -> bool {
+    let Ok(input) = Input::decode(bytes) else {
+        return false;
+    };
+    let mut parts = Path::new(&input.machine).components();
+    let (first, more) = (parts.next(), parts.next());
+    assert!(
+        matches!(first, Some(Component::Normal(name)) if name == input.machine.as_str()) && more.is_none(),
+        "a name that leads elsewhere was accepted: {:?}",
+        input.machine
+    );
+    true
 }
 
 /// The envelope of an action certificate.

@@ -10,6 +10,7 @@ use bennu_runtime::control::client;
 use bennu_runtime::esp::{self, Access};
 use bennu_runtime::factory_reset;
 use bennu_runtime::generate::{self, Generate};
+use bennu_runtime::log::collect::Options;
 use bennu_runtime::log::{self, Question, Verdict, head_key};
 use bennu_runtime::respond::certificates::Store;
 use bennu_runtime::status::chain::Chain;
@@ -132,7 +133,16 @@ enum LogCommand {
         #[arg(long)]
         json: bool,
     },
+    /// On a log server: keep what machines send, each line once, in order and byte for byte. Reads messages from stdin and
+    /// confirms each on stdout, as rsyslog's omprog wants it; findings go to stderr (exit status at the end of its input: 0
+    /// nothing was refused, 1: something was, 2: cannot go on)
+    #[command(after_help = COLLECT_HELP)]
+    Collect(Options),
 }
+
+const COLLECT_HELP: &str = "A line of its input is a JSON object with the members `machine` (name of its folder) and `line` \
+(the record). Each machine's log lies in DIRECTORY/MACHINE/log-NUMBER, for `bennuctl log verify`; beside the logs lie \
+notes.jsonl and conflicts.jsonl.";
 
 fn main() -> ExitCode {
     // clap ends usage errors with status 2 by itself.
@@ -212,6 +222,10 @@ fn run(command: &Command) -> Result<Answer, Box<dyn Error>> {
             let verdict = log::check(question)?;
             print(*json, &verdict, Verdict::text)?;
             Ok(verdict.answer())
+        }
+        Command::Log(LogCommand::Collect(options)) => {
+            let (input, out) = (io::stdin().lock(), io::stdout().lock());
+            Ok(log::collect::run(options, input, out, io::stderr())?)
         }
     }
 }

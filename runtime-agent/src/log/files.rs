@@ -1,7 +1,7 @@
 //! Reading the files of a log and of its keys: each with a limit, before anything of it is decoded.
 
 use super::{LogError, MAX_FILES};
-use bennu_records::{InitialKey, KeyRing, LogFile, MAX_FILE_BYTES, file_number};
+use bennu_records::{InitialKey, KeyRing, LogFile, MAX_FILE_BYTES, Origin, collected_number, file_number};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 /// Most bytes of a file of keys: some thousand starts.
 const MAX_KEY_BYTES: u64 = 1 << 20;
 
-/// The files of the log that `paths` name, directories looked into, in the order of their numbers.
-pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<LogFile>, LogError> {
+/// The files of the log that `paths` name, directories looked into, in the order of their numbers, and whose they are.
+pub(super) fn files(paths: &[PathBuf]) -> Result<(Vec<LogFile>, Origin), LogError> {
     let mut all = Vec::new();
     for path in paths {
         if path.is_dir() {
@@ -32,9 +32,13 @@ pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<LogFile>, LogError> {
         return Err(LogError::TooMany);
     }
     all.sort();
+    let mut origin = None;
     let mut files: Vec<LogFile> = Vec::with_capacity(all.len());
     for path in all {
-        let number = number(&path).ok_or_else(|| LogError::Name(path.clone()))?;
+        let (number, of) = number(&path).ok_or_else(|| LogError::Name(path.clone()))?;
+        if *origin.get_or_insert(of) != of {
+            return Err(LogError::Mixed(path));
+        }
         if files.iter().any(|file| file.number == number) {
             return Err(LogError::Twice(path));
         }
@@ -44,11 +48,13 @@ pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<LogFile>, LogError> {
             bytes: read(&path, MAX_FILE_BYTES)?,
         });
     }
-    Ok(files)
+    Ok((files, origin.unwrap_or_default()))
 }
 
-fn number(path: &Path) -> Option<u64> {
-    file_number(path.file_name()?.to_str()?)
+fn number(path: &Path) -> Option<(u64, Origin)> {
+    let name = path.file_name()?.to_str()?;
+    let written = file_number(name).map(|number| (number, Origin::Written));
+    written.or_else(|| collected_number(name).map(|number| (number, Origin::Collected)))
 }
 
 /// All bytes of a file, at most `limit`.

@@ -54,6 +54,7 @@ pub fn make_certificates() -> Result<()> {
 pub struct Server {
     child: Child,
     log: PathBuf,
+    collector: Option<PathBuf>,
 }
 
 impl Drop for Server {
@@ -69,6 +70,20 @@ impl Server {
     /// # Errors
     /// It is not there (`tests/install-tools`), or the port is taken.
     pub fn start(folder: &Path) -> Result<Self> {
+        Self::start_with(folder, None)
+    }
+
+    /// The same with a collector behind it (`bennuctl log collect`), as `docs/howto/send-records.md` has it: what came over
+    /// the wire is confirmed when the collector has it.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; the agents are not built.
+    pub fn start_collecting(folder: &Path) -> Result<Self> {
+        let bennuctl = fs::canonicalize(top().join("target/release/agents/bennuctl"));
+        Self::start_with(folder, Some(bennuctl.context("bennuctl: run make build")?))
+    }
+
+    fn start_with(folder: &Path, collector: Option<PathBuf>) -> Result<Self> {
         let folder = fs::canonicalize(folder)?;
         let keys = fs::canonicalize(certificates())?;
         let root = fs::canonicalize(top().join("target/cache/rsyslog"))
@@ -79,7 +94,11 @@ impl Server {
         );
         let log = folder.join("received");
         let config = folder.join("rsyslog.conf");
-        fs::write(&config, configuration(&folder, &keys, &log))?;
+        let text = match &collector {
+            None => configuration(&folder, &keys, &log),
+            Some(bennuctl) => collecting(&folder, &keys, &log, bennuctl),
+        };
+        fs::write(&config, text)?;
         let child = Command::new(root.join("usr/sbin/rsyslogd"))
             .args(["-n", "-f"])
             .arg(&config)
@@ -90,7 +109,11 @@ impl Server {
             .env("LD_LIBRARY_PATH", root.join("usr/lib/x86_64-linux-gnu"))
             .stdin(Stdio::null())
             .spawn()?;
-        let mut server = Self { child, log };
+        let mut server = Self {
+            child,
+            log,
+            collector,
+        };
         let deadline = Instant::now() + LISTENS_WITHIN;
         while TcpStream::connect(("127.0.0.1", PORT)).is_err() {
             ensure!(server.child.try_wait()?.is_none(), "rsyslog ended");
@@ -98,6 +121,35 @@ impl Server {
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(server)
+    }
+
+    /// Kills the collector that runs now, if one does; rsyslog starts the next one with the next message.
+    ///
+    /// # Errors
+    /// `/proc`.
+    pub fn kill_collector(&self) -> Result<bool> {
+        let Some(program) = &self.collector else {
+            return Ok(false);
+        };
+        for entry in fs::read_dir("/proc")? {
+            let entry = entry?.path();
+            // Processes come and go; those of others are not ours to read.
+            let (Ok(runs), Ok(stat)) = (
+                fs::read_link(entry.join("exe")),
+                fs::read_to_string(entry.join("stat")),
+            ) else {
+                continue;
+            };
+            let parent = stat
+                .rsplit_once(')')
+                .and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+            if runs == *program && parent == Some(self.child.id()) {
+                let number = entry.file_name().context("a process")?.to_owned();
+                let killed = Command::new("kill").arg("-KILL").arg(number).status()?;
+                return Ok(killed.success());
+            }
+        }
+        Ok(false)
     }
 
     /// What it has so far.
@@ -129,6 +181,40 @@ impl Server {
         }
         Ok(received)
     }
+}
+
+/// Inputs, queue and action of `docs/howto/send-records.md`; beside them the file of the other stories, so that what came
+/// more than once can be seen.
+fn collecting(folder: &Path, keys: &Path, log: &Path, bennuctl: &Path) -> String {
+    let plain = configuration(folder, keys, log);
+    let (plain, _) = plain.split_once("input(").unwrap_or((&plain, ""));
+    format!(
+        r#"{plain}module(load="omprog")
+template(name="record" type="string" string="%msgid%|%structured-data%|%msg%\n")
+template(name="collect" type="list") {{
+  constant(value="{{\"machine\":\"")
+  property(name="fromhost-ip" format="json")
+  constant(value="_")
+  property(name="hostname" format="json")
+  constant(value="\",\"line\":\"")
+  property(name="msg" format="json")
+  constant(value="\"}}\n")
+}}
+ruleset(name="bennu" queue.type="Direct") {{
+  if $app-name == "bennud" then {{
+    action(type="omfile" file="{log}" template="record")
+    action(type="omprog" template="collect"
+      binary="{bennuctl} log collect --into {folder}/collected"
+      confirmMessages="on" confirmTimeout="60000" forceSingleInstance="on"
+      action.resumeRetryCount="-1" action.resumeInterval="1" output="{folder}/collector.log")
+  }}
+}}
+input(type="imtcp" port="{PORT}" address="127.0.0.1" ruleset="bennu")
+"#,
+        folder = folder.display(),
+        log = log.display(),
+        bennuctl = bennuctl.display(),
+    )
 }
 
 fn configuration(folder: &Path, keys: &Path, log: &Path) -> String {

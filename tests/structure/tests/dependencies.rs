@@ -95,6 +95,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bennu-luks",
             "bennu-golden",
             "bennu-records",
+            "bennu-alert",
             "bennu-eventlog",
         ],
     ),

@@ -96,7 +96,16 @@ fn fault(code: Code) -> BootAction {
         | Code::UkiPcr
         | Code::VerityTree
         | Code::GoldenIndex
-        | Code::SlotName => BootAction::Halt,
+        | Code::SlotName
+        // Of a log server, never of a boot.
+        | Code::RecordsConflict
+        | Code::RecordsFork
+        | Code::RecordsGap
+        | Code::RecordsAnew
+        | Code::RecordsSender
+        | Code::RecordsTorn
+        | Code::RecordsInput
+        | Code::RecordsFull => BootAction::Halt,
     }
 }
 

@@ -18,11 +18,11 @@ pub fn stories() -> Vec<Story> {
 }
 
 /// The longest pause of the sender is five minutes.
-const ARRIVES: Duration = Duration::from_secs(330);
+pub(super) const ARRIVES: Duration = Duration::from_secs(330);
 /// Longest batch: 1 MiB and a line of 16 KiB (`docs/howto/send-records.md`).
 const BATCH_BYTES: usize = (1 << 20) + (16 << 10);
 /// A denial that the watch tells, with a name of its own each time.
-const ATTEMPT: &str = "cp /bin/sleep /dev/shm/foreign; /dev/shm/foreign 0 </dev/null 2>/dev/null";
+pub(super) const ATTEMPT: &str = "cp /bin/sleep /dev/shm/foreign; /dev/shm/foreign 0 </dev/null 2>/dev/null";
 
 fn across_a_cut(context: &mut Context) -> Result<()> {
     let (mut machine, guest) = machine_of(context, "demo/alerts.toml")?;
@@ -67,7 +67,7 @@ fn across_a_cut(context: &mut Context) -> Result<()> {
 }
 
 /// The sender has no console: its words are in the journal.
-fn wait_for_words(guest: &Guest, words: &str) -> Result<()> {
+pub(super) fn wait_for_words(guest: &Guest, words: &str) -> Result<()> {
     let deadline = Instant::now() + ARRIVES;
     loop {
         let said = guest.run("journalctl --unit bennu-alert.service --output cat --no-pager")?;
@@ -79,7 +79,7 @@ fn wait_for_words(guest: &Guest, words: &str) -> Result<()> {
     }
 }
 
-fn wait_for_number(server: &Server, number: u64) -> Result<()> {
+pub(super) fn wait_for_number(server: &Server, number: u64) -> Result<()> {
     let deadline = Instant::now() + ARRIVES;
     while server.received()?.last() < Some(number) {
         ensure!(Instant::now() < deadline, "expected line {number} at the server");
@@ -133,16 +133,21 @@ fn expect_only_the_last_batch_again(had: &Received, whole: &Received) -> Result<
     Ok(())
 }
 
-/// Waits until the server has every line that the guest's log has now, at least to number `least`: each number once, from
-/// 0 on, byte for byte, and what came again came as it was.
-pub(super) fn wait_for_all(server: &Server, guest: &Guest, least: u64) -> Result<Received> {
+/// The lines of the guest's log by their numbers.
+pub(super) fn lines_of(guest: &Guest) -> Result<BTreeMap<u64, String>> {
     let log = guest.run("for file in /var/lib/bennu/records/*.jsonl; do cat $file; echo; done")?;
     // What a power cut tore is no line; the log's own check looks at it.
     let line = |text: &str| {
         let record: serde_json::Value = serde_json::from_str(text).ok()?;
         Some((record["seq"].as_u64()?, text.to_owned()))
     };
-    let lines: BTreeMap<u64, String> = log.lines().filter_map(line).collect();
+    Ok(log.lines().filter_map(line).collect())
+}
+
+/// Waits until the server has every line that the guest's log has now, at least to number `least`: each number once, from
+/// 0 on, byte for byte, and what came again came as it was.
+pub(super) fn wait_for_all(server: &Server, guest: &Guest, least: u64) -> Result<Received> {
+    let lines = lines_of(guest)?;
     let last = lines.keys().next_back().copied().context("an empty log")?;
     ensure!(
         last >= least && lines.keys().copied().eq(0..=last),

@@ -5,6 +5,7 @@ mod appliance;
 mod boots_the_newest_slot;
 mod changed_uki;
 mod changes;
+mod collected;
 mod concurrent_extends;
 mod contain;
 mod debian;
@@ -126,6 +127,7 @@ pub fn all() -> Vec<Story> {
         debian::stories(),
         appliance::stories(),
         alerts::stories(),
+        collected::stories(),
         portable::stories(),
         power_cuts::stories(),
         purged::stories(),

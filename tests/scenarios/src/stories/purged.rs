@@ -88,7 +88,7 @@ fn expect_whole(guest: &Guest, port: u16) -> Result<()> {
 }
 
 /// The machine's key, while it is trusted: the point in hexadecimal digits.
-fn key(guest: &Guest) -> Result<String> {
+pub(super) fn key(guest: &Guest) -> Result<String> {
     let said = guest.run("bennuctl certificates --json")?;
     let shown: serde_json::Value = serde_json::from_str(&said).with_context(|| said.clone())?;
     let key = shown["key"].as_str().with_context(|| said.clone())?;

@@ -103,6 +103,11 @@ pub fn seeds() -> anyhow::Result<Vec<Seed>> {
         ("ima_log", "sha1", ima("ima-sha1.bin", 0)?),
         ("ima_log", "sha256", ima("ima-sha256.bin", 1)?),
         ("record_log", "torn-and-whole", log()?),
+        (
+            "collector_input",
+            "of-rsyslog",
+            br#"{"machine":"10.0.0.7_gate-7","line":" {\"v\":1,\"seq\":0}"}"#.to_vec(),
+        ),
         ("action_certificate", "pinned", certificate()?),
     ])
 }
