@@ -8,6 +8,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The port that `images/demo/alerts.toml` names.
@@ -18,6 +19,12 @@ const LISTENS_WITHIN: Duration = Duration::from_secs(20);
 /// Where the certificates lie, which images name: of these stories alone, and of no worth.
 pub fn certificates() -> PathBuf {
     top().join("target/syslog")
+}
+
+/// Held by a story from before its guest starts to its end: every guest sends to [`PORT`], where one server listens.
+pub fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes an authority and a server's certificate for `logs.example`, unless they are there.

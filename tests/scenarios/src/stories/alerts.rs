@@ -3,7 +3,7 @@
 
 use super::appliance::{SERVES, machine_of, wait_for_line, wait_until_it_serves};
 use crate::guest::Guest;
-use crate::syslog::{Received, Server};
+use crate::syslog::{self, Received, Server};
 use bennu_harness::prelude::*;
 use bennu_harness::story;
 use std::collections::BTreeMap;
@@ -25,6 +25,7 @@ const BATCH_BYTES: usize = (1 << 20) + (16 << 10);
 pub(super) const ATTEMPT: &str = "cp /bin/sleep /dev/shm/foreign; /dev/shm/foreign 0 </dev/null 2>/dev/null";
 
 fn across_a_cut(context: &mut Context) -> Result<()> {
+    let _turn = syslog::turn();
     let (mut machine, guest) = machine_of(context, "demo/alerts.toml")?;
     let folder = machine.folder().to_owned();
     machine.set_disk_faults(Some(Vec::new()));

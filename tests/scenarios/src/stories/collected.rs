@@ -7,7 +7,7 @@ use super::appliance::{SERVES, machine_of, wait_for_line, wait_until_it_serves};
 use super::purged;
 use crate::guest::Guest;
 use crate::images::top;
-use crate::syslog::{PORT, Server, certificates};
+use crate::syslog::{self, PORT, Server, certificates};
 use bennu_harness::prelude::*;
 use bennu_harness::story;
 use std::fs;
@@ -31,6 +31,7 @@ const NO_CURSOR: &str = "mkdir /var/lib/bennu-alert/cursor.new; echo status $?";
 const KILLED: usize = 5;
 
 fn collected_once(context: &mut Context) -> Result<()> {
+    let _turn = syslog::turn();
     let (mut machine, guest) = machine_of(context, "demo/alerts.toml")?;
     let folder = machine.folder().to_owned();
     machine.set_disk_faults(Some(Vec::new()));

@@ -7,7 +7,7 @@ use super::appliance::{machine_of, wait_for_line, wait_until_it_serves_with};
 use crate::guest::Guest;
 use crate::images;
 use crate::serial::*;
-use crate::syslog::Server;
+use crate::syslog::{self, Server};
 use bennu_harness::prelude::*;
 use bennu_harness::story;
 use std::collections::BTreeMap;
@@ -37,6 +37,7 @@ const SAYS_SO: &str = "bennud: nothing is watched any more: the machine waits fo
 const CONFIRMED: &str = "bennud: the syslog server knows that the machine waits for a person";
 
 fn still_tells(context: &mut Context) -> Result<()> {
+    let _turn = syslog::turn();
     let (mut machine, guest) = machine_of(context, "demo/purged.toml")?;
     let folder = machine.folder().to_owned();
     let server = Server::start(&folder)?;
