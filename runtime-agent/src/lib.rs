@@ -8,6 +8,7 @@
 //! systemd starts it again, and restarts the machine after six starts in ten minutes; `bennu-init` counts the attempts.
 
 pub mod agent;
+pub mod as_written;
 pub mod certificates;
 pub mod console;
 pub mod control;

@@ -1,19 +1,22 @@
 //! `bennuctl log verify` and `log show`: whether a record log is as it was written (`docs/spec/records.md`).
 //!
-//! Reads the files named, and the first keys of segments, 64 hex digits a line; writes nothing. The log is untrusted
+//! With `--trace` also whether the trace is what the log sealed. Reads the files named, and the first keys of segments, 64 hex digits a line; writes nothing. The log is untrusted
 //! input: what is shown of it is made printable. On failure the error names the file.
 
 pub mod collect;
 mod files;
 pub mod show;
+mod trace;
 
 use crate::records::{HeadKey, QuoteError, TpmSigner};
 use crate::status::Answer;
 use bennu_records::{HeadVerifier, LogFile, MAX_LINE_BYTES, Proof, Report, verify};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
+use trace::{Sealed, Traced};
 
 /// Most bytes of a file with an attestation key.
 const MAX_SIGNER_BYTES: u64 = 256;
@@ -87,6 +90,9 @@ pub struct Question {
     /// Believe heads by the attestation key in this file, 130 hex digits (`bennuctl certificates --json` shows it)
     #[arg(long, value_name = "FILE")]
     pub signer: Option<PathBuf>,
+    /// Check the trace in this directory as well, against the seals in the log: /var/log/bennu
+    #[arg(long, value_name = "DIRECTORY")]
+    pub trace: Option<PathBuf>,
 }
 
 /// The report, in words and as JSON.
@@ -101,11 +107,15 @@ pub struct Verdict {
     chain: Option<String>,
     findings: Vec<Place>,
     more_findings: u64,
+    /// Files of the trace, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<Vec<Traced>>,
 }
 
 #[derive(Debug, Serialize)]
 struct Place {
     file: String,
+    /// From 1; 0 for the whole file.
     line: u64,
     refused: bool,
     text: String,
@@ -116,11 +126,11 @@ struct Place {
 /// # Errors
 /// [`LogError`]: no verdict.
 pub fn check(question: &Question) -> Result<Verdict, LogError> {
-    Ok(Verdict::of(examine(question)?.1))
+    Ok(examine(question)?.1)
 }
 
-/// The files of a log, and what is found in them.
-fn examine(question: &Question) -> Result<(Vec<LogFile>, Report), LogError> {
+/// The files of a log, what is found in them, and the lines that are refused.
+fn examine(question: &Question) -> Result<(Vec<LogFile>, Verdict, Refused), LogError> {
     let (files, origin) = files::files(&question.paths)?;
     let mut proof = Proof {
         origin,
@@ -138,7 +148,30 @@ fn examine(question: &Question) -> Result<(Vec<LogFile>, Report), LogError> {
     };
     proof.signer = signer.as_ref().map(|key| key as &dyn HeadVerifier);
     let report = verify(&files, &proof);
-    Ok((files, report))
+    let refused = report
+        .findings
+        .iter()
+        .filter(|finding| finding.fault.refuses())
+        .map(|finding| (finding.file.clone(), finding.line))
+        .collect();
+    let trace = question.trace.as_deref();
+    let trace = trace
+        .map(|folder| Sealed::of(&files, &refused).check(folder))
+        .transpose()?;
+    let verdict = Verdict::of(report).with(trace);
+    Ok((files, verdict, refused))
+}
+
+/// File and number of each line that the check of the log refuses.
+type Refused = BTreeSet<(String, u64)>;
+
+/// The lines of a file with their numbers, from 1. What stands behind the last line feed is torn, and its line says so.
+fn lines(file: &LogFile) -> impl Iterator<Item = (u64, &[u8])> {
+    let whole = file
+        .bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
+    (1..).zip(whole)
 }
 
 /// The attestation key in a file; without one, this machine's.
@@ -172,7 +205,21 @@ impl Verdict {
             chain: report.end.map(|(_, chain)| chain.to_string()),
             findings: report.findings.into_iter().map(place).collect(),
             more_findings: report.more_findings,
+            trace: None,
         }
+    }
+
+    /// With what was found of the trace.
+    fn with(mut self, trace: Option<(Vec<Traced>, Vec<Place>)>) -> Self {
+        let Some((traced, places)) = trace else {
+            return self;
+        };
+        if places.iter().any(|place| place.refused) {
+            self.verdict = "refused";
+        }
+        self.findings.extend(places);
+        self.trace = Some(traced);
+        self
     }
 
     /// Exit status.
@@ -195,16 +242,19 @@ impl Verdict {
         } in &self.findings
         {
             let word = if *refused { "REFUSED" } else { "note" };
-            let place = if file.is_empty() {
-                "log".to_owned()
-            } else {
-                format!("{}:{line}", printable(file))
+            let place = match (file.as_str(), line) {
+                ("", _) => "log".to_owned(),
+                (file, 0) => printable(file),
+                (file, line) => format!("{}:{line}", printable(file)),
             };
             // Writing to a string does not fail.
             let _infallible = writeln!(out, "{place}: {word}: {text}");
         }
         if self.more_findings > 0 {
             let _infallible = writeln!(out, "and {} more", self.more_findings);
+        }
+        for traced in self.trace.iter().flatten() {
+            let _infallible = writeln!(out, "{}", traced.text());
         }
         let word = if self.verdict == "good" { "good" } else { "REFUSED" };
         let last = self

@@ -4,8 +4,70 @@
 //! Written by `bennud` from the execution gate's ring; read by people and their tools. Records that were lost leave a
 //! [`TraceLine::Gap`]. What became of each is counted in [`TraceReport`], by which a `bennud` that is started again goes on.
 
+use crate::Sha256Digest;
 use crate::decode::Document;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// Which file of the trace: 8 random bytes, 16 lower-case hex digits in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TraceFileId(pub [u8; 8]);
+
+impl fmt::Display for TraceFileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl Serialize for TraceFileId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TraceFileId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut bytes = [0; 8];
+        hex::decode_to_slice(&text, &mut bytes)
+            .ok()
+            .filter(|()| !text.bytes().any(|byte| byte.is_ascii_uppercase()))
+            .map(|()| Self(bytes))
+            .ok_or_else(|| serde::de::Error::custom("expected 16 lower-case hex digits"))
+    }
+}
+
+/// What a file of the trace begins with, as the event [`TraceSeal::EVENT`] of the record log says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TraceSeal {
+    /// Always [`TraceSeal::EVENT`].
+    pub event: String,
+    /// Which file.
+    pub file: TraceFileId,
+    /// So many bytes of it, from its start.
+    pub bytes: u64,
+    /// Their SHA-256.
+    pub sha256: Sha256Digest,
+    /// Nothing comes after them: another file was begun.
+    pub ended: bool,
+}
+
+impl TraceSeal {
+    /// Name of the event.
+    pub const EVENT: &str = "trace-sealed";
+
+    /// The seal of the first `bytes` bytes.
+    pub fn new(file: TraceFileId, bytes: u64, sha256: Sha256Digest, ended: bool) -> Self {
+        Self {
+            event: Self::EVENT.to_owned(),
+            file,
+            bytes,
+            sha256,
+            ended,
+        }
+    }
+}
 
 /// A program as the kernel knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +115,13 @@ pub struct TracedProcess {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum TraceLine {
+    /// First line of a file: which it is.
+    Begin {
+        /// Which.
+        id: TraceFileId,
+        /// The kernel's boot id when it was begun.
+        boot: String,
+    },
     /// A program was started by a privileged process, or started privileged.
     Exec {
         /// CPU.

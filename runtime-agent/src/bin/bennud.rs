@@ -32,6 +32,7 @@ use bennu_runtime::restart::restart;
 use bennu_runtime::scrub::Scrubber;
 use bennu_runtime::status::Sources;
 use bennu_runtime::surroundings::Machine;
+use bennu_runtime::tracing::file::TraceFile;
 use bennu_runtime::watch::{Inbox, Watched};
 use std::path::Path;
 use std::process::ExitCode;
@@ -137,7 +138,7 @@ fn give_up_without_gate(mut console: Console, error: &NoGate) {
 
 /// The gate that the image asks for, with its events watched from now on. One that would deny nothing is told when it does
 /// not stand, and no more.
-fn watch_gate(console: &mut Console, denied: Inbox) -> Result<(), NoGate> {
+fn watch_gate(console: &mut Console, denied: Inbox, trace: TraceFile) -> Result<(), NoGate> {
     let config = gate::wanted()?;
     let mode = config.mode;
     if mode == GateMode::None {
@@ -151,7 +152,7 @@ fn watch_gate(console: &mut Console, denied: Inbox) -> Result<(), NoGate> {
         found => found?,
     };
     console.say(Level::Info, &format!("gate: {}", mode.as_str()));
-    for fault in gate::followers::start(gate, config, denied) {
+    for fault in gate::followers::start(gate, config, denied, trace) {
         console.say(Level::Error, &fault);
     }
     Ok(())
@@ -179,8 +180,8 @@ fn watch(mut console: Console) -> ExitCode {
         Ok(inputs) => inputs,
         Err(error) => return refuse(&mut console, &error.to_string()),
     };
-    let (denied, scrubber) = (Inbox::default(), Scrubber::default());
-    let gate = watch_gate(&mut console, denied.clone());
+    let (denied, scrubber, trace) = (Inbox::default(), Scrubber::default(), TraceFile::default());
+    let gate = watch_gate(&mut console, denied.clone(), trace.clone());
     if let Err(error) = notifier.ready() {
         console.say(Level::Warning, &error.to_string());
     }
@@ -193,7 +194,7 @@ fn watch(mut console: Console) -> ExitCode {
     }
     let mut machine = Machine::new(console, notifier, inputs.handover.esp.clone(), kernel.clone());
     let agent = Agent::new(&inputs.handover, inputs.config, inputs.started);
-    let mut warden = Warden::new(&inputs.handover, inputs.drift, kernel, denied, scrubber);
+    let mut warden = Warden::new(&inputs.handover, inputs.drift, kernel, denied, scrubber, trace);
     let mut watched = Watched::begin(&mut machine, &mut warden);
     let outcome = match gate {
         Ok(()) => agent.run(inputs.previous.as_ref(), &mut watched),

@@ -2,11 +2,11 @@
 //!
 //! Nothing is shown as proven that is not: a line that the check refuses says so before its words.
 
-use super::{LogError, Question, Verdict, examine, printable};
+use super::{LogError, Question, Verdict, examine, lines, printable};
 use bennu_alert::timestamp;
-use bennu_records::{Kind, Line, LogFile};
+use bennu_records::{Kind, Line};
 use serde_json::{Map, Value};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 /// Letters of a boot id that tell starts of one machine apart.
 const BOOT_LETTERS: usize = 8;
@@ -16,13 +16,7 @@ const BOOT_LETTERS: usize = 8;
 /// # Errors
 /// [`LogError`]: no verdict.
 pub fn show(question: &Question, last: Option<usize>) -> Result<(Vec<String>, Verdict), LogError> {
-    let (files, report) = examine(question)?;
-    let refused: BTreeSet<(String, u64)> = report
-        .findings
-        .iter()
-        .filter(|finding| finding.fault.refuses())
-        .map(|finding| (finding.file.clone(), finding.line))
-        .collect();
+    let (files, verdict, refused) = examine(question)?;
     let mut shown = VecDeque::new();
     for file in &files {
         for (number, bytes) in lines(file) {
@@ -37,16 +31,7 @@ pub fn show(question: &Question, last: Option<usize>) -> Result<(Vec<String>, Ve
             }
         }
     }
-    Ok((shown.into(), Verdict::of(report)))
-}
-
-/// Lines with their numbers, from 1. What stands behind the last line feed is torn, and its line says so.
-fn lines(file: &LogFile) -> impl Iterator<Item = (u64, &[u8])> {
-    let whole = file
-        .bytes
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
-    (1..).zip(whole)
+    Ok((shown.into(), verdict))
 }
 
 fn words(bytes: &[u8]) -> String {

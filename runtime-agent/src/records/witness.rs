@@ -5,12 +5,10 @@
 //! one by the digest of what was written to it. After a break the writer begins a new file, so that no line goes to one that
 //! has no name any more.
 
+use crate::as_written::{AsWritten, Mark};
 use bennu_records::{Directory, Store, file_name};
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,35 +16,11 @@ use std::time::{Duration, Instant};
 /// A write that takes longer is told.
 const LONGEST_WRITE: Duration = Duration::from_secs(60);
 
-/// Device, inode, length in bytes, seconds and nanoseconds of the last change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mark {
-    file: (u64, u64),
-    length: u64,
-    changed: (i64, i64),
-}
-
-impl Mark {
-    fn of(path: &Path) -> io::Result<Self> {
-        let found = fs::symlink_metadata(path)?;
-        Ok(Self {
-            file: (found.dev(), found.ino()),
-            length: found.len(),
-            changed: (found.ctime(), found.ctime_nsec()),
-        })
-    }
-}
-
 /// The file that is written.
 #[derive(Debug)]
 struct Newest {
     number: u64,
-    written: Sha256,
-    length: u64,
-    /// As it was when its bytes were last found right.
-    right: Option<Mark>,
-    /// A write failed: any part of its bytes may be there.
-    torn: bool,
+    bytes: AsWritten,
 }
 
 #[derive(Debug, Default)]
@@ -150,26 +124,11 @@ impl Witness {
     }
 }
 
-fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
-    match found {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        found => found.map(Some),
-    }
-}
-
 impl Known {
     fn look(&mut self) -> io::Result<Vec<String>> {
         let mut broken = Vec::new();
         for (number, mark) in &self.closed {
-            let name = file_name(*number);
-            match if_there(Mark::of(&self.path.join(&name)))? {
-                Some(found) if found == *mark => {}
-                None => broken.push(format!("{name}: expected {} bytes, found no file", mark.length)),
-                Some(found) => broken.push(format!(
-                    "{name}: expected {} bytes as they were written, found {} bytes, changed since",
-                    mark.length, found.length
-                )),
-            }
+            broken.extend(mark.look(&self.path.join(file_name(*number)))?);
         }
         if let Some(newest) = &mut self.newest {
             broken.extend(newest.look(&self.path)?);
@@ -180,36 +139,7 @@ impl Known {
 
 impl Newest {
     fn look(&mut self, folder: &Path) -> io::Result<Option<String>> {
-        let name = file_name(self.number);
-        let path = folder.join(&name);
-        let Some(found) = if_there(Mark::of(&path))? else {
-            return Ok(Some(format!(
-                "{name}: expected {} bytes, found no file",
-                self.length
-            )));
-        };
-        let length_is_right = match self.torn {
-            true => found.length >= self.length,
-            false => found.length == self.length,
-        };
-        if !length_is_right {
-            let words = format!("{name}: expected {} bytes, found {}", self.length, found.length);
-            return Ok(Some(words));
-        }
-        if self.right == Some(found) {
-            return Ok(None);
-        }
-        let mut hasher = Sha256::new();
-        io::copy(&mut File::open(&path)?.take(self.length), &mut hasher)?;
-        if hasher.finalize() != self.written.clone().finalize() {
-            let words = format!(
-                "{name}: expected the {} bytes that were written, found others",
-                self.length
-            );
-            return Ok(Some(words));
-        }
-        self.right = Some(found);
-        Ok(None)
+        self.bytes.look(&folder.join(file_name(self.number)))
     }
 }
 
@@ -258,10 +188,7 @@ impl Store for Witnessed {
             }
             known.newest = created.is_ok().then(|| Newest {
                 number,
-                written: Sha256::new(),
-                length: 0,
-                right: None,
-                torn: false,
+                bytes: AsWritten::default(),
             });
         });
         created
@@ -272,12 +199,9 @@ impl Store for Witnessed {
         let written = self.store.append(bytes);
         self.witness
             .settle(generation, |known| match (&written, &mut known.newest) {
-                (Ok(()), Some(newest)) => {
-                    newest.written.update(bytes);
-                    newest.length += bytes.len() as u64;
-                }
+                (Ok(()), Some(newest)) => newest.bytes.add(bytes),
                 // The next writer begins a new file.
-                (Err(_), Some(newest)) => newest.torn = true,
+                (Err(_), Some(newest)) => newest.bytes.tear(),
                 _ => {}
             });
         written

@@ -9,6 +9,7 @@ mod carry_out;
 pub mod certificates;
 mod certify;
 mod deny;
+mod enforced;
 mod evidence;
 mod flip;
 mod freeze;
@@ -24,6 +25,7 @@ mod repair;
 mod report;
 mod signer;
 mod tell;
+mod trace;
 mod undo;
 mod watch_report;
 
@@ -35,6 +37,7 @@ use crate::limit::{Lent, within};
 use crate::records::{Journal, Witness, boot_id, place};
 use crate::scrub::Scrubber;
 use crate::surroundings::Surroundings;
+use crate::tracing::file::TraceFile;
 use crate::watch::{Inbox, Sighting, Watch};
 use bennu_formats::Sha256Digest;
 use bennu_formats::drift::{DEFAULT_INTERVAL_MS, DriftConfig, EnforcedAction};
@@ -57,6 +60,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use trace::Seals;
 
 /// Before the decision asks for a flip nobody reads a whole slot: it is taken as good, and verified when it counts.
 const NOT_LOOKED_AT: Found = Found {
@@ -107,6 +111,7 @@ pub struct Warden {
     scrubber: Scrubber,
     journal: Lent<Journal>,
     witness: Witness,
+    trace: Seals,
     groups: Arc<Groups>,
     /// Lines that never came to the log, because it was away.
     unwritten: u64,
@@ -144,6 +149,7 @@ impl Warden {
         kernel: Arc<KernelFiles>,
         denied: Inbox,
         scrubber: Scrubber,
+        trace: TraceFile,
     ) -> Self {
         let (groups, witness) = (Groups::new(kernel.clone()), Witness::default());
         let freezes = |config: &DriftConfig| config.enforced.contains(&EnforcedAction::FreezeCgroup);
@@ -151,10 +157,11 @@ impl Warden {
         Self {
             handover: handover.clone(),
             config,
-            watch: Watch::new(handover, kernel, denied, &scrubber, &witness),
+            watch: Watch::new(handover, kernel, denied, &scrubber, &witness, &trace),
             scrubber,
             journal: Lent::new(Journal::at(place(handover), witness.clone())),
             witness,
+            trace: Seals::of(trace),
             groups,
             unwritten: 0,
             signer: None,
@@ -197,8 +204,7 @@ impl Warden {
     }
 
     fn enforced(&self) -> ActionSet {
-        let actions = self.config.iter().flat_map(|config| &config.enforced);
-        actions.fold(ActionSet::NONE, |set, action| set.with(meaning(*action)))
+        enforced::set(self.config.as_ref())
     }
 
     /// Tells the log what begins, and takes over what an earlier life left on the ESP.
@@ -230,7 +236,7 @@ impl Warden {
         self.ask_tpm(world);
         self.tell_of_earlier_ends(world);
         self.sign_head(world);
-        let words = match enforced_words(self.config.as_ref()) {
+        let words = match enforced::words(self.config.as_ref()) {
             words if words.is_empty() => "watching for drift: dry run, nothing is done about it".to_owned(),
             words => format!("watching for drift; enforced: {words}"),
         };
@@ -251,6 +257,7 @@ impl Warden {
         let decision = self.decide(&NOT_LOOKED_AT);
         self.report(&decision, world);
         let acts = decision.plan.iter().any(|step| !step.action.is_report());
+        self.seal_trace(news || acts, world);
         if news || acts {
             self.answer(decision, world);
         }
@@ -371,24 +378,4 @@ impl Warden {
             flips_in_a_row: other.flips_in_a_row,
         }
     }
-}
-
-fn meaning(action: EnforcedAction) -> Action {
-    match action {
-        EnforcedAction::Deny => Action::Deny,
-        EnforcedAction::Kill => Action::Kill,
-        EnforcedAction::FreezeCgroup => Action::FreezeCgroup,
-        EnforcedAction::CutNetwork => Action::CutNetwork,
-        EnforcedAction::RepairInactiveSlot => Action::RepairInactiveSlot,
-        EnforcedAction::StatePurge => Action::StatePurge,
-        EnforcedAction::FlipSlot => Action::FlipSlot,
-        EnforcedAction::FailSafe => Action::FailSafe,
-        EnforcedAction::Recovery => Action::Recovery,
-    }
-}
-
-fn enforced_words(config: Option<&DriftConfig>) -> String {
-    let actions = config.into_iter().flat_map(|config| &config.enforced);
-    let names: Vec<&str> = actions.map(|action| meaning(*action).name()).collect();
-    names.join(", ")
 }

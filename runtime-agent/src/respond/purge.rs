@@ -6,10 +6,11 @@
 //! 2. the files with secrets are overwritten where they lie, cut to nothing and removed: in place, so that each mount,
 //!    each open file and each mapping of them sees zeros;
 //! 3. each crypt device loses its key in the kernel and becomes a device of errors;
-//! 4. what was frozen is killed, so that copies in its memory go, and at once systemd is asked for `purged.target`, so that
-//!    it starts nothing of it again (while the others are frozen it does not answer). Killed and not stopped in good order:
-//!    the daemons that hold the network's addresses would take them away;
-//! 5. the secrets' mount goes, and clean pages of what was decrypted are dropped.
+//! 4. what was frozen is killed, so that copies in its memory go. Killed and not stopped in good order: the daemons that hold
+//!    the network's addresses would take them away;
+//! 5. the secrets' mount goes, and clean pages of what was decrypted are dropped;
+//! 6. systemd is asked for `purged.target`, so that it starts nothing of it again (while the others are frozen it does not
+//!    answer).
 //!
 //! The TPM was latched before the root started: nothing opens the sealed copies before the next verified start. Each
 //! step is taken whatever became of those before it, has a time limit of its own and what is left of the one for all of
@@ -48,8 +49,10 @@ const FOLDER_LIMIT: Duration = Duration::from_millis(1500);
 const WIPE_LIMIT: Duration = Duration::from_millis(900);
 /// Deepest folder below.
 const MAX_DEPTH: usize = 4;
-/// How long systemd has to accept that its units end: less than a step.
-const ISOLATE_LIMIT: Duration = Duration::from_millis(3500);
+/// How long systemd has to accept that its units end: less than the step.
+const ISOLATE_LIMIT: Duration = Duration::from_secs(9);
+/// Longest time for that.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// In procfs.
 const DROP_CACHES: &str = "sys/vm/drop_caches";
 
@@ -79,11 +82,14 @@ pub fn purge(groups: Arc<Groups>, alive: &mut dyn FnMut()) -> Vec<Done> {
         ("erase-secrets", Box::new(erase_all)),
         ("wipe-keys", Box::new(wipe_keys)),
         ("kill", Box::new(|| together(&killed?, end, Group::await_empty))),
-        ("stop-units", Box::new(|| purged::isolate(ISOLATE_LIMIT))),
         ("unmount", Box::new(leave_secrets)),
         ("drop-caches", Box::new(drop_caches)),
     ];
-    take(steps, STEP_LIMIT, PURGE_LIMIT, alive)
+    let mut done = take(steps, STEP_LIMIT, PURGE_LIMIT, alive);
+    // Last, and longer: a systemd that is busy with what was killed keeps nothing from being destroyed.
+    let stop: Step = ("stop-units", Box::new(|| purged::isolate(ISOLATE_LIMIT)));
+    done.extend(take(vec![stop], STOP_LIMIT, STOP_LIMIT, alive));
+    done
 }
 
 /// Each within its limit, and all within another.

@@ -52,6 +52,7 @@ impl Warden {
         self.note(begins.clone(), world);
         self.sign_head(world);
         self.stop_log(world);
+        self.trace.forget();
         let journal = Journal::at(Path::new(paths::RUN_RECORDS), self.witness.clone());
         self.journal.replace(journal);
         self.cursor = Path::new(paths::RUN_PURGED_CURSOR);

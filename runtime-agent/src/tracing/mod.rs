@@ -1,12 +1,12 @@
 //! The trace of the running system, in a thread of its own: from the gate's ring to `/var/log/bennu/trace.jsonl`.
 //!
-//! The file is kept below [`MOST_BYTES`]; then it becomes `trace.1.jsonl`, and the one before that is gone. If it cannot
-//! be written, what was taken from the ring waits, nothing more is taken, and the kernel counts what finds the ring full.
-//! Every loss is told: a line in the log, a signal for the watch, and a gap in the file when that can be written
+//! The file is [`file`]'s. If it cannot be written, what was taken from the ring waits, nothing more is taken, and the kernel
+//! counts what finds the ring full. Every loss is told: a line in the log, a signal for the watch, and a gap in the file when that can be written
 //! (`account`; what was counted is kept in `/run/bennu/trace.json`). Denials have a ring and a reader of their own
 //! (`gate::watch`), which a flood here does not touch.
 
 pub mod account;
+pub mod file;
 pub mod record;
 
 use crate::console::Console;
@@ -19,15 +19,12 @@ use bennu_ebpf::live::Traces;
 use bennu_formats::paths;
 use bennu_formats::trace::{TraceLine, TraceReport};
 use bennu_linux::kmsg::Level;
+use file::TraceFile;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// Longest file; two of them are kept.
-pub const MOST_BYTES: u64 = 16 << 20;
 /// Records taken in one round; the ring has room for 2,148 (1 MiB, 488 bytes each).
 const MOST_RECORDS: usize = 4096;
 /// Pause after a round with records.
@@ -44,11 +41,11 @@ enum Trouble {
     Counters(#[from] GateError),
 }
 
-/// Starts the thread; the watch for drift hears of losses through `lost`.
+/// Starts the thread, which writes to `file`; the watch for drift hears of losses through `lost`.
 ///
 /// # Errors
 /// The gate's maps cannot be opened, or the system has no thread to give.
-pub fn start(lost: Inbox) -> Result<(), NoGate> {
+pub fn start(lost: Inbox, file: TraceFile) -> Result<(), NoGate> {
     let traces = Traces::open(Path::new(paths::ROOT_GATE_PINS))?;
     let counters = traces.counted()?;
     let mut console = Console::open();
@@ -60,6 +57,7 @@ pub fn start(lost: Inbox) -> Result<(), NoGate> {
     let follower = Follower {
         account: Account::new(kept, &counters),
         traces,
+        file,
         rest: Vec::new(),
         kept: None,
         keep_fails: false,
@@ -75,6 +73,7 @@ pub fn start(lost: Inbox) -> Result<(), NoGate> {
 struct Follower {
     traces: Traces,
     account: Account,
+    file: TraceFile,
     /// Lines that are not in the file yet.
     rest: Vec<u8>,
     /// The report as it was written last.
@@ -152,13 +151,8 @@ impl Follower {
     }
 
     fn write_rest(&mut self) -> io::Result<()> {
-        if self.rest.is_empty() {
-            return Ok(());
-        }
-        write_all(
-            &mut open(Path::new(paths::VAR_TRACE), MOST_BYTES)?,
-            &mut self.rest,
-        )
+        let path = Path::new(paths::VAR_TRACE);
+        self.file.append(path, file::MOST_BYTES, &mut self.rest)
     }
 
     fn keep(&mut self) {
@@ -185,83 +179,4 @@ fn push(lines: &mut Vec<u8>, line: &TraceLine) -> io::Result<()> {
     serde_json::to_writer(&mut *lines, line)?;
     lines.push(b'\n');
     Ok(())
-}
-
-/// As [`Write::write_all`]; what is not written stays.
-fn write_all(out: &mut impl Write, rest: &mut Vec<u8>) -> io::Result<()> {
-    while !rest.is_empty() {
-        match out.write(rest) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => drop(rest.drain(..count)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// Opens the file for appending; one that is too long becomes the one before it.
-fn open(path: &Path, most: u64) -> io::Result<File> {
-    if let Some(directory) = path.parent() {
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true).mode(0o750).create(directory)?;
-    }
-    let append = || {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o640)
-            .open(path)
-    };
-    let file = append()?;
-    if file.metadata()?.len() < most {
-        return Ok(file);
-    }
-    std::fs::rename(path, path.with_extension("1.jsonl"))?;
-    append()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_is_full_becomes_the_one_before_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("log/trace.jsonl");
-        for _ in 0..3 {
-            open(&path, 10).unwrap().write_all(b"12345\n").unwrap();
-        }
-        assert_eq!(std::fs::read(&path).unwrap(), b"12345\n");
-        let before = path.with_file_name("trace.1.jsonl");
-        assert_eq!(std::fs::read(before).unwrap(), b"12345\n12345\n");
-    }
-
-    /// Takes three bytes at once, and so many in all.
-    struct Disk(Vec<u8>, usize);
-
-    impl Write for Disk {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let count = bytes.len().min(3).min(self.1 - self.0.len());
-            if count == 0 {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            self.0.extend(&bytes[..count]);
-            Ok(count)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn what_a_full_disk_did_not_take_is_written_later_and_nothing_twice() {
-        let mut rest = b"one\ntwo\n".to_vec();
-        let mut disk = Disk(Vec::new(), 5);
-        assert!(write_all(&mut disk, &mut rest).is_err());
-        disk.1 = 100;
-        write_all(&mut disk, &mut rest).unwrap();
-        assert_eq!((disk.0.as_slice(), rest.len()), (&b"one\ntwo\n"[..], 0));
-    }
 }

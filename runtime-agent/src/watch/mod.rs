@@ -29,6 +29,7 @@ pub use gate::Inbox;
 use crate::kernel_files::KernelFiles;
 use crate::records::Witness;
 use crate::scrub::Scrubber;
+use crate::tracing::file::TraceFile;
 use asking::Tpm;
 use bennu_formats::handover::Handover;
 use bennu_linux::time;
@@ -117,13 +118,14 @@ pub struct Watch {
 
 impl Watch {
     /// The subjects of this start; what the kernel tells is read from `kernel`, the gate puts what it denies into `denied`,
-    /// the scrub has what it found, the witness knows what was written to the record log.
+    /// the scrub has what it found, the witness knows what was written to the record log, and `trace` what was to the trace.
     pub fn new(
         handover: &Handover,
         kernel: Arc<KernelFiles>,
         denied: Inbox,
         scrubber: &Scrubber,
         witness: &Witness,
+        trace: &TraceFile,
     ) -> Self {
         let (digests, tpm) = (disk::Digests::default(), Tpm::default());
         let subjects: Vec<Box<dyn Subject>> = vec![
@@ -137,6 +139,7 @@ impl Watch {
             Box::new(gate::Gate(denied)),
             Box::new(bpf::Objects::default()),
             Box::new(records::Log(witness.clone())),
+            Box::new(records::Trace(trace.clone())),
             Box::new(ended::Agent::of(handover)),
             Box::new(clock::Clock::default()),
             Box::new(disk::Table::of(handover)),

@@ -7,6 +7,7 @@ use crate::records::{Journal, Witness};
 use crate::respond::Known;
 use crate::respond::memory::Memory;
 use crate::scrub::Scrubber;
+use crate::tracing::file::TraceFile;
 use crate::watch::{Inbox, Sighting};
 use bennu_esp::{Esp, EspError};
 use bennu_formats::ImageVersion;
@@ -59,7 +60,14 @@ fn warden(folder: &Path, enforced: &[EnforcedAction]) -> Warden {
     };
     let kernel = Arc::new(KernelFiles::at(folder));
     let (inbox, scrubber) = (Inbox::default(), Scrubber::default());
-    let mut warden = Warden::new(&handover, Some(config), kernel, inbox, scrubber);
+    let mut warden = Warden::new(
+        &handover,
+        Some(config),
+        kernel,
+        inbox,
+        scrubber,
+        TraceFile::default(),
+    );
     warden.memory = Memory::at(&folder.join("memory"));
     warden.journal = Lent::new(Journal::at(&folder.join("records"), Witness::default()));
     let strong = |signal| Known {

@@ -60,6 +60,7 @@ mod tpm_restarted;
 mod tpm_silent;
 mod tpm_traffic;
 mod tpm_troubles;
+mod traced;
 mod units;
 mod unreadable_root;
 mod verity_superblock;
@@ -129,6 +130,7 @@ pub fn all() -> Vec<Story> {
         alerts::stories(),
         collected::stories(),
         portable::stories(),
+        traced::stories(),
         power_cuts::stories(),
         purged::stories(),
         rigs::stories(),
