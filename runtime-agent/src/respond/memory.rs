@@ -9,15 +9,20 @@
 use super::groups::Groups;
 use super::guarded::{self, Found, Guarded, Keeper};
 use super::{Known, deny, freeze};
-use crate::documents::{self, DocumentError};
+use crate::documents;
 use crate::watch::Sighting;
 use bennu_ebpf::interface::respond::Denied;
 use bennu_formats::decode::Document;
 use bennu_formats::paths;
 use bennu_policy::drift::{Action, ActionSet, Seen, Signal, Spent};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+mod shown;
+
+pub use shown::{Counts, counts, in_force};
 
 /// More often than any budget; what is read counts no further.
 const MANY: u32 = 1000;
@@ -50,13 +55,16 @@ struct Contents {
     frozen: BTreeSet<String>,
     /// What was seen and may count.
     seen: Vec<Kept>,
+    /// What the watch compares with, by the names of its subjects.
+    #[serde(default)]
+    first_looks: BTreeMap<String, Value>,
 }
 
 impl Document for Contents {
     const NAME: &'static str = "memory of what was done about drift";
     const SCHEMA: u32 = 1;
     // Of each signal at most 32 sightings, of each strong one that names units or programs 257 more, with words of 240
-    // characters, a unit and a path each.
+    // characters, a unit and a path each; and names and digests of the ESP's files, the largest of the first looks.
     const MAX_BYTES: usize = 16 << 20;
 }
 
@@ -121,40 +129,6 @@ pub struct Memory {
     trouble: Option<String>,
     /// That it is not the one that was written.
     loss: Option<String>,
-}
-
-/// Names of the actions that are in force, for people; what cannot be told is an error.
-///
-/// # Errors
-/// The file is there and cannot be read.
-pub fn in_force(path: &Path) -> Result<Vec<String>, DocumentError> {
-    let contents: Option<Contents> = documents::read_if_there(path)?;
-    Ok(contents.map_or_else(Vec::new, |contents| contents.in_force.into_iter().collect()))
-}
-
-/// What was seen and done in this start, by the stable names of signals and actions.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Sightings that are remembered.
-    pub sightings: BTreeMap<String, u64>,
-    /// How often each action was taken.
-    pub actions: BTreeMap<String, u32>,
-}
-
-/// The counts; none before anything was seen.
-///
-/// # Errors
-/// The file is there and cannot be read.
-pub fn counts(path: &Path) -> Result<Counts, DocumentError> {
-    let contents: Contents = documents::read_if_there(path)?.unwrap_or_default();
-    let mut sightings = BTreeMap::new();
-    for kept in contents.seen {
-        *sightings.entry(kept.signal).or_default() += 1;
-    }
-    Ok(Counts {
-        sightings,
-        actions: contents.spent,
-    })
 }
 
 impl Memory {
@@ -273,6 +247,23 @@ impl Memory {
             return Ok(());
         }
         self.contents.seen = seen;
+        self.save()
+    }
+
+    /// What the watch of an earlier `bennud` of this boot saw first.
+    pub fn first_looks(&self) -> &BTreeMap<String, Value> {
+        &self.contents.first_looks
+    }
+
+    /// Writes down what the watch saw first.
+    ///
+    /// # Errors
+    /// As [`Self::count`].
+    pub fn keep_first_looks(&mut self, new: BTreeMap<String, Value>) -> Result<(), String> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.contents.first_looks.extend(new);
         self.save()
     }
 

@@ -154,10 +154,12 @@ impl Warden {
         let (groups, witness) = (Groups::new(kernel.clone()), Witness::default());
         let freezes = |config: &DriftConfig| config.enforced.contains(&EnforcedAction::FreezeCgroup);
         let memory = Memory::load(&groups, config.as_ref().is_some_and(freezes));
+        let mut watch = Watch::new(handover, kernel, denied, &scrubber, &witness, &trace);
+        watch.go_on_from(memory.first_looks());
         Self {
             handover: handover.clone(),
             config,
-            watch: Watch::new(handover, kernel, denied, &scrubber, &witness, &trace),
+            watch,
             scrubber,
             journal: Lent::new(Journal::at(place(handover), witness.clone())),
             witness,
@@ -285,7 +287,9 @@ impl Warden {
     }
 
     fn remember_seen(&mut self, world: &mut impl Surroundings) {
-        if let Err(error) = self.memory.keep(&self.known) {
+        let first_looks = self.watch.new_first_looks();
+        let kept = self.memory.keep_first_looks(first_looks);
+        if let Err(error) = kept.and_then(|()| self.memory.keep(&self.known)) {
             world.say(Level::Error, &error);
         }
     }

@@ -7,6 +7,7 @@ use bennu_formats::Sha256Digest;
 use bennu_formats::handover::{BlockDevice, Handover};
 use bennu_linux::time;
 use bennu_policy::drift::Signal;
+use serde_json::Value;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +24,8 @@ const WHOLE_LOOK: Duration = Duration::from_secs(1800);
 /// The partition table, both copies.
 pub struct Table {
     disk: String,
-    first: Baseline<Vec<u8>>,
+    /// Digest of both copies.
+    first: Baseline<Sha256Digest>,
 }
 
 impl Table {
@@ -56,14 +58,22 @@ impl Subject for Table {
         let bytes = self.read().map_err(|e| format!("{}: {e}", self.disk))?;
         let changed = self
             .first
-            .first(bytes)
+            .first(Sha256Digest::of(&bytes))
             .filter(|(first, now)| *first != now)
             .map(|(first, now)| {
-                let (first, now) = (Sha256Digest::of(first), Sha256Digest::of(&now));
                 let words = format!("digest of both copies {first} at the first look, now {now}");
                 Sighting::new(Signal::GptChanged, words)
             });
         Ok(changed.into_iter().collect())
+    }
+
+    fn first_look(&self) -> Option<Value> {
+        self.first.kept()
+    }
+
+    fn go_on_from(&mut self, first: Value) -> serde_json::Result<()> {
+        self.first = Baseline(serde_json::from_value(first)?);
+        Ok(())
     }
 }
 
@@ -170,6 +180,15 @@ impl Subject for Files {
         }
         Ok(self.last.as_ref().map_or_else(Vec::new, |last| last.seen.clone()))
     }
+
+    fn first_look(&self) -> Option<Value> {
+        self.first.kept()
+    }
+
+    fn go_on_from(&mut self, first: Value) -> serde_json::Result<()> {
+        self.first = Baseline(serde_json::from_value(first)?);
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -220,6 +239,16 @@ mod tests {
             std::fs::write(&disk, &bytes).unwrap();
             assert_eq!(table.look(), Ok(Vec::new()), "control");
         }
+        // While no bennud ran.
+        let first = table.first_look().unwrap();
+        bytes[2 * 512] = 1;
+        std::fs::write(&disk, &bytes).unwrap();
+        let mut after = Table {
+            disk: disk.display().to_string(),
+            first: Baseline::default(),
+        };
+        after.go_on_from(first).unwrap();
+        assert_eq!(after.look().unwrap().len(), 1);
         std::fs::write(&disk, &bytes[..512]).unwrap();
         let why = table.look().unwrap_err();
         assert!(why.contains("disk: "), "{why}");

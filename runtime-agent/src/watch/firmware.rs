@@ -8,6 +8,7 @@ use bennu_formats::boot_record::{RESTARTS_VARIABLE, STARTS_VARIABLE};
 use bennu_formats::factory_reset::FLOOR_VARIABLE;
 use bennu_linux::efivars::{BENNU, GLOBAL, LOADER, VendorGuid};
 use bennu_policy::drift::Signal;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -117,6 +118,17 @@ impl Subject for Variables {
         };
         Ok(changed.map(told).collect())
     }
+
+    fn first_look(&self) -> Option<Value> {
+        let (entries, first) = (self.entries.as_ref()?, self.first.kept()?);
+        Some(json!([entries, first]))
+    }
+
+    fn go_on_from(&mut self, first: Value) -> serde_json::Result<()> {
+        let (entries, first) = serde_json::from_value(first)?;
+        (self.entries, self.first) = (Some(entries), Baseline(Some(first)));
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -156,6 +168,28 @@ mod tests {
             std::fs::remove_file(efivarfs.join(&file)).unwrap();
             assert_eq!(words(&mut there), told, "it goes");
         }
+    }
+
+    #[test]
+    fn what_changed_while_no_bennud_ran_is_told_and_entries_stay_those_of_the_first_look() {
+        let dir = tempfile::tempdir().unwrap();
+        let efivarfs = dir.path().join("efivarfs");
+        std::fs::create_dir(&efivarfs).unwrap();
+        let order = file_name(BOOT_ORDER, GLOBAL);
+        put(&efivarfs, &order, b"\x07\0\0\0\x01\0");
+        let mut before = Variables::of(Arc::new(KernelFiles::at(dir.path())));
+        assert_eq!(before.first_look(), None);
+        assert!(words(&mut before).is_empty());
+        let first = before.first_look().unwrap();
+        let mut after = Variables::of(Arc::new(KernelFiles::at(dir.path())));
+        after.go_on_from(first.clone()).unwrap();
+        assert!(words(&mut after).is_empty(), "control");
+        put(&efivarfs, &file_name("Boot0001", GLOBAL), b"\x07\0\0\0x");
+        put(&efivarfs, &order, b"\x07\0\0\0\x02\0");
+        let mut after = Variables::of(Arc::new(KernelFiles::at(dir.path())));
+        after.go_on_from(first).unwrap();
+        assert_eq!(words(&mut after), ["Boot0001 changed", "BootOrder changed"]);
+        assert!(after.go_on_from(json!({"no": "list"})).is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::{Baseline, Look, Sighting, Subject, index};
 use crate::kernel_files::{KernelFiles, KernelFs};
 use bennu_formats::paths;
 use bennu_policy::drift::Signal;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +24,9 @@ pub struct Modules {
     kernel: Arc<KernelFiles>,
     /// The golden-file index.
     index: PathBuf,
-    /// Those of the image and those that were there at the first look, which the initrd loaded.
+    /// Those that were there at the first look, which the initrd loaded.
+    first: Option<BTreeSet<String>>,
+    /// They and those of the image.
     known: Option<BTreeSet<String>>,
 }
 
@@ -33,6 +36,7 @@ impl Modules {
         Self {
             kernel,
             index: paths::ROOT_GOLDEN_INDEX.into(),
+            first: None,
             known: None,
         }
     }
@@ -74,7 +78,8 @@ impl Subject for Modules {
         let known = match &self.known {
             Some(known) => known,
             None => {
-                let known = in_image(&self.index)?.union(&now).cloned().collect();
+                let first = self.first.get_or_insert_with(|| now.clone());
+                let known = in_image(&self.index)?.union(first).cloned().collect();
                 self.known.insert(known)
             }
         };
@@ -87,12 +92,23 @@ impl Subject for Modules {
         };
         Ok(unknown.map(told).collect())
     }
+
+    fn first_look(&self) -> Option<Value> {
+        serde_json::to_value(self.first.as_ref()?).ok()
+    }
+
+    fn go_on_from(&mut self, first: Value) -> serde_json::Result<()> {
+        self.first = Some(serde_json::from_value(first)?);
+        Ok(())
+    }
 }
 
 /// Mount points over verified paths.
 pub struct Mounts {
     kernel: Arc<KernelFiles>,
     first: Baseline<[BTreeSet<Mount>; 2]>,
+    /// systemd's, as an earlier `bennud` saw them first. What that one's name space had went with it.
+    before: Option<BTreeSet<Mount>>,
 }
 
 impl Mounts {
@@ -101,6 +117,7 @@ impl Mounts {
         Self {
             kernel,
             first: Baseline::default(),
+            before: None,
         }
     }
 
@@ -149,6 +166,9 @@ impl Subject for Mounts {
 
     fn look(&mut self) -> Look {
         let now = self.read()?;
+        if let Some(systemds) = self.before.take() {
+            self.first = Baseline(Some([systemds, now[1].clone()]));
+        }
         let Some((first, now)) = self.first.first(now) else {
             return Ok(Vec::new());
         };
@@ -157,6 +177,16 @@ impl Subject for Mounts {
             Sighting::new(Signal::MountChanged, words)
         };
         Ok(new_ones(first, &now).into_iter().map(told).collect())
+    }
+
+    fn first_look(&self) -> Option<Value> {
+        let [systemds, _own] = self.first.0.as_ref()?;
+        serde_json::to_value(systemds).ok()
+    }
+
+    fn go_on_from(&mut self, first: Value) -> serde_json::Result<()> {
+        self.before = Some(serde_json::from_value(first)?);
+        Ok(())
     }
 }
 
@@ -228,6 +258,34 @@ mod tests {
         let why = Modules::of(kernel).look().unwrap_err();
         assert!(why.contains("cannot open /proc/modules"), "{why}");
     }
+
+    #[test]
+    fn what_was_mounted_while_no_bennud_ran_is_told_and_a_name_space_of_the_next_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = dir.path().join("proc").join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        put("1/mountinfo", "22 1 253:0 / / ro - erofs /dev/dm-0 ro\n");
+        put("self/mountinfo", "40 1 253:0 / /usr/x ro - erofs /dev/dm-0 ro\n");
+        let kernel = Arc::new(KernelFiles::at(dir.path()));
+        let mut before = Mounts::of(kernel.clone());
+        assert_eq!(before.look(), Ok(Vec::new()));
+        let first = before.first_look().unwrap();
+        put("self/mountinfo", "80 1 253:0 / /usr/x ro - erofs /dev/dm-0 ro\n");
+        let mut after = Mounts::of(kernel.clone());
+        after.go_on_from(first.clone()).unwrap();
+        assert_eq!(after.first_look(), None, "it has that of the other one");
+        assert_eq!(after.look(), Ok(Vec::new()), "control");
+        put("1/mountinfo", "30 22 0:5 / /usr/bin rw - tmpfs t rw\n");
+        let mut after = Mounts::of(kernel);
+        after.go_on_from(first).unwrap();
+        for _ in 0..2 {
+            assert_eq!(after.look().unwrap().len(), 1);
+        }
+    }
+
     #[test]
     fn a_module_that_neither_the_image_has_nor_the_initrd_loaded_is_told_as_long_as_it_is_there() {
         let dir = tempfile::tempdir().unwrap();
@@ -260,5 +318,13 @@ mod tests {
         }
         load(&["dm_verity"]);
         assert_eq!(modules.look(), Ok(Vec::new()));
+        // Loaded while no bennud ran: the first look of the next one makes nothing known.
+        let mut after = Modules {
+            index: modules.index.clone(),
+            ..Modules::of(modules.kernel.clone())
+        };
+        after.go_on_from(modules.first_look().unwrap()).unwrap();
+        load(&["dm_verity", "planted"]);
+        assert_eq!(after.look().unwrap().len(), 1);
     }
 }

@@ -34,6 +34,9 @@ use asking::Tpm;
 use bennu_formats::handover::Handover;
 use bennu_linux::time;
 use bennu_policy::drift::Signal;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,6 +101,15 @@ trait Subject {
     }
     /// Looks. A condition that lasts is told at each look.
     fn look(&mut self) -> Look;
+    /// What later looks are compared with, for a `bennud` that is started again in this boot; none before the first look, and
+    /// where something verified is.
+    fn first_look(&self) -> Option<Value> {
+        None
+    }
+    /// Compares with this, which an earlier `bennud` of this boot saw first. What cannot be read counts as none.
+    fn go_on_from(&mut self, _first: Value) -> serde_json::Result<()> {
+        Ok(())
+    }
 }
 
 /// A subject, and what became of looking at it.
@@ -107,6 +119,8 @@ struct Watching {
     why_not: Option<String>,
     /// On a processor, all looks together.
     cost: Duration,
+    /// Its first look was given away, or came from an earlier `bennud`.
+    is_kept: bool,
 }
 
 /// All subjects.
@@ -114,6 +128,8 @@ pub struct Watch {
     subjects: Vec<Watching>,
     tpm: Tpm,
     looked_slowly: Option<Duration>,
+    /// To be said in the next round.
+    words: Vec<String>,
 }
 
 impl Watch {
@@ -152,12 +168,42 @@ impl Watch {
             subject,
             why_not: None,
             cost: Duration::ZERO,
+            is_kept: false,
         };
         Self {
             subjects: subjects.into_iter().map(watching).collect(),
             tpm,
             looked_slowly: None,
+            words: Vec::new(),
         }
+    }
+
+    /// Goes on from what an earlier `bennud` of this boot saw first, by the names of the subjects: what was changed while none
+    /// ran is seen in the first round.
+    pub fn go_on_from(&mut self, first_looks: &BTreeMap<String, Value>) {
+        for watching in &mut self.subjects {
+            let name = watching.subject.name();
+            let Some(first) = first_looks.get(name) else {
+                continue;
+            };
+            match watching.subject.go_on_from(first.clone()) {
+                Ok(()) => watching.is_kept = true,
+                Err(error) => self
+                    .words
+                    .push(format!("{name}: the first look is not known any more: {error}")),
+            }
+        }
+    }
+
+    /// First looks that were not given yet, by the names of the subjects.
+    pub fn new_first_looks(&mut self) -> BTreeMap<String, Value> {
+        let new = self.subjects.iter_mut().filter(|watching| !watching.is_kept);
+        let first = |watching: &mut Watching| {
+            let first = watching.subject.first_look()?;
+            watching.is_kept = true;
+            Some((watching.subject.name().to_owned(), first))
+        };
+        new.filter_map(first).collect()
     }
 
     /// One round; gives what was seen, and what is new to say of subjects that cannot be looked at. `alive` is called before
@@ -170,7 +216,7 @@ impl Watch {
         if slowly {
             self.looked_slowly = Some(now);
         }
-        let (mut seen, mut words) = (Vec::new(), Vec::new());
+        let (mut seen, mut words) = (Vec::new(), std::mem::take(&mut self.words));
         for watching in &mut self.subjects {
             if watching.subject.is_slow() && !slowly {
                 continue;
@@ -225,6 +271,14 @@ impl<T> Default for Baseline<T> {
 }
 
 impl<T> Baseline<T> {
+    /// For a `bennud` that is started again.
+    fn kept(&self) -> Option<Value>
+    where
+        T: Serialize,
+    {
+        serde_json::to_value(self.0.as_ref()?).ok()
+    }
+
     /// What was found first, with what is found now; none at the first look.
     fn first(&mut self, now: T) -> Option<(&T, T)> {
         match &mut self.0 {

@@ -49,8 +49,6 @@ pub struct Sample {
     pub ticks: f64,
     /// Ticks of one operation alone, the median of the round.
     pub median: f64,
-    /// Nanoseconds of the guest's clock, of the whole round.
-    pub ns: f64,
 }
 
 /// A line of a console, with the milliseconds from power-on to its end by the host's clock.
@@ -191,7 +189,7 @@ pub fn samples(lines: &[String]) -> Vec<Sample> {
 fn sample(line: &str) -> Option<Sample> {
     let (_, rest) = line.split_once(SAMPLE)?;
     let words: Vec<&str> = rest.split_ascii_whitespace().collect();
-    let [label, operation, times, ticks, median, ns] = words.as_slice() else {
+    let [label, operation, times, ticks, median, _ns] = words.as_slice() else {
         return None;
     };
     let sample = Sample {
@@ -200,7 +198,6 @@ fn sample(line: &str) -> Option<Sample> {
         times: times.parse().ok()?,
         ticks: ticks.parse().ok()?,
         median: median.parse().ok()?,
-        ns: ns.parse().ok()?,
     };
     (sample.times >= 1.0).then_some(sample)
 }
@@ -209,11 +206,6 @@ impl Sample {
     /// Ticks for each operation, with everything that the machine did besides.
     pub fn mean(&self) -> f64 {
         self.ticks / self.times
-    }
-
-    /// Nanoseconds for each operation, likewise.
-    pub fn mean_ns(&self) -> f64 {
-        self.ns / self.times
     }
 
     /// Ticks of the operation alone.
@@ -286,7 +278,6 @@ mod tests {
         ]));
         let of = |figure| each_round(&found, &["before"], "open", 2, figure).unwrap();
         assert_eq!(of(Sample::mean), [2500.0, 2600.0]);
-        assert_eq!(of(Sample::mean_ns), [2510.0, 0.01]);
         assert_eq!(of(Sample::alone), [2400.0, 2401.0]);
     }
 

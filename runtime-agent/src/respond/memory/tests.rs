@@ -194,3 +194,16 @@ fn what_was_seen_counts_after_a_restart_and_is_not_answered_again() {
     memory.contents.seen[0].signal = "of-a-later-version".into();
     assert!(memory.seen().is_empty());
 }
+
+#[test]
+fn what_the_watch_saw_first_is_read_back() {
+    let (_dir, path) = empty();
+    let mut memory = load(&path);
+    let look = |name: &str, value: u32| BTreeMap::from([(name.to_owned(), Value::from(value))]);
+    memory.keep_first_looks(BTreeMap::new()).unwrap();
+    assert!(!path.exists(), "nothing is to be kept");
+    memory.keep_first_looks(look("mounts", 1)).unwrap();
+    memory.keep_first_looks(look("ESP", 2)).unwrap();
+    let both = [look("mounts", 1), look("ESP", 2)].into_iter().flatten();
+    assert_eq!(*load(&path).first_looks(), both.collect());
+}

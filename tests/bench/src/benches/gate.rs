@@ -3,13 +3,14 @@
 //! Guest instructions of fork+exec, open+close and connect, with the gate against without it: counted by QEMU
 //! (`-icount`), so that other work on the host changes nothing. One guest measures before the gate stands and behind it,
 //! for no gate can be taken down again. Where the gate attaches programs, programs that do nothing are measured too: no
-//! gate of this kind costs less.
+//! gate of this kind costs less. Time is measured besides, in two guests that take turns (`time`).
 
 pub mod burst;
 pub mod idle;
 pub mod profiles;
 pub mod purge;
 pub mod reborn;
+pub mod time;
 pub mod trace;
 
 use super::Session;
@@ -83,8 +84,6 @@ pub fn rows(session: &Session) -> Result<Vec<Row>> {
     for _ in 0..BOOTS {
         counted.boot(STANDS)?;
     }
-    let mut timed = Measuring::new(&scratch.path().join("timed"), DEFINITION, GuestClock::Time)?;
-    timed.boot(STANDS)?;
     let rows = OPERATIONS.iter().map(|operation| {
         let row = row(NAME, operation, &counted)?;
         Ok(if operation.has_limit {
@@ -93,8 +92,7 @@ pub fn rows(session: &Session) -> Result<Vec<Row>> {
             row
         })
     });
-    let shares = OPERATIONS.iter().map(|operation| time_share(operation, &timed));
-    rows.chain(shares).collect()
+    rows.collect()
 }
 
 fn name(bench: &str, operation: &Operation) -> String {
@@ -184,21 +182,6 @@ fn with_limit(row: Row, limit: f64) -> Row {
     row.with_limit("programs that do nothing at the same hooks", limit)
 }
 
-/// How much longer an operation takes behind the gate, in hundredths, by the guest's clock.
-fn time_share(operation: &Operation, guest: &Measuring) -> Result<Row> {
-    let behind = guest.each(&[BEHIND], operation, Sample::mean_ns)?;
-    let before = guest.each(&[BEFORE, AGAIN], operation, Sample::mean_ns)?;
-    let before = report::median(&before).context("no rounds")?;
-    let shares: Vec<f64> = behind.iter().map(|ns| (ns / before - 1.0) * 100.0).collect();
-    let share = report::median(&shares).context("no rounds")?;
-    let note = format!(
-        "{DEFINITION}; {}, 1 processor; before: {before:.0} ns",
-        guest::accelerator()
-    );
-    let name = format!("{}-more-time", name(NAME, operation));
-    Ok(Row::alone(&name, Unit::Percent, share, shares, None).with_note(note))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,6 +195,8 @@ mod tests {
             idle::DEFINITION,
             profiles::DEFINITION,
             purge::DEFINITION,
+            time::WITH,
+            time::WITHOUT,
             trace::DEFINITION,
             trace::AUDIT,
         ] {

@@ -93,6 +93,12 @@ pub const BENCHES: &[Bench] = &[
         run: gate::rows,
     },
     Bench {
+        name: "gate-time",
+        about: "how much longer they take by the clock, in two guests that take turns",
+        peer: gate::time::PEER,
+        run: gate::time::rows,
+    },
+    Bench {
         name: "gate-profile",
         about: "the same in a unit with a profile that allows it",
         peer: gate::PEER,

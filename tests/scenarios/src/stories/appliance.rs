@@ -12,12 +12,11 @@ pub fn stories() -> Vec<Story> {
     vec![
         story!("nginx-behind-its-profile", Tier::Full, behind_its_profile),
         story!("nginx-under-load-for-ten-minutes", Tier::Full, under_load),
-        story!("agent-hung-or-killed-ends-in-a-restart", Tier::Full, agent_ended),
         story!("flood-of-denials-hides-no-attempt", Tier::Full, flood),
     ]
 }
 
-const PAGE: &str = "the appliance, demo 4\n";
+pub(super) const PAGE: &str = "the appliance, demo 4\n";
 /// A line of bennud's that a sound machine does not have.
 const SIGNAL: &str = "bennud: signal ";
 /// From power-on until nginx serves, on a host that does much else: three minutes when it is quiet.
@@ -25,7 +24,7 @@ pub const SERVES: Duration = Duration::from_secs(1200);
 /// Until bennud has told something that has happened.
 const TOLD: Duration = Duration::from_secs(120);
 /// The watchdog's minute, systemd, a start, and a busy host.
-const WATCHDOG: Duration = Duration::from_secs(600);
+pub(super) const WATCHDOG: Duration = Duration::from_secs(600);
 /// An attempt of the intruder's; the program lies in no image.
 const EXECUTES: &str = "cp /bin/sleep /dev/shm/foreign; /dev/shm/foreign 0 </dev/null 2>&1; echo status $?";
 
@@ -84,7 +83,7 @@ pub fn expect_nothing_told(on: &PowerOn<'_>) -> Result<()> {
     Ok(())
 }
 
-fn expect_answer(port: u16, path: &str, status: u16, text: &str) -> Result<()> {
+pub(super) fn expect_answer(port: u16, path: &str, status: u16, text: &str) -> Result<()> {
     let found = get(port, path)?;
     ensure!(
         found.status == status && found.text.contains(text),
@@ -227,75 +226,7 @@ fn under_load(context: &mut Context) -> Result<()> {
     wait_for_line(&on, "bennud: signal gate-denial (weak): ", TOLD).map(drop)
 }
 
-/// bennud killed: it comes back and says so. Stopped: the watchdog ends it, and the machine restarts. Killed again and
-/// again: the machine restarts. The gate holds all the time, and each next start tells of the one before.
-fn agent_ended(context: &mut Context) -> Result<()> {
-    let (mut machine, guest) = appliance(context)?;
-    killed_and_hung(&mut machine, &guest)?;
-    killed_again_and_again(&mut machine, &guest)?;
-    let mut on = machine.power_on()?;
-    let told = "bennud: before this start of the machine bennud ended 0 times without an answer, 6 times by a signal";
-    on.wait_for_without(told, &["FAILED".into()], SERVES)?;
-    guest.wait_for_web(SERVES)
-}
-
-fn killed_and_hung(machine: &mut Machine, guest: &Guest) -> Result<()> {
-    let mut on = machine.power_on()?;
-    wait_until_it_serves(&mut on, guest)?;
-    let refused = guest.run("systemctl stop bennud.service 2>&1; echo status $?")?;
-    ensure!(
-        !refused.contains("status 0"),
-        "expected a refusal, found {refused}"
-    );
-    expect_nothing_told(&on)?;
-    guest.run("systemctl kill --kill-whom=main -s KILL bennud.service")?;
-    on.wait_for(
-        "bennud: the agent ended: it was ended by a signal (signal); ",
-        WATCHDOG,
-    )?;
-    on.wait_for("bennud: signal agent-killed (weak): ", WATCHDOG)?;
-    expect_answer(guest.web, "/", 200, PAGE)?;
-    guest.run("systemctl kill --kill-whom=main -s STOP bennud.service")?;
-    expect_denied(guest)?;
-    on.wait_for(
-        "bennud: the agent ended: it did not answer systemd (watchdog); ",
-        WATCHDOG,
-    )?;
-    on.wait_for("bennud: signal agent-hung (weak): ", WATCHDOG)?;
-    on.wait_for("bennud: restarting: the boot decides anew", WATCHDOG)?;
-    expect_reset(&mut on)
-}
-
-fn killed_again_and_again(machine: &mut Machine, guest: &Guest) -> Result<()> {
-    let mut on = machine.power_on()?;
-    let told = "bennud: before this start of the machine bennud ended 1 times without an answer, 1 times by a signal";
-    on.wait_for_without(told, &["FAILED".into()], SERVES)?;
-    guest.wait_for_web(SERVES)?;
-    guest.wait_for_shell(SERVES)?;
-    let logged = guest.run("grep -h -e agent-hung -e agent-killed /var/lib/bennu/records/*")?;
-    for signal in ["agent-hung", "agent-killed"] {
-        let line = format!(r#""signal":"{signal}""#);
-        ensure!(
-            logged.contains(&line),
-            "expected {line} in the log, found {logged}"
-        );
-    }
-    let verified = guest.run("bennuctl log verify --tpm /var/lib/bennu/records; echo status $?")?;
-    ensure!(verified.contains("status 0"), "{verified}");
-    // In a unit of its own, which outlives the shell.
-    guest.run(
-        "systemd-run --unit=killer /bin/sh -c 'while :; do systemctl kill --kill-whom=main -s KILL bennud.service; \
-         sleep 0.2; done' </dev/null >/dev/null 2>&1",
-    )?;
-    on.wait_for(
-        "in this start: 0 times without an answer, 2 times by a signal",
-        WATCHDOG,
-    )?;
-    expect_denied(guest)?;
-    expect_reset(&mut on)
-}
-
-fn expect_denied(guest: &Guest) -> Result<()> {
+pub(super) fn expect_denied(guest: &Guest) -> Result<()> {
     let said = guest.run(EXECUTES)?;
     ensure!(
         said.contains("Operation not permitted") && !said.contains("status 0"),

@@ -12,6 +12,7 @@ mod debian;
 mod debug_token;
 mod drift;
 mod early_panics;
+mod ended;
 mod esp_injections;
 mod evidence;
 mod factory_reset;
@@ -127,6 +128,7 @@ pub fn all() -> Vec<Story> {
         state_header::stories(),
         debian::stories(),
         appliance::stories(),
+        ended::stories(),
         alerts::stories(),
         collected::stories(),
         portable::stories(),
