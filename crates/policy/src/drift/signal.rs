@@ -157,5 +157,5 @@ signals! {
     AgentKilled = "agent-killed" Agent Weak [Alert]
         "bennud was ended by a signal: also by the kernel when memory is short";
     LogBroken = "log-broken" Records Strong [Alert]
-        "a line of the record log or bennud's memory of this start is not there as it was written";
+        "a line of the record log, the trace or bennud's memory of this start is not there as it was written";
 }
