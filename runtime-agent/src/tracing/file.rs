@@ -154,6 +154,8 @@ impl TraceFile {
         };
         current.file.sync_data()?;
         std::fs::rename(path, before(path))?;
+        // At once: the next file may not come to be, on a disk that is full.
+        self.known().before = Mark::of(&before(path)).ok();
         sync_folder(path)?;
         self.known().ended.push(current.seal(true));
         Ok(())
@@ -215,7 +217,9 @@ impl TraceFile {
     pub fn sealed(&self, seal: &TraceSeal) {
         let mut known = self.known();
         known.ended.retain(|ended| ended != seal);
-        if let Some(current) = known.current.as_mut().filter(|current| current.id == seal.file) {
+        // One that was cut since, and taken as it is, is sealed anew.
+        let sealed = |current: &&mut Current| current.id == seal.file && current.bytes.length() >= seal.bytes;
+        if let Some(current) = known.current.as_mut().filter(sealed) {
             current.sealed = Some(seal.bytes);
             current.unsealed_since = Instant::now();
         }

@@ -194,6 +194,33 @@ fn a_seal_is_due_at_the_first_line_with_many_bytes_and_when_something_else_is_si
 }
 
 #[test]
+fn a_file_that_was_cut_while_its_seal_was_written_is_sealed_anew() {
+    let rig = rig();
+    rig.write("a longer line\n");
+    let seals = rig.file.seals().unwrap();
+    fs::write(&rig.path, &rig.bytes()[..rig.bytes().len() - 10]).unwrap();
+    rig.write("x\n");
+    assert_eq!(rig.told().len(), 1);
+    rig.file.sealed(&seals[0]);
+    assert!(rig.file.wants_seal(false));
+    assert_eq!(rig.seal()[0].sha256, Sha256Digest::of(&rig.bytes()));
+}
+
+#[test]
+fn a_full_file_after_which_no_other_one_could_be_begun_is_no_sign_of_anything() {
+    let rig = rig();
+    for _ in 0..2 {
+        let mut rest = b"12345\n".to_vec();
+        rig.file.append(&rig.path, 70, &mut rest).unwrap();
+    }
+    rig.file.end(&rig.path).unwrap();
+    assert_eq!(rig.told(), [""; 0]);
+    rig.write("one\n");
+    assert_eq!(rig.told(), [""; 0]);
+    assert!(rig.bytes().ends_with(b"}\none\n"));
+}
+
+#[test]
 fn a_volume_that_was_purged_is_neither_written_nor_told_of() {
     let rig = rig();
     rig.write("one\n");
