@@ -9,6 +9,10 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A write that takes longer is told.
+const LONGEST_WRITE: Duration = Duration::from_secs(60);
 
 /// Device, inode, length in bytes, seconds and nanoseconds of the last change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +130,36 @@ impl AsWritten {
         }
         self.right = Some(found);
         Ok(None)
+    }
+}
+
+/// A write that is on its way: no look can say meanwhile what is there.
+#[derive(Debug, Default)]
+pub struct Writing(Option<Instant>);
+
+impl Writing {
+    /// It begins.
+    pub fn begin(&mut self) {
+        self.0 = Some(Instant::now());
+    }
+
+    /// It has ended.
+    pub fn end(&mut self) {
+        self.0 = None;
+    }
+
+    /// Whether one is on its way.
+    ///
+    /// # Errors
+    /// It takes longer than a minute; `what` is written.
+    pub fn is_on_its_way(&self, what: &str) -> io::Result<bool> {
+        match self.0 {
+            None => Ok(false),
+            Some(since) if since.elapsed() < LONGEST_WRITE => Ok(true),
+            Some(_) => Err(io::Error::other(format!(
+                "{what} has not come back from the medium"
+            ))),
+        }
     }
 }
 

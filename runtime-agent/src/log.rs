@@ -1,7 +1,8 @@
 //! `bennuctl log verify` and `log show`: whether a record log is as it was written (`docs/spec/records.md`).
 //!
-//! With `--trace` also whether the trace is what the log sealed. Reads the files named, and the first keys of segments, 64 hex digits a line; writes nothing. The log is untrusted
-//! input: what is shown of it is made printable. On failure the error names the file.
+//! With `--trace` also whether the trace is what the log sealed. Reads the files named, and the first keys of segments, 64
+//! hex digits a line; writes nothing. The log is untrusted input: what is shown of it is made printable. On failure the
+//! error names the file.
 
 pub mod collect;
 mod files;

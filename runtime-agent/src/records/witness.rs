@@ -5,16 +5,12 @@
 //! one by the digest of what was written to it. After a break the writer begins a new file, so that no line goes to one that
 //! has no name any more.
 
-use crate::as_written::{AsWritten, Mark};
+use crate::as_written::{AsWritten, Mark, Writing};
 use bennu_records::{Directory, Store, file_name};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-/// A write that takes longer is told.
-const LONGEST_WRITE: Duration = Duration::from_secs(60);
 
 /// The file that is written.
 #[derive(Debug)]
@@ -31,8 +27,7 @@ struct Known {
     broken: bool,
     /// What was found broken when the log was opened again or began a new file; told at the next look.
     pending: Vec<String>,
-    /// Since when a write is on its way: no look can say what is there.
-    writing: Option<Instant>,
+    writing: Writing,
     /// Rises when everything is forgotten; a write that began before settles nothing any more.
     generation: u64,
 }
@@ -61,7 +56,7 @@ impl Witness {
     /// A write begins; gives what [`Witness::settle`] wants.
     fn write_begins(&self) -> u64 {
         let mut known = self.known();
-        known.writing = Some(Instant::now());
+        known.writing.begin();
         known.generation
     }
 
@@ -70,7 +65,7 @@ impl Witness {
         let mut known = self.known();
         if known.generation == generation {
             act(&mut known);
-            known.writing = None;
+            known.writing.end();
         }
     }
 
@@ -110,14 +105,13 @@ impl Witness {
     /// What the system says of a file that is there.
     pub fn look(&self) -> io::Result<Vec<String>> {
         let mut known = self.known();
-        if let Some(since) = known.writing {
-            return match since.elapsed() < LONGEST_WRITE {
-                true => Ok(Vec::new()),
-                false => Err(io::Error::other("a line has not come back from the medium")),
-            };
+        if known.writing.is_on_its_way("a line")? {
+            return Ok(Vec::new());
         }
+        // First, so that a look that fails loses nothing that is to be told.
+        let found = known.look()?;
         let mut broken = std::mem::take(&mut known.pending);
-        broken.extend(known.look()?);
+        broken.extend(found);
         broken.dedup();
         known.broken |= !broken.is_empty();
         Ok(broken)

@@ -5,7 +5,7 @@
 //! that is full becomes `trace.1.jsonl`, and the one before that is gone. On failure what was not written stays with the
 //! caller.
 
-use crate::as_written::{AsWritten, Mark};
+use crate::as_written::{AsWritten, Mark, Writing};
 use crate::records::boot_id;
 use bennu_formats::trace::{TraceFileId, TraceLine, TraceSeal};
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -21,8 +21,6 @@ pub const MOST_BYTES: u64 = 16 << 20;
 pub const LONGEST_FILE: u64 = 2 * MOST_BYTES;
 /// Longest first line, in bytes.
 const FIRST_LINE: u64 = 256;
-/// A write that takes longer is told.
-const LONGEST_WRITE: Duration = Duration::from_secs(60);
 /// So many bytes are sealed without waiting.
 const MANY_BYTES: u64 = 1 << 20;
 /// Fewer wait for so long at most.
@@ -49,8 +47,7 @@ struct Known {
     broken: bool,
     /// To be told at the next look.
     pending: Vec<String>,
-    /// Since when a write is on its way.
-    writing: Option<Instant>,
+    writing: Writing,
     /// Of files that are full.
     ended: Vec<TraceSeal>,
     /// The volume beneath it is gone for good.
@@ -86,7 +83,7 @@ impl TraceFile {
         }
         let known_as_it_is = self.begin_write(path)?;
         let written = self.write(path, most, known_as_it_is, rest);
-        self.known().writing = None;
+        self.known().writing.end();
         written
     }
 
@@ -103,7 +100,7 @@ impl TraceFile {
             known.broken = !broken.is_empty();
             known.pending.extend(broken);
         }
-        known.writing = Some(Instant::now());
+        known.writing.begin();
         Ok(known.current.is_some() && !known.broken)
     }
 
@@ -167,17 +164,14 @@ impl TraceFile {
     /// What the system says of a file that is there, or a write that does not come back.
     pub fn look(&self) -> io::Result<Vec<String>> {
         let mut known = self.known();
-        if let Some(since) = known.writing {
-            return match since.elapsed() < LONGEST_WRITE {
-                true => Ok(Vec::new()),
-                false => Err(io::Error::other("a write has not come back from the medium")),
-            };
+        if known.writing.is_on_its_way("a write")? {
+            return Ok(Vec::new());
         }
+        // First, so that a look that fails loses nothing that is to be told.
+        let found = if known.broken { Vec::new() } else { known.look()? };
+        known.broken |= !found.is_empty();
         let mut broken = std::mem::take(&mut known.pending);
-        if !known.broken {
-            broken.extend(known.look()?);
-            known.broken |= !broken.is_empty();
-        }
+        broken.extend(found);
         Ok(broken)
     }
 

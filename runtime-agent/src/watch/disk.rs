@@ -72,8 +72,7 @@ impl Subject for Table {
     }
 
     fn go_on_from(&mut self, first: Value) -> serde_json::Result<()> {
-        self.first = Baseline(serde_json::from_value(first)?);
-        Ok(())
+        self.first.go_on_from(first)
     }
 }
 
@@ -186,8 +185,7 @@ impl Subject for Files {
     }
 
     fn go_on_from(&mut self, first: Value) -> serde_json::Result<()> {
-        self.first = Baseline(serde_json::from_value(first)?);
-        Ok(())
+        self.first.go_on_from(first)
     }
 }
 

@@ -194,6 +194,13 @@ impl Subject for Mounts {
 mod tests {
     use super::*;
 
+    /// A file of procfs.
+    fn put(root: &Path, path: &str, text: &str) {
+        let path = root.join("proc").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
     #[test]
     fn names_of_modules_are_those_that_the_kernel_shows() {
         let name = |path| module_name(path).unwrap_or_default();
@@ -237,11 +244,7 @@ mod tests {
     #[test]
     fn modules_and_mounts_are_read_from_the_kernels_files_and_without_them_it_is_said() {
         let dir = tempfile::tempdir().unwrap();
-        let put = |path: &str, text: &str| {
-            let path = dir.path().join("proc").join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        };
+        let put = |path: &str, text: &str| put(dir.path(), path, text);
         put("1/mountinfo", "22 1 253:0 / / ro - erofs /dev/dm-0 ro\n");
         put("self/mountinfo", "40 1 253:0 / / ro - erofs /dev/dm-0 ro\n");
         let kernel = Arc::new(KernelFiles::at(dir.path()));
@@ -262,11 +265,7 @@ mod tests {
     #[test]
     fn what_was_mounted_while_no_bennud_ran_is_told_and_a_name_space_of_the_next_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        let put = |path: &str, text: &str| {
-            let path = dir.path().join("proc").join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        };
+        let put = |path: &str, text: &str| put(dir.path(), path, text);
         put("1/mountinfo", "22 1 253:0 / / ro - erofs /dev/dm-0 ro\n");
         put("self/mountinfo", "40 1 253:0 / /usr/x ro - erofs /dev/dm-0 ro\n");
         let kernel = Arc::new(KernelFiles::at(dir.path()));

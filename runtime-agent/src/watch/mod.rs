@@ -35,6 +35,7 @@ use bennu_formats::handover::Handover;
 use bennu_linux::time;
 use bennu_policy::drift::Signal;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -277,6 +278,15 @@ impl<T> Baseline<T> {
         T: Serialize,
     {
         serde_json::to_value(self.0.as_ref()?).ok()
+    }
+
+    /// That of an earlier one.
+    fn go_on_from(&mut self, first: Value) -> serde_json::Result<()>
+    where
+        T: DeserializeOwned,
+    {
+        self.0 = Some(serde_json::from_value(first)?);
+        Ok(())
     }
 
     /// What was found first, with what is found now; none at the first look.

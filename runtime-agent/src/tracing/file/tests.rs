@@ -194,6 +194,24 @@ fn a_seal_is_due_at_the_first_line_with_many_bytes_and_when_something_else_is_si
 }
 
 #[test]
+fn what_is_to_be_told_outlives_a_look_that_fails() {
+    let rig = rig();
+    rig.write("one\n");
+    let mut bytes = rig.bytes();
+    *bytes.last_mut().unwrap() = b' ';
+    fs::write(&rig.path, &bytes).unwrap();
+    rig.write("two\n");
+    let folder = rig.path.parent().unwrap();
+    let aside = folder.with_extension("aside");
+    fs::rename(folder, &aside).unwrap();
+    fs::write(folder, "no folder").unwrap();
+    assert!(rig.file.look().is_err());
+    fs::remove_file(folder).unwrap();
+    fs::rename(aside, folder).unwrap();
+    assert_eq!(rig.told().len(), 1);
+}
+
+#[test]
 fn a_file_that_was_cut_while_its_seal_was_written_is_sealed_anew() {
     let rig = rig();
     rig.write("a longer line\n");
